@@ -1,0 +1,70 @@
+"""The process model, with the reason beside each setting. gunicorn reads this file by itself."""
+
+import logging
+import os
+
+# One process, many threads. SQLite takes one writer at a time: a second process would wait for
+# the first, while threads of one process share a transaction and its fsync.
+workers = 1
+worker_class = "smsstatus.worker.Worker"
+threads = 32
+
+# $PORT is what Heroku-style hosts give. Without it, this machine only.
+bind = [f"0.0.0.0:{os.environ['PORT']}" if os.environ.get("PORT") else "127.0.0.1:8000"]
+
+# The application is loaded after the fork, so that no SQLite connection crosses it.
+preload_app = False
+
+# On SIGTERM: answer what has arrived. Hosts send SIGKILL after 30 s (Heroku, Render, Dokku).
+graceful_timeout = 15
+# The main loop must show life in this time. A slow request does not count: threads serve those.
+timeout = 30
+# Routers in front keep connections; Plivo itself does not need it.
+keepalive = 75
+worker_connections = 1000
+
+# What a stranger may send. Plivo needs about 15 fields of 100 bytes and, for GET, 1 KB of URL.
+limit_request_line = 4094
+limit_request_fields = 100
+limit_request_field_size = 8190
+
+# The signed URL comes from BASE_URL, so nothing is believed that a client says about the address;
+# with forwarder_headers set, any client could change SCRIPT_NAME (and so the route) where a host
+# exports FORWARDED_ALLOW_IPS=*.
+forwarded_allow_ips = "127.0.0.1"
+forwarder_headers = ""
+
+# gunicorn's control socket is a second way in that nobody here uses.
+control_socket_disable = True
+
+# The query of a GET callback holds phone numbers: %(U)s is the path alone. The log itself is off
+# unless GUNICORN_CMD_ARGS turns it on, as Heroku's buildpack does.
+accesslog = None
+access_log_format = '%(h)s "%(m)s %(U)s %(H)s" %(s)s %(b)s %(M)sms'
+loglevel = os.environ.get("LOG_LEVEL", "info").lower() or "info"
+
+
+def on_starting(server):  # noqa: ANN001, ANN201 - gunicorn's hooks
+    """Say so where somebody asked for more processes than one."""
+    asked = os.environ.get("WEB_CONCURRENCY", "1")
+    if asked != "1":
+        server.log.info(
+            "WEB_CONCURRENCY=%s is not used: one process with %s threads writes SQLite fastest",
+            *(asked, threads),
+        )
+
+
+def post_worker_init(worker):  # noqa: ANN001, ANN201
+    """Start the background work in the process that serves."""
+    from smsstatus.service import service_of
+
+    service_of(worker.wsgi).start()
+
+
+def worker_exit(server, worker):  # noqa: ANN001, ANN201
+    """Close the store when the process ends, so that SQLite leaves a clean file."""
+    from smsstatus.service import service_of
+
+    if getattr(worker, "wsgi", None) is not None:
+        service_of(worker.wsgi).stop()
+        logging.shutdown()

@@ -1,0 +1,27 @@
+"""smsstatus: receives Plivo's SMS status callbacks and knows what became of each message."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from . import health, logs, webhook
+from .service import Service
+from .settings import Settings
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """Make the application. Without `settings` they are read from the environment.
+
+    Raises SettingsError or StartError with one line for the person who starts it.
+    """
+    settings = settings or Settings.from_environment()
+    logs.configure(settings.log_level)
+    service = Service.make(settings)
+    service.prepare()
+
+    app = Flask(__name__)
+    app.config["MAX_CONTENT_LENGTH"] = webhook.MAX_BODY + 1  # one more, so that a cut body shows
+    service.install(app)
+    app.register_blueprint(webhook.blueprint)
+    app.register_blueprint(health.blueprint)
+    return app

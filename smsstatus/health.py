@@ -1,0 +1,89 @@
+"""Blueprint /healthz, /readyz, /metrics: for the host and for monitoring.
+
+No token, no redirect, no dependence on Host, and nothing secret in an answer.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+from flask import Blueprint, Response, jsonify
+
+from .metrics import escape, family
+from .service import Service, current_service
+from .spool import Depth
+from .store import StoreUnavailable, WorkRefused
+
+blueprint = Blueprint("health", __name__)
+
+
+@blueprint.get("/healthz")
+def healthz() -> Response:
+    """The process answers."""
+    return Response("ok\n", content_type="text/plain; charset=utf-8")
+
+
+@blueprint.get("/readyz")
+def readyz() -> tuple[Response, int]:
+    """200 if the store takes a write and the spool takes files; 503 with the reasons if not."""
+    found = readiness(current_service())
+    return jsonify(found), 200 if found["ready"] else 503
+
+
+@blueprint.get("/metrics")
+def metrics() -> Response:
+    """Prometheus' text format."""
+    service = current_service()
+    depth = _depth(service) or Depth(-1, -1, -1)
+    lines = [
+        *service.metrics.callback_lines(),
+        *service.metrics.commit_lines(),
+        *family(
+            *("smsstatus_spool_files", "gauge", "Spooled callbacks; -1: cannot be counted."),
+            {'kind="waiting"': depth.waiting, 'kind="bad"': depth.bad},
+        ),
+        *family(
+            *("smsstatus_spool_oldest_seconds", "gauge", "Age of the oldest waiting callback."),
+            {"": round(depth.oldest_seconds, 3)},
+        ),
+        *_row_lines(service),
+    ]
+    return Response("\n".join(lines) + "\n", content_type="text/plain; version=0.0.4")
+
+
+def readiness(service: Service) -> dict[str, Any]:
+    """What /readyz says, as a dict: ready, reasons, and the spool's depth."""
+    reasons = []
+    try:
+        service.store.probe()
+    except (StoreUnavailable, WorkRefused) as error:
+        reasons.append(f"store: {error}")
+    depth = _depth(service)
+    try:
+        service.spool.prepare()
+    except OSError as error:
+        reasons.append(f"spool: {error.strerror}")
+    return {
+        "ready": not reasons,
+        "reasons": reasons,
+        "spooled": depth.waiting if depth else None,
+        "bad": depth.bad if depth else None,
+        "oldest_spooled_seconds": round(depth.oldest_seconds, 1) if depth else None,
+    }
+
+
+def _depth(service: Service) -> Depth | None:
+    try:
+        return service.spool.depth()
+    except OSError:
+        return None
+
+
+def _row_lines(service: Service) -> list[str]:
+    try:
+        counts = service.store.count_by_status()
+    except (sqlite3.Error, OSError):
+        return []
+    values = {f'status="{escape(status)}"': count for status, count in counts.items()}
+    return family("smsstatus_messages", "gauge", "Messages by current status.", values)

@@ -1,0 +1,71 @@
+"""Where log lines go, what must not be in them, and how many refusals are worth a line."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+import threading
+import time
+from collections.abc import Iterable
+
+from .signature import Pairs
+
+_FORMAT = "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s"
+
+
+def configure(level: str) -> None:
+    """Send this package's log lines to stderr, one line each, times in UTC."""
+    logger = logging.getLogger("smsstatus")
+    logger.setLevel(level.upper())
+    if not logger.handlers:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(_OneLine(_FORMAT, datefmt="%Y-%m-%dT%H:%M:%S"))
+        logger.addHandler(handler)
+
+
+class _OneLine(logging.Formatter):
+    """Text from a request must not be able to start a line of its own."""
+
+    converter = staticmethod(time.gmtime)
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", "?", super().formatMessage(record))
+
+
+def without_values(url: str, query: Pairs) -> str:
+    """The URL with the query's names but not its values, which can be phone numbers."""
+    if not query:
+        return url
+    return url + "?" + "&".join([f"{name[:40]}=..." for name, _ in query[:30]])
+
+
+def names_of(headers: Iterable[str]) -> str:
+    """Header names for a log line; a stranger chose them, so not too many."""
+    return ", ".join([name[:60] for name in sorted(headers)[:40]])
+
+
+class RateLimit:
+    """Lets `lines` through in each `seconds`, and counts what it did not."""
+
+    def __init__(self, lines: int = 10, seconds: float = 60.0) -> None:
+        self._lines = lines
+        self._seconds = seconds
+        self._lock = threading.Lock()
+        self._window_ends = 0.0
+        self._let_through = 0
+        self._left_out = 0
+
+    def allow(self) -> int | None:
+        """None: leave this line out. Otherwise how many were left out since the last one."""
+        with self._lock:
+            now = time.monotonic()
+            if now >= self._window_ends:
+                self._window_ends = now + self._seconds
+                self._let_through = 0
+            if self._let_through == self._lines:
+                self._left_out += 1
+                return None
+            self._let_through += 1
+            left_out, self._left_out = self._left_out, 0
+            return left_out

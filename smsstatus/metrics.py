@@ -1,0 +1,84 @@
+"""Counters of this process in Prometheus' text format.
+
+Written here because one worker process serves everything (see gunicorn.conf.py): no sharing
+between processes is needed, and that is the hard part of prometheus-client.
+Format: https://prometheus.io/docs/instrumenting/exposition_formats/
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+_BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+_SECONDS_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+
+
+class Histogram:
+    """Counts of observations up to each bound. Observed from one thread (the store's writer)."""
+
+    def __init__(self, bounds: Iterable[float]) -> None:
+        self.bounds = tuple(bounds)
+        self.counts = [0] * (len(self.bounds) + 1)
+        self.total = 0.0
+
+    def observe(self, value: float) -> None:
+        index = sum(value > bound for bound in self.bounds)
+        self.counts[index] += 1
+        self.total += value
+
+    def lines(self, name: str, about: str) -> list[str]:
+        lines = [f"# HELP {name} {about}", f"# TYPE {name} histogram"]
+        cumulative = 0
+        for bound, count in zip((*self.bounds, "+Inf"), self.counts, strict=True):
+            cumulative += count
+            lines.append(f'{name}_bucket{{le="{bound}"}} {cumulative}')
+        return [*lines, f"{name}_sum {self.total}", f"{name}_count {cumulative}"]
+
+
+class Metrics:
+    """What the webhook and the store count."""
+
+    def __init__(self) -> None:
+        self._callbacks: Counter[tuple[int, str]] = Counter()
+        self._lock = threading.Lock()
+        self.batch_jobs = Histogram(_BATCH_BUCKETS)
+        self.commit_seconds = Histogram(_SECONDS_BUCKETS)
+
+    def count_callback(self, answer: int, reason: str) -> None:
+        with self._lock:
+            self._callbacks[answer, reason] += 1
+
+    def observe_commit(self, jobs: int, seconds: float) -> None:
+        self.batch_jobs.observe(jobs)
+        self.commit_seconds.observe(seconds)
+
+    def callback_lines(self) -> list[str]:
+        with self._lock:
+            counted = {
+                f'answer="{answer}",reason="{reason}"': count
+                for (answer, reason), count in sorted(self._callbacks.items())
+            }
+        return family(
+            "smsstatus_callbacks_total", "counter", "Callbacks by answer and reason.", counted
+        )
+
+    def commit_lines(self) -> list[str]:
+        return [
+            *self.batch_jobs.lines("smsstatus_commit_batch_size", "Writes sharing one commit."),
+            *self.commit_seconds.lines("smsstatus_commit_seconds", "Seconds a commit took."),
+        ]
+
+
+def family(name: str, kind: str, about: str, values: Mapping[str, float]) -> list[str]:
+    """The lines of one metric; the keys are label sets such as `status="sent"`, or empty."""
+    lines = [f"# HELP {name} {about}", f"# TYPE {name} {kind}"]
+    for labels, value in values.items():
+        lines.append(f"{name}{{{labels}}} {value}" if labels else f"{name} {value}")
+    return lines
+
+
+def escape(label: str) -> str:
+    """A label value as the format wants it."""
+    return label.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")

@@ -1,0 +1,229 @@
+"""The writing connection to the database file, and whether it is still the file it was.
+
+SQLite goes on "committing" into a file that was deleted, replaced or truncated under it
+(https://www.sqlite.org/howtocorrupt.html, section 2). So before and after each transaction
+the file is looked at with os.stat: never opened, since closing it would drop SQLite's locks.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+from pathlib import Path
+from typing import NamedTuple
+
+from .locking import FileLock
+
+SCHEMA_VERSION = 1
+SCHEMA = Path(__file__).resolve().parents[2] / "schema.sql"
+
+BUSY_SECONDS = 1.5
+LOCK_SECONDS = 1.0
+_PASSING = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL")
+
+log = logging.getLogger(__name__)
+
+
+class SchemaTooNew(Exception):
+    """The file was written by a later version of smsstatus."""
+
+
+class FileDamaged(Exception):
+    """The database file is not what was written to it. The text says what to do."""
+
+
+class _Identity(NamedTuple):
+    device: int
+    inode: int
+    size: int
+
+
+class Database:
+    """One writing connection. Use it from one thread, holding `lock`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.lock = FileLock(path.with_name(path.name + ".lock"))
+        self._wal = path.with_name(path.name + "-wal")
+        self._connection: sqlite3.Connection | None = None
+        self._file = self._wal_file = _Identity(0, 0, 0)
+        self._damaged: tuple[_Identity, sqlite3.Connection] | None = None
+
+    def connect(self) -> sqlite3.Connection:
+        """The open connection to the file that is at the path now.
+
+        A file deleted under us is put back from the open connection; a replaced one is
+        adopted. Raises FileDamaged, SchemaTooNew, sqlite3.Error or OSError.
+        """
+        if self._connection is not None:
+            self._follow_the_path(self._connection)
+        if self._connection is None:
+            self._open()
+        assert self._connection is not None
+        return self._connection
+
+    def confirm(self) -> None:
+        """After a commit: is it in the file at the path, and the WAL beside it?
+
+        Raises FileDamaged if not: the commit must not be answered for.
+        """
+        file, wal = _identity(self.path), _identity(self._wal)
+        if file is None or file[:2] != self._file[:2] or file.size < self._file.size:
+            raise FileDamaged("the database file was changed by somebody else during a commit")
+        if wal is None or (self._wal_file.inode and wal[:2] != self._wal_file[:2]):
+            raise FileDamaged("the database's -wal file was removed during a commit")
+        self._file, self._wal_file = file, wal
+
+    def abandon(self, error: BaseException) -> None:
+        """Roll back; after an error that lies in the file, open it anew next time.
+
+        A busy or full disk passes by itself, so those keep the connection.
+        """
+        assert self._connection is not None
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+        name = getattr(error, "sqlite_errorname", "")
+        if isinstance(error, sqlite3.OperationalError) and not name.startswith(_PASSING):
+            self.close()
+
+    def close(self) -> None:
+        """Close the connection; SQLite checkpoints if it is the last one."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _follow_the_path(self, connection: sqlite3.Connection) -> None:
+        file, wal = _identity(self.path), _identity(self._wal)
+        if file is None:
+            log.error("database file %s was deleted: putting it back", self.path)
+            self._put_back(connection)
+        elif file[:2] != self._file[:2]:
+            log.warning("database file %s was replaced: using the new one", self.path)
+            self.close()
+        elif file.size < self._file.size:
+            self._damaged = (file, connection)  # kept open: closing would checkpoint into it
+            self._connection = None
+        elif self._wal_file.inode and (wal is None or wal[:2] != self._wal_file[:2]):
+            log.error("%s was removed: writing its content to the database", self._wal)
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            self.close()
+
+    def _put_back(self, connection: sqlite3.Connection) -> None:
+        """The open connection still reads the deleted file: copy it to the path again."""
+        copy = self.path.with_name(self.path.name + ".putback")
+        copy.unlink(missing_ok=True)
+        write_copy(connection, copy)
+        for leftover in (self._wal, self.path.with_name(self.path.name + "-shm")):
+            leftover.unlink(missing_ok=True)
+        os.rename(copy, self.path)
+        fsync_directory(self.path.parent)
+        self.close()
+
+    def _open(self) -> None:
+        if self._damaged is not None:
+            self._refuse_damaged(self._damaged[0])
+        connection = open_writable(self.path)
+        try:
+            apply_schema(connection)
+        except BaseException:
+            connection.close()
+            raise
+        file = _identity(self.path)
+        if file is None:
+            connection.close()
+            raise FileDamaged("the database file was deleted while it was being opened")
+        self._connection, self._file = connection, file
+        self._wal_file = _identity(self._wal) or _Identity(0, 0, 0)
+        self._damaged = None
+
+    def _refuse_damaged(self, seen: _Identity) -> None:
+        """Stay away from a cut file until somebody has replaced, removed or restored it."""
+        file = _identity(self.path)
+        if file is not None and file[:2] == seen[:2]:
+            raise FileDamaged(
+                f"{self.path.name} was truncated: move it and its -wal and -shm away, or put a "
+                "backup in its place; callbacks are kept in the spool until then"
+            )
+
+
+def open_writable(path: Path) -> sqlite3.Connection:
+    """A connection in autocommit mode whose commits are on disk when they return."""
+    connection = sqlite3.connect(
+        path, isolation_level=None, timeout=BUSY_SECONDS, check_same_thread=False
+    )
+    try:
+        connection.execute("PRAGMA journal_mode = WAL").fetchall()
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA journal_size_limit = 67108864")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def open_readonly(path: Path) -> sqlite3.Connection:
+    """A connection that cannot write, for queries; it never checkpoints."""
+    connection = sqlite3.connect(
+        f"{path.as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=BUSY_SECONDS
+    )
+    connection.row_factory = sqlite3.Row
+    return connection
+
+
+def apply_schema(connection: sqlite3.Connection) -> None:
+    """Create what is missing. Raises SchemaTooNew for a file of a later version."""
+    version = connection.execute("PRAGMA user_version").fetchall()[0][0]
+    if version > SCHEMA_VERSION:
+        raise SchemaTooNew(
+            f"the database has schema version {version}, this program knows {SCHEMA_VERSION}: "
+            "install the version of smsstatus that wrote it, or restore an older backup"
+        )
+    tables = connection.execute(
+        "SELECT count(*) FROM sqlite_master WHERE type = 'table'"
+        " AND name IN ('messages', 'status_events', 'v2_nonces')"
+    ).fetchall()[0][0]
+    if version < SCHEMA_VERSION or tables < 3:
+        try:
+            connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA.read_text()} COMMIT;")
+        except sqlite3.Error:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+
+def rewrite_header(connection: sqlite3.Connection) -> None:
+    """A write that changes nothing: page 1, which holds the file's header, is written again."""
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def write_copy(connection: sqlite3.Connection, target: Path) -> None:
+    """SQLite's online backup of `connection` into the new file `target`, fsynced."""
+    copy = sqlite3.connect(target, isolation_level=None)
+    try:
+        connection.backup(copy, pages=1024)
+    finally:
+        copy.close()
+    descriptor = os.open(target, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    fsync_directory(target.parent)
+
+
+def fsync_directory(path: Path) -> None:
+    """Make a new, renamed or removed name in a folder survive a power loss."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _identity(path: Path) -> _Identity | None:
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return _Identity(found.st_dev, found.st_ino, found.st_size)

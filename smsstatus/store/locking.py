@@ -1,0 +1,68 @@
+"""One writer at a time, across processes: an flock on `<database>.lock`.
+
+Hosts that overlap the old and the new container put two processes on one SQLite file. SQLite's own
+lock would starve one of them for seconds, and before 3.51.3 two connections that write and
+checkpoint at once can lose commits (https://www.sqlite.org/wal.html#walresetbug).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_POLL_SECONDS = 0.002
+
+
+class FileLock:
+    """An exclusive lock on a file of its own (never on the database file: see howtocorrupt 2.2)."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor: int | None = None
+        self._inode = 0
+
+    @contextmanager
+    def hold(self, seconds: float) -> Iterator[None]:
+        """Hold the lock. Raises TimeoutError if it is not had within `seconds`."""
+        descriptor = self._acquire(time.monotonic() + seconds)
+        try:
+            yield
+        finally:
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+    def _acquire(self, deadline: float) -> int:
+        while True:
+            descriptor = self._open()
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"another process holds {self._path.name}") from None
+                time.sleep(_POLL_SECONDS)
+                continue
+            if self._still_there():
+                return descriptor
+            self.close()
+
+    def _open(self) -> int:
+        if self._descriptor is None:
+            self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            self._inode = os.fstat(self._descriptor).st_ino
+        return self._descriptor
+
+    def _still_there(self) -> bool:
+        """A deleted lock file would let another process lock a new one beside ours."""
+        try:
+            return os.stat(self._path).st_ino == self._inode
+        except FileNotFoundError:
+            return False
+
+    def close(self) -> None:
+        """Give the file up. Locking again opens it again."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None

@@ -1,0 +1,145 @@
+"""How one StatusUpdate changes the tables: the guarded upsert and the event beside it."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sqlite3
+from collections.abc import Callable
+from enum import Enum
+from operator import itemgetter
+from typing import Any
+
+from ..callback import StatusUpdate
+
+log = logging.getLogger(__name__)
+
+
+class Outcome(Enum):
+    """What became of an update."""
+
+    APPLIED = "applied"
+    """It stands: the message's row says what it says."""
+    OLDER = "older"
+    """Kept as an event; the row already says something with a greater order key."""
+    DUPLICATE = "duplicate"
+    """Known already; nothing changed."""
+    NONCE_TAKEN = "nonce_taken"
+    """Its V2 nonce came with other fields before: a forgery, nothing written."""
+
+
+Bound = Callable[[sqlite3.Connection, StatusUpdate], sqlite3.Cursor]
+
+
+def _bind(sql: str) -> Bound:
+    """A statement whose :names are StatusUpdate's fields, executed with positional values."""
+    names = list(dict.fromkeys(re.findall(r":(\w+)", sql)))
+    pick = itemgetter(*(StatusUpdate._fields.index(name) for name in names))
+    numbered = re.sub(r":(\w+)", lambda match: f"?{names.index(match[1]) + 1}", sql)
+
+    def execute(connection: sqlite3.Connection, update: StatusUpdate) -> sqlite3.Cursor:
+        values: Any = pick(update)
+        return connection.execute(numbered, values)
+
+    return execute
+
+
+_upsert = _bind("""
+    INSERT INTO messages AS m (
+        message_uuid, sender_number, recipient_number, message_body,
+        initial_status, current_status, status_timestamp, error_code,
+        created_at, updated_at, queued_at, is_final, sequence, rank, digest)
+    VALUES (
+        :message_uuid, :sender_number, :recipient_number, :message_body,
+        :status, :status, :status_timestamp, :error_code,
+        :received_at, :received_at, :queued_at, :is_final, :sequence, :rank, :digest)
+    ON CONFLICT (message_uuid) DO UPDATE SET
+        sender_number = coalesce(min(m.sender_number, excluded.sender_number),
+                                 m.sender_number, excluded.sender_number),
+        recipient_number = coalesce(min(m.recipient_number, excluded.recipient_number),
+                                    m.recipient_number, excluded.recipient_number),
+        message_body = coalesce(m.message_body, excluded.message_body),
+        queued_at = coalesce(min(m.queued_at, excluded.queued_at),
+                             m.queued_at, excluded.queued_at),
+        current_status = excluded.current_status,
+        status_timestamp = excluded.status_timestamp,
+        error_code = excluded.error_code,
+        updated_at = excluded.updated_at,
+        is_final = excluded.is_final,
+        sequence = excluded.sequence,
+        rank = excluded.rank,
+        digest = excluded.digest
+    WHERE (excluded.is_final, excluded.status_timestamp, excluded.sequence, excluded.rank,
+           excluded.digest)
+        > (m.is_final, m.status_timestamp, m.sequence, m.rank, m.digest)
+    """)
+
+_insert_event = _bind("""
+    INSERT INTO status_events (
+        message_id, digest, status, status_timestamp, error_code, sequence, rank, is_final,
+        received_at, source, parameters)
+    SELECT id, :digest, :status, :status_timestamp, :error_code, :sequence, :rank, :is_final,
+        :received_at, :source, :parameters
+    FROM messages WHERE message_uuid = :message_uuid
+    ON CONFLICT (message_id, digest) DO NOTHING
+    """)
+
+_fill_in = _bind("""
+    UPDATE messages AS m SET
+        sender_number = coalesce(min(sender_number, :sender_number),
+                                 sender_number, :sender_number),
+        recipient_number = coalesce(min(recipient_number, :recipient_number),
+                                    recipient_number, :recipient_number),
+        message_body = coalesce(message_body, :message_body),
+        queued_at = coalesce(min(queued_at, :queued_at), queued_at, :queued_at),
+        initial_status = (
+            SELECT status FROM status_events WHERE message_id = m.id
+            ORDER BY is_final, status_timestamp, sequence, rank, digest LIMIT 1)
+    WHERE message_uuid = :message_uuid
+    RETURNING current_status, status_timestamp
+    """)
+
+_count_repeat = _bind("""
+    UPDATE status_events SET repeats = repeats + 1
+    WHERE digest = :digest
+        AND message_id = (SELECT id FROM messages WHERE message_uuid = :message_uuid)
+    """)
+
+_claim_nonce = _bind("""
+    INSERT INTO v2_nonces (nonce, digest) VALUES (:v2_nonce, :digest)
+    ON CONFLICT (nonce) DO NOTHING
+    """)
+
+_owner_of_nonce = _bind("SELECT 1 FROM v2_nonces WHERE nonce = :v2_nonce AND digest = :digest")
+
+
+def apply_update(connection: sqlite3.Connection, update: StatusUpdate) -> Outcome:
+    """Write one update inside the caller's transaction. Doing it again changes no row.
+
+    Whatever the order in which a message's updates come, its row ends the same: the guard in the
+    statement keeps the greatest order key, the least of differing numbers and times is kept, and
+    an update that comes late still fills in what only it tells.
+    """
+    if update.v2_nonce is not None and not _owns_nonce(connection, update):
+        return Outcome.NONCE_TAKEN
+    stands = _upsert(connection, update).rowcount == 1
+    is_new = _insert_event(connection, update).rowcount == 1
+    if stands:
+        return Outcome.APPLIED
+    if not is_new:
+        if update.source == "callback":
+            _count_repeat(connection, update)
+        return Outcome.DUPLICATE
+    standing = _fill_in(connection, update).fetchall()[0]
+    log.info(
+        "message %s: %s at %s came after %s at %s, which stands",
+        *(update.message_uuid, update.status, update.status_timestamp or "unknown time"),
+        *(standing[0], standing[1] or "unknown time"),
+    )
+    return Outcome.OLDER
+
+
+def _owns_nonce(connection: sqlite3.Connection, update: StatusUpdate) -> bool:
+    if _claim_nonce(connection, update).rowcount == 1:
+        return True
+    return bool(_owner_of_nonce(connection, update).fetchall())

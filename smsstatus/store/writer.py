@@ -1,0 +1,227 @@
+"""Group commit: callers hand over work, one thread does it, many share one fsync.
+
+The guarantee: when `submit` returns, the work's transaction is committed with synchronous=FULL,
+so its WAL frames are fsynced, in the file that is at the database's path. When it raises, the
+caller must keep what it wanted to write elsewhere; the work may or may not have happened, so
+it has to be idempotent. Every wait is bounded: `submit` takes ANSWER_SECONDS at most.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from .database import LOCK_SECONDS, Database, FileDamaged, SchemaTooNew
+
+ANSWER_SECONDS = 3.0
+"""Plivo waits 8 s, we promise 5: what is left is for the spool."""
+REST_SECONDS = 1.0
+"""After a failure the store is tried once in this time; other callers are told at once."""
+MAX_BATCH = 256
+
+T = TypeVar("T")
+Work = Callable[[sqlite3.Connection], T]
+Observer = Callable[[int, float], None]
+
+log = logging.getLogger(__name__)
+
+_STORE_FAILURES = (sqlite3.DatabaseError, OSError, FileDamaged, SchemaTooNew)
+_ROW_FAILURES = (
+    sqlite3.IntegrityError,
+    sqlite3.DataError,
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
+    OverflowError,
+    UnicodeError,
+)
+
+
+class StoreUnavailable(Exception):
+    """The store took nothing; trying again later can help. The text says why."""
+
+
+class WorkRefused(Exception):
+    """The store refused this work and no other; trying again cannot help."""
+
+
+class _Job(Generic[T]):
+    """One piece of work, and the lock its caller waits on."""
+
+    __slots__ = ("_done", "error", "finished", "is_trial", "result", "work")
+
+    def __init__(self, work: Work[T], *, is_trial: bool) -> None:
+        self.work = work
+        self.is_trial = is_trial
+        self.result: T | None = None
+        self.error: Exception | None = None
+        self.finished = False
+        self._done = threading.Lock()
+        self._done.acquire()
+
+    def finish(self, error: Exception | None = None) -> None:
+        """Let the caller go on. The first call counts."""
+        if not self.finished:
+            self.finished = True
+            self.error = error
+            self._done.release()
+
+    def wait(self, seconds: float) -> bool:
+        return self._done.acquire(timeout=seconds)
+
+
+class Writer:
+    """The only writer of a database file in this process. Safe to call from any thread.
+
+    The thread and its connection are made on first use, so never carried across a fork.
+    `observe(jobs, seconds)` is told of each commit.
+    """
+
+    def __init__(self, path: Path, observe: Observer = lambda jobs, seconds: None) -> None:
+        self._path = path
+        self._observe = observe
+        self._start_lock = threading.Lock()
+        self._pid = 0
+        self._queue: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._failure: str | None = None
+        self._retry_at = 0.0
+
+    def submit(self, work: Work[T]) -> T:
+        """Do `work(connection)` inside a shared transaction and return its result.
+
+        Raises StoreUnavailable or WorkRefused; then see the module's guarantee.
+        """
+        if self._pid != os.getpid():
+            self._start()
+        job = _Job(work, is_trial=self._allow())
+        self._queue.put(job)
+        if not job.wait(ANSWER_SECONDS):
+            raise StoreUnavailable(f"no commit within {ANSWER_SECONDS:.0f} s")
+        if job.error is not None:
+            raise job.error
+        return job.result  # type: ignore[return-value]
+
+    def close(self) -> None:
+        """Finish what is queued, close the connection and end the thread."""
+        if self._thread is not None and self._pid == os.getpid():
+            self._queue.put(None)
+            self._thread.join(ANSWER_SECONDS)
+        self._pid = 0
+
+    def _start(self) -> None:
+        with self._start_lock:
+            if self._pid == os.getpid():
+                return
+            self._queue = queue.SimpleQueue()
+            self._failure = None
+            self._thread = threading.Thread(
+                target=self._run, args=(self._queue,), name="store-writer", daemon=True
+            )
+            self._thread.start()
+            self._pid = os.getpid()
+
+    def _allow(self) -> bool:
+        """After a failure let one caller in each REST_SECONDS try; tell the others at once."""
+        if self._failure is None:
+            return False
+        now = time.monotonic()
+        if now < self._retry_at:
+            raise StoreUnavailable(self._failure)
+        self._retry_at = now + REST_SECONDS
+        return True
+
+    def _run(self, jobs: queue.SimpleQueue[_Job[Any] | None]) -> None:
+        database = Database(self._path)
+        while True:
+            batch, closing = _next_batch(jobs)
+            if batch:
+                self._do(database, batch)
+            if closing:
+                with database.lock.hold(LOCK_SECONDS):
+                    database.close()
+                database.lock.close()
+                return
+
+    def _do(self, database: Database, batch: list[_Job[Any]]) -> None:
+        if self._failure is not None and not any(job.is_trial for job in batch):
+            _fail(batch, self._failure)
+            return
+        started = time.monotonic()
+        try:
+            with database.lock.hold(LOCK_SECONDS):
+                _commit(database, batch)
+        except _STORE_FAILURES as error:
+            _fail(batch, self._note_failure(error))
+            return
+        if self._failure is not None:
+            log.warning("store takes writes again")
+            self._failure = None
+        self._observe(len(batch), time.monotonic() - started)
+
+    def _note_failure(self, error: Exception) -> str:
+        name = getattr(error, "sqlite_errorname", type(error).__name__)
+        failure = f"{name}: {error}"
+        if failure != self._failure:
+            log.error("store takes no writes, callbacks go to the spool: %s", failure)
+        self._retry_at = time.monotonic() + REST_SECONDS
+        self._failure = failure
+        return failure
+
+
+def _next_batch(jobs: queue.SimpleQueue[_Job[Any] | None]) -> tuple[list[_Job[Any]], bool]:
+    """Wait for work, then take all that has come meanwhile; True if the writer should end."""
+    batch: list[_Job[Any]] = []
+    job = jobs.get()
+    try:
+        while job is not None:
+            batch.append(job)
+            if len(batch) == MAX_BATCH:
+                break
+            job = jobs.get_nowait()
+    except queue.Empty:
+        pass
+    return batch, job is None
+
+
+def _commit(database: Database, batch: list[_Job[Any]]) -> None:
+    """Do the batch in one transaction; if one job fails, each in its own."""
+    try:
+        _transact(database, batch)
+        for job in batch:
+            job.finish()
+    except _ROW_FAILURES:
+        for job in batch:
+            _commit_alone(database, job)
+
+
+def _commit_alone(database: Database, job: _Job[Any]) -> None:
+    try:
+        _transact(database, [job])
+        job.finish()
+    except _ROW_FAILURES as error:
+        job.finish(WorkRefused(f"{type(error).__name__}: {error}"))
+
+
+def _transact(database: Database, batch: list[_Job[Any]]) -> None:
+    connection = database.connect()
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        for job in batch:
+            job.result = job.work(connection)
+        connection.execute("COMMIT")
+    except BaseException as error:
+        database.abandon(error)
+        raise
+    database.confirm()
+
+
+def _fail(batch: list[_Job[Any]], reason: str) -> None:
+    for job in batch:
+        job.finish(StoreUnavailable(reason))

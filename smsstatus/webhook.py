@@ -1,0 +1,114 @@
+"""Blueprint /plivo/status: raw body in, 200 or 403 out.
+
+200 always means: the callback is on disk, fsynced, in the store or in the spool; or, if both
+fail, in one ERROR line of the log that `replay` reads back. Anything but 200 makes Plivo try
+again 60, 120 and 240 s later and then forget the callback
+(https://support.plivo.com/hc/en-us/articles/360041344652), so a genuine one never gets it.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from flask import Blueprint, Response, abort, request
+
+from .callback import Callback, Malformed, Unusable, parse_form, status_update, utc_now
+from .logs import names_of, without_values
+from .service import Service, current_service
+from .settings import WEBHOOK_PATH
+from .signature import Pairs, Verdict, verify
+from .spool import SpoolUnavailable, log_record
+from .store import Outcome, StoreUnavailable, WorkRefused
+
+MAX_BODY = 65_536  # bytes; a status callback has about 600
+
+blueprint = Blueprint("webhook", __name__)
+log = logging.getLogger(__name__)
+
+
+@blueprint.route(WEBHOOK_PATH, methods=["GET", "POST"], provide_automatic_options=False)
+def receive_status() -> Response:
+    """Verify, keep, answer. A sender may have told Plivo to use GET: then all is in the query."""
+    if request.method == "HEAD":
+        abort(405)
+    service = current_service()
+    body = _raw_body() if request.method == "POST" else b""
+    try:
+        query_pairs = parse_form(request.query_string)
+        body_pairs = parse_form(body)
+    except Malformed as error:
+        return _refuse(service, Verdict(False, str(error)), ())
+    verdict = verify(
+        request.headers,
+        method=request.method,
+        url=service.settings.webhook_url,
+        query=query_pairs,
+        body=body_pairs,
+        tokens=service.settings.auth_tokens,
+        accept_v2=service.settings.accept_v2,
+    )
+    if not verdict.genuine:
+        return _refuse(service, verdict, query_pairs)
+
+    callback = Callback(
+        request.method,
+        request.query_string.decode(),
+        body.decode(),
+        utc_now(),
+        verdict.v2_nonce,
+    )
+    kept = _keep(service, callback, query_pairs + body_pairs)
+    if kept == Outcome.NONCE_TAKEN.value:
+        return _refuse(service, Verdict(False, "V2 nonce came with another body"), query_pairs)
+    service.metrics.count_callback(200, kept)
+    return _plain("ok", 200)
+
+
+def _raw_body() -> bytes:
+    """The body, whole. Werkzeug would accept one that was cut short on either side."""
+    body = request.get_data(cache=False)
+    if len(body) > MAX_BODY:
+        abort(413)
+    if request.content_length is not None and request.content_length != len(body):
+        abort(400, "The body is shorter than its Content-Length.")
+    return body
+
+
+def _keep(service: Service, callback: Callback, pairs: list[tuple[str, str]]) -> str:
+    """Put a genuine callback where it is safe; the name of that place."""
+    try:
+        return service.store.record(status_update(pairs, callback)).value
+    except Unusable as error:
+        log.error("genuine callback cannot be used, kept in the spool's bad/: %s", error)
+        place, keep, reason = "bad", service.spool.keep_bad, str(error)
+    except (StoreUnavailable, WorkRefused) as error:
+        place, keep, reason = "spooled", service.spool.keep, str(error)
+    try:
+        keep(callback, reason)
+        return place
+    except SpoolUnavailable as error:
+        log.error(
+            "store and spool both failed (%s; %s), feed this line to `replay`: %s",
+            *(reason, error, log_record(callback, service.settings.auth_tokens[0])),
+        )
+        return "logged"
+
+
+def _refuse(service: Service, verdict: Verdict, query: Pairs) -> Response:
+    """Answer 403 and tell whoever runs this what to compare."""
+    service.metrics.count_callback(403, verdict.reason)
+    left_out = service.refusals.allow()
+    if left_out is not None:
+        log.warning(
+            "refused with 403: %s; %s checked against %s (is that the URL given to Plivo, and is "
+            "PLIVO_AUTH_TOKEN of the same account? `doctor` tells more); headers: %s%s",
+            *(verdict.reason, request.method),
+            without_values(service.settings.webhook_url, query),
+            names_of(request.headers.keys()),
+            f"; {left_out} more refused since the last such line" if left_out else "",
+        )
+    return _plain("The signature does not match. See the service's log.", 403)
+
+
+def _plain(text: str, status: int) -> Response:
+    return Response(text + "\n", status, content_type="text/plain; charset=utf-8")

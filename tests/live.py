@@ -1,0 +1,121 @@
+"""A real service for tests: gunicorn with the project's own configuration on a free port."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from .plivo import Plivo
+
+ROOT = Path(__file__).resolve().parents[1]
+API_TOKEN = "test-api-token"
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 15.0, what: str = "") -> None:
+    """Wait for a condition; fail loudly when it does not come true in time."""
+    deadline = time.monotonic() + seconds
+    pause = threading.Event()
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds} s: {what or condition}")
+        pause.wait(0.01)
+
+
+def environment(folder: Path, base_url: str, **more: str) -> dict[str, str]:
+    """Everything the service reads, so that neither .env nor the developer's shell matters."""
+    return {
+        "PATH": os.environ["PATH"],
+        "PYTHON_DOTENV_DISABLED": "1",
+        "FLASK_SKIP_DOTENV": "1",
+        "PLIVO_AUTH_TOKEN": Plivo.token,
+        "BASE_URL": base_url,
+        "API_TOKEN": API_TOKEN,
+        "DATABASE_URL": f"sqlite:///{folder / 'sms.db'}",
+        **more,
+    }
+
+
+class LiveService:
+    """One gunicorn master and its worker. `log` is the file both write to."""
+
+    def __init__(self, folder: Path, port: int | None = None, **more: str) -> None:
+        self.port = port or free_port()
+        self.address = f"http://127.0.0.1:{self.port}"
+        self.database = folder / "sms.db"
+        self.spool = folder / "sms.db-spool"
+        self.log = folder / "service.log"
+        self.plivo = Plivo(base_url=more.get("BASE_URL", self.address))
+        self._environment = environment(folder, self.plivo.base_url, **_without(more, "BASE_URL"))
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *, wait: bool = True) -> LiveService:
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{self.port}", "wsgi:app"],
+                cwd=ROOT,
+                env=self._environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        if wait:
+            wait_until(self.answers, what=f"service answers, log: {self.log}")
+        return self
+
+    def answers(self) -> bool:
+        try:
+            return self.get("/healthz")[0] == 200
+        except OSError:
+            return False
+
+    def get(self, path: str, headers: Mapping[str, str] | None = None) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            connection.request("GET", path, headers=dict(headers or {}))
+            response = connection.getresponse()
+            return response.status, response.read()
+        finally:
+            connection.close()
+
+    def stop(self, seconds: float = 25.0) -> int:
+        """SIGTERM to the master, as a host does; its exit code."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(seconds)
+
+    def kill(self) -> None:
+        """SIGKILL to master and worker at once, as a power loss would."""
+        if self.process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait(10)
+
+
+def _without(mapping: Mapping[str, str], name: str) -> dict[str, str]:
+    return {key: value for key, value in mapping.items() if key != name}
+
+
+@contextlib.contextmanager
+def live_service(folder: Path, **more: str) -> Iterator[LiveService]:
+    """A running service; killed at the end whatever happened."""
+    service = LiveService(folder, **more)
+    try:
+        yield service.start()
+    finally:
+        service.kill()
