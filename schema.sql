@@ -27,10 +27,11 @@ CREATE TABLE IF NOT EXISTS messages (
     digest           BLOB    NOT NULL          -- of the update's fields; settles what is equal otherwise
 ) STRICT;
 
--- GET /messages pages through one of these, newest first. A number is found with or without +.
+-- GET /messages pages through one of these, newest first. A number is found with or without +,
+-- a recipient also by its last four digits or more.
 CREATE INDEX IF NOT EXISTS messages_by_time ON messages (created_at);
 CREATE INDEX IF NOT EXISTS messages_by_status ON messages (current_status, created_at);
-CREATE INDEX IF NOT EXISTS messages_by_recipient ON messages (ltrim(recipient_number, '+'), created_at);
+CREATE INDEX IF NOT EXISTS messages_by_recipient ON messages (substr(recipient_number, -4), created_at);
 CREATE INDEX IF NOT EXISTS messages_by_sender ON messages (ltrim(sender_number, '+'), created_at);
 CREATE INDEX IF NOT EXISTS messages_by_error ON messages (error_code, created_at)
     WHERE error_code IS NOT NULL;

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Flask
 
-from . import health, logs, webhook
+from . import cli, health, logs, messages, problems, webhook
 from .service import Service
 from .settings import Settings
 
@@ -21,7 +21,11 @@ def create_app(settings: Settings | None = None) -> Flask:
 
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = webhook.MAX_BODY + 1  # one more, so that a cut body shows
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # the order in which it is documented
     service.install(app)
+    problems.install(app)
     app.register_blueprint(webhook.blueprint)
     app.register_blueprint(health.blueprint)
+    app.register_blueprint(messages.blueprint)
+    app.register_blueprint(cli.blueprint)
     return app

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import NamedTuple
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 RANKS = {
     "queued": 1,
@@ -32,6 +32,10 @@ _QUEUED_TIMES = ("Timestamp", "QueuedTime", "MessageTime")
 _READ_FIELDS = frozenset(
     ("MessageUUID", "Status", "ErrorCode", "Sequence", "From", "To", *_FINAL_TIMES)
 )
+
+PROBE_FIELD = "SmsstatusProbe"
+PROBE_ANSWER = "probe ok"
+"""`doctor` signs a callback with this field alone; it is answered and leaves nothing behind."""
 
 _MAX_FIELDS = 250  # ten times what Plivo sends; bounds what a forged body can cost
 _MAX_KEY_TEXT = 200  # a MessageUUID has 36 characters, a status word 11
@@ -105,8 +109,16 @@ def parse_form(raw: bytes) -> list[tuple[str, str]]:
 
 
 def read_callback(callback: Callback, *, source: str) -> StatusUpdate:
-    """Read a callback that was kept earlier. Raises Malformed or Unusable."""
+    """Read a callback that was kept earlier. Raises Malformed or Unusable.
+
+    A message we sent ourselves is kept in the same form, with the method SEND and a Text.
+    """
     pairs = parse_form(callback.query.encode()) + parse_form(callback.body.encode())
+    if callback.method == "SEND":
+        text = dict(pairs).get("Text")
+        pairs = [pair for pair in pairs if pair[0] != "Text"]
+        sent = status_update(pairs, callback._replace(body=urlencode(pairs)), source="send")
+        return sent._replace(message_body=text)
     return status_update(pairs, callback, source=source)
 
 

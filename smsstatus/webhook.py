@@ -12,7 +12,16 @@ import logging
 
 from flask import Blueprint, Response, abort, request
 
-from .callback import Callback, Malformed, Unusable, parse_form, status_update, utc_now
+from .callback import (
+    PROBE_ANSWER,
+    PROBE_FIELD,
+    Callback,
+    Malformed,
+    Unusable,
+    parse_form,
+    status_update,
+    utc_now,
+)
 from .logs import names_of, without_values
 from .service import Service, current_service
 from .settings import WEBHOOK_PATH
@@ -61,7 +70,7 @@ def receive_status() -> Response:
     if kept == Outcome.NONCE_TAKEN.value:
         return _refuse(service, Verdict(False, "V2 nonce came with another body"), query_pairs)
     service.metrics.count_callback(200, kept)
-    return _plain("ok", 200)
+    return _plain(PROBE_ANSWER if kept == "probe" else "ok", 200)
 
 
 def _raw_body() -> bytes:
@@ -79,6 +88,8 @@ def _keep(service: Service, callback: Callback, pairs: list[tuple[str, str]]) ->
     try:
         return service.store.record(status_update(pairs, callback)).value
     except Unusable as error:
+        if any(name == PROBE_FIELD for name, _ in pairs):
+            return "probe"
         log.error("genuine callback cannot be used, kept in the spool's bad/: %s", error)
         place, keep, reason = "bad", service.spool.keep_bad, str(error)
     except (StoreUnavailable, WorkRefused) as error:

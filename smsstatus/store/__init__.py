@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 
 from ..callback import StatusUpdate
-from . import reads
+from . import reads, upkeep
 from .database import LOCK_SECONDS, Database, SchemaTooNew, open_readonly, rewrite_header
-from .updates import Outcome, apply_update
+from .updates import Outcome, apply_update, mark_checked
 from .writer import Observer, StoreUnavailable, WorkRefused, Writer
 
 log = logging.getLogger(__name__)
@@ -70,9 +71,55 @@ class Store:
             log.warning("database cannot be read afresh, writing its header again: %s", error)
             self.probe()
 
+    # Queries raise sqlite3.Error.
+
+    def find(self, message_uuid: str) -> reads.Row | None:
+        """One message with its events, or None."""
+        return reads.find_message(self.path, message_uuid)
+
+    def list(
+        self, filters: reads.Filters, limit: int, after: reads.Position | None = None
+    ) -> reads.Page:
+        """A page of messages, newest first."""
+        return reads.list_messages(self.path, filters, limit, after)
+
+    def walk(self, filters: reads.Filters, limit: int | None = None) -> Iterator[reads.Row]:
+        """All matching messages, newest first; no read stays open between them."""
+        return reads.walk_messages(self.path, filters, limit)
+
+    def stats(self, since: str, until: str) -> reads.Stats:
+        """Counts, error codes and delivery times of a window."""
+        return reads.read_stats(self.path, since, until)
+
     def count_by_status(self) -> dict[str, int]:
-        """Messages by current_status, at most COUNT_SECONDS old. Raises sqlite3.Error."""
+        """All messages by current_status."""
         return reads.count_by_status(self.path)
+
+    def count_over_time(self, edges: Sequence[str]) -> Sequence[dict[str, int]]:
+        """Counts by current_status between each two neighbouring times."""
+        return reads.count_over_time(self.path, edges)
+
+    def waiting(self, *, silent_since: str, created_since: str) -> Sequence[str]:
+        """UUIDs of messages to ask Plivo about; those not asked about for longest first."""
+        return reads.waiting_messages(
+            self.path, silent_since=silent_since, created_since=created_since
+        )
+
+    def backup(self, target: Path) -> None:
+        """A consistent, fsynced copy. Raises FileExistsError, sqlite3.Error or OSError."""
+        upkeep.backup(self.path, target)
+
+    def count_older(self, created_before: str) -> int:
+        """How many messages were first heard of before that."""
+        return upkeep.count_older(self.path, created_before)
+
+    def prune_batch(self, created_before: str) -> int:
+        """Remove some of them with their events; how many. Raises StoreUnavailable."""
+        return self.writer.submit(partial(upkeep.prune_batch, created_before=created_before))
+
+    def note_check(self, message_uuid: str, checked_at: str) -> None:
+        """Remember when Plivo was asked. Raises StoreUnavailable or WorkRefused."""
+        self.writer.submit(partial(mark_checked, message_uuid=message_uuid, checked_at=checked_at))
 
     def close(self) -> None:
         """Finish and close; the next use opens again."""

@@ -143,3 +143,10 @@ def _owns_nonce(connection: sqlite3.Connection, update: StatusUpdate) -> bool:
     if _claim_nonce(connection, update).rowcount == 1:
         return True
     return bool(_owner_of_nonce(connection, update).fetchall())
+
+
+def mark_checked(connection: sqlite3.Connection, message_uuid: str, checked_at: str) -> None:
+    """Note when Plivo was last asked about a message."""
+    connection.execute(
+        "UPDATE messages SET checked_at = ? WHERE message_uuid = ?", (checked_at, message_uuid)
+    )

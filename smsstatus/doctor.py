@@ -1,0 +1,206 @@
+"""Finds out why nothing arrives: one line for each check, with the mend."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import secrets
+import sqlite3
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Literal, NamedTuple
+from urllib.parse import urlsplit
+
+from . import plivo_api
+from .callback import PROBE_ANSWER, PROBE_FIELD
+from .service import Service
+from .simulate import NoAnswer, deliver
+from .store import StoreUnavailable
+
+Level = Literal["ok", "warn", "FAIL"]
+
+MEMORY_FILESYSTEMS = ("tmpfs", "ramfs", "overlay")
+NETWORK_FILESYSTEMS = ("nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs", "fuse.s3fs")
+CLOCK_SECONDS = 60
+
+
+class Check(NamedTuple):
+    """One line of the doctor's. For warn and FAIL `text` holds the mend."""
+
+    level: Level
+    name: str
+    text: str
+
+
+def examine(service: Service, environ: Mapping[str, str] = os.environ) -> Iterator[Check]:
+    """All checks, in the order in which they should be mended."""
+    yield Check("ok", "settings", "all read")
+    yield _base_url(service.settings.base_url)
+    yield _database(service)
+    yield _disk(service.settings.database_path, environ)
+    yield _spool(service)
+    yield sqlite_version(sqlite3.sqlite_version_info)
+    yield from _plivo(service)
+    yield from _public_road(service)
+
+
+def _base_url(base_url: str) -> Check:
+    parts = urlsplit(base_url)
+    host = parts.hostname or ""
+    if _is_local(host):
+        return Check(
+            "warn", "BASE_URL", f"{base_url} is of this machine only: Plivo needs a public address"
+        )
+    if parts.scheme != "https":
+        return Check("warn", "BASE_URL", f"{base_url} is not https: anybody on the way can read it")
+    return Check("ok", "BASE_URL", base_url)
+
+
+def _is_local(host: str) -> bool:
+    try:
+        return not ipaddress.ip_address(host).is_global
+    except ValueError:
+        return host == "localhost" or host.endswith((".local", ".localhost", ".internal"))
+
+
+def _database(service: Service) -> Check:
+    path = service.settings.database_path
+    try:
+        service.store.probe()
+    except StoreUnavailable as error:
+        return Check(
+            *("FAIL", "database"),
+            f"{path} takes no write ({error}): see that its folder exists, is writable and has "
+            "space, and that no other program holds the file",
+        )
+    return Check("ok", "database", f"{path} takes a write")
+
+
+def _disk(path: Path, environ: Mapping[str, str]) -> Check:
+    """Does the disk survive a restart? As far as can be told from here."""
+    kind = _filesystem(path)
+    if kind in NETWORK_FILESYSTEMS:
+        text = f"{kind} is a network filesystem: SQLite's WAL needs a local disk"
+        return Check("FAIL", "disk", text)
+    if "DYNO" in environ:
+        text = "a Heroku dyno's disk is lost at each restart, daily at least: use a host with one"
+        return Check("warn", "disk", text)
+    if kind in MEMORY_FILESYSTEMS:
+        text = f"{path.parent} is on {kind}, lost at restart: mount a volume, set DATABASE_URL"
+        return Check("warn", "disk", text)
+    return Check("ok", "disk", f"{path.parent} is on {kind or 'a disk'}")
+
+
+def _filesystem(path: Path) -> str:
+    """The type of the filesystem that holds `path`, from Linux's list of mounts; '' elsewhere."""
+    try:
+        mounts = Path("/proc/mounts").read_text().splitlines()
+    except OSError:
+        return ""
+    best = ("", "")
+    for line in mounts:
+        _, point, kind = line.split(" ")[:3]
+        if path.is_relative_to(point) and len(point) >= len(best[0]):
+            best = (point, kind)
+    return best[1]
+
+
+def _spool(service: Service) -> Check:
+    try:
+        service.spool.prepare()
+        depth = service.spool.depth()
+    except OSError as error:
+        text = f"{service.settings.spool_dir} takes no files ({error.strerror}): set SPOOL_DIR"
+        return Check("FAIL", "spool", text)
+    if depth.bad:
+        text = f"{depth.bad} callbacks could not be used: their reasons are in {service.spool.bad}"
+        return Check("warn", "spool", text)
+    if depth.waiting:
+        text = f"{depth.waiting} callbacks wait: the service replays them, or `replay` does"
+        return Check("warn", "spool", text)
+    return Check("ok", "spool", f"{service.settings.spool_dir} is empty and takes files")
+
+
+def sqlite_version(version: tuple[int, ...]) -> Check:
+    """Versions before 3.51.3 can lose commits when two programs write and checkpoint at once.
+
+    https://www.sqlite.org/wal.html#walresetbug; mended in 3.44.6 and 3.50.7 too.
+    """
+    text = ".".join(map(str, version))
+    mended = version >= (3, 51, 3) or any(
+        branch <= version < (3, branch[1] + 1) for branch in ((3, 44, 6), (3, 50, 7))
+    )
+    if mended:
+        return Check("ok", "SQLite", text)
+    return Check(
+        *("warn", "SQLite"),
+        f"{text} has the WAL-reset bug: smsstatus holds a lock against it, so let no other "
+        "program write to the file while the service runs",
+    )
+
+
+def _plivo(service: Service) -> Iterator[Check]:
+    try:
+        answer = plivo_api.check_credentials(service.settings)
+    except plivo_api.NotConfigured:
+        yield Check("ok", "Plivo account", "skipped: PLIVO_AUTH_ID is not set, so nothing is sent")
+        yield _clock(None)
+    except plivo_api.PlivoError as error:
+        yield Check("FAIL", "Plivo account", f"{error.title}: {error.detail}")
+        yield _clock(None)
+    else:
+        yield Check("ok", "Plivo account", "the credentials are accepted")
+        yield _clock(answer.date)
+
+
+def _clock(plivos: str | None) -> Check:
+    """Our clock against Plivo's, or, without one, against common sense."""
+    now = datetime.now(UTC)
+    if plivos is None:
+        if now.year < 2026:
+            return Check("FAIL", "clock", f"it says {now:%Y-%m-%d}: set it")
+        return Check("ok", "clock", f"{now:%Y-%m-%dT%H:%M:%SZ}, compared with nothing")
+    try:
+        apart = abs((now - parsedate_to_datetime(plivos)).total_seconds())
+    except (ValueError, TypeError):
+        return Check("ok", "clock", f"{now:%Y-%m-%dT%H:%M:%SZ}, compared with nothing")
+    if apart > CLOCK_SECONDS:
+        return Check("warn", "clock", f"{apart:.0f} s apart from Plivo's: turn on NTP")
+    return Check("ok", "clock", f"{apart:.0f} s apart from Plivo's")
+
+
+def _public_road(service: Service) -> Iterator[Check]:
+    """A signed probe and a forged one, through whatever tunnel or proxy stands at BASE_URL."""
+    base_url = service.settings.base_url
+    probe = {PROBE_FIELD: secrets.token_hex(8)}
+    try:
+        status, body = deliver(probe, base_url, service.settings.auth_tokens[0])
+        yield _signed_probe(status, body, base_url)
+        forged, _ = deliver(probe, base_url, secrets.token_urlsafe(24))
+    except NoAnswer as error:
+        yield Check("FAIL", "public road", str(error))
+        return
+    if forged == 403:
+        yield Check("ok", "forgery", "a forged callback is refused with 403")
+    else:
+        text = f"a forged callback was answered {forged}, not 403: that is not this service"
+        yield Check("FAIL", "forgery", text)
+
+
+def _signed_probe(status: int, body: bytes, base_url: str) -> Check:
+    name = "public road"
+    if status == 200 and PROBE_ANSWER.encode() in body:
+        return Check("ok", name, f"a signed callback to {base_url} is accepted")
+    if status == 200:
+        return Check("FAIL", name, f"another program answers at {base_url}: correct BASE_URL")
+    if status == 403:
+        text = "refused with 403: the service there has another BASE_URL or PLIVO_AUTH_TOKEN"
+    elif 300 <= status < 400:
+        text = f"redirected ({status}): write BASE_URL as it is redirected to, https most often"
+    elif status == 404:
+        text = "404: another program answers, or BASE_URL's path prefix is wrong"
+    else:
+        text = f"answered {status}: look at the tunnel or proxy at {base_url}"
+    return Check("FAIL", name, text)

@@ -1,0 +1,311 @@
+"""Blueprint /messages, /stats, /openapi.json: send, look up, list, count."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import sqlite3
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, request, url_for
+from werkzeug.datastructures import MultiDict
+
+from . import openapi, plivo_api, sending
+from .callback import utc_timestamp
+from .error_codes import explain
+from .problems import Problem, require_token
+from .service import current_service
+from .store.reads import Filters, Position, Row, Stats
+
+MAX_LIMIT = 200
+DEFAULT_LIMIT = 50
+STATS_WINDOW = timedelta(hours=24)
+TOP_ERRORS = 10
+
+PUBLIC_EVENT = (
+    *("status", "status_timestamp", "error_code", "sequence", "received_at", "source"),
+    "repeats",
+)
+CSV_COLUMNS = (
+    *("message_uuid", "sender_number", "recipient_number", "message_body", "initial_status"),
+    *("current_status", "status_timestamp", "error_code", "created_at", "updated_at", "is_final"),
+    "error_reason",
+)
+
+blueprint = Blueprint("messages", __name__)
+
+
+@blueprint.errorhandler(sqlite3.Error)
+def database_trouble(error: sqlite3.Error) -> Response:
+    """The database cannot be read now; callbacks are still taken, into the spool."""
+    return Problem(503, f"The database cannot be read ({error}): see /readyz.").response()
+
+
+@blueprint.errorhandler(plivo_api.NotConfigured)
+def not_configured(error: plivo_api.NotConfigured) -> Response:
+    return Problem(503, str(error), title="Not configured").response()
+
+
+@blueprint.errorhandler(plivo_api.PlivoError)
+def plivo_refused(error: plivo_api.PlivoError) -> Response:
+    """Pass Plivo's refusal on in words."""
+    headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+    return Problem(error.status, error.advice, title=error.title, headers=headers).response()
+
+
+@blueprint.errorhandler(sending.BadInput)
+def bad_input(error: sending.BadInput) -> Response:
+    return Problem(422, f"Correct these fields: {error}.", errors=error.errors).response()
+
+
+@blueprint.get("/openapi.json")
+def describe() -> Response:
+    """The OpenAPI 3.1 description of these routes."""
+    return jsonify(openapi.description(current_service().settings.base_url))
+
+
+@blueprint.post("/messages")
+def send_message() -> tuple[Response, int, dict[str, str]]:
+    """Send one SMS through Plivo."""
+    require_token()
+    message_uuid = sending.send(current_service(), _sent_fields())
+    message = current_service().store.find(message_uuid) or {"message_uuid": message_uuid}
+    location = url_for("messages.show_message", message_uuid=message_uuid)
+    return jsonify(message_json(message)), 202, {"Location": location}
+
+
+@blueprint.get("/messages/<message_uuid>")
+def show_message(message_uuid: str) -> Response:
+    """One message and its events."""
+    require_token()
+    if not re.fullmatch(openapi.UUID_PATTERN, message_uuid, re.ASCII):
+        raise Problem(400, "That is not a UUID: look at the message's message_uuid.")
+    message = current_service().store.find(message_uuid)
+    if message is None:
+        raise Problem(404, "No callback has told of this message, and it was not sent from here.")
+    return jsonify(message_json(message))
+
+
+@blueprint.get("/messages")
+def list_messages() -> Response:
+    """Messages, newest first, as JSON or CSV."""
+    require_token()
+    asked = _Query(request.args, ("status", "to", "from", "error_code", "since", "until"))
+    filters = asked.filters()
+    store = current_service().store
+    if request.accept_mimetypes.best_match(("application/json", "text/csv")) == "text/csv":
+        asked.refuse_others("limit")
+        limit = asked.limit() if "limit" in request.args else None
+        return csv_response(store.walk(filters, limit))
+    asked.refuse_others("limit", "cursor")
+    page = store.list(filters, asked.limit(), asked.cursor())
+    return jsonify(
+        messages=[message_json(message) for message in page.messages],
+        next_cursor=encode_cursor(page.next) if page.next else None,
+    )
+
+
+@blueprint.get("/stats")
+def show_stats() -> Response:
+    """Counts, delivery rate, time to deliver and top errors of a window."""
+    require_token()
+    asked = _Query(request.args, ("since", "until"))
+    asked.refuse_others()
+    until = asked.time("until") or utc_timestamp(str(datetime.now(UTC)))
+    since = asked.time("since") or _before(until, STATS_WINDOW)
+    return jsonify(stats_json(current_service().store.stats(since, until), since, until))
+
+
+def message_json(message: Row) -> Row:
+    """A message as the API shows it."""
+    shown = dict(message)
+    code = shown.get("error_code")
+    shown["error"] = explain(code) if code else None
+    if "events" in shown:
+        shown["events"] = [
+            {name: event[name] for name in PUBLIC_EVENT} for event in shown["events"]
+        ]
+    return shown
+
+
+def stats_json(stats: Stats, since: str, until: str) -> dict[str, Any]:
+    """Stats as the API shows them. Rates are None where there is nothing to divide by."""
+    final = sum(stats.counts.get(status, 0) for status in openapi.FINAL)
+    delivered = stats.counts.get("delivered", 0) + stats.counts.get("read", 0)
+    worst = sorted(stats.errors.items(), key=lambda item: (-item[1], item[0]))[:TOP_ERRORS]
+    return {
+        "since": since,
+        "until": until,
+        "total": sum(stats.counts.values()),
+        "counts": stats.counts,
+        "final": final,
+        "delivered": delivered,
+        "delivery_rate": delivered / final if final else None,
+        "seconds_to_deliver": {
+            "p50": percentile(stats.delivered_in, 0.50),
+            "p95": percentile(stats.delivered_in, 0.95),
+            "sample": len(stats.delivered_in),
+        },
+        "top_errors": [{**explain(code), "count": count} for code, count in worst],
+    }
+
+
+def percentile(ordered: list[float], share: float) -> float | None:
+    """The value below which `share` of the sorted values lie (nearest rank)."""
+    if not ordered:
+        return None
+    return round(ordered[min(int(share * len(ordered)), len(ordered) - 1)], 3)
+
+
+def encode_cursor(position: Position) -> str:
+    """A listing's position as one opaque word."""
+    text = json.dumps([position.created_at, position.id])
+    return urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def decode_cursor(text: str) -> Position:
+    """Raises ValueError unless `encode_cursor` made it."""
+    created_at, number = json.loads(urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+    position = Position(utc_timestamp(created_at), number)
+    if type(number) is not int or not 0 < number < 2**63 or encode_cursor(position) != text:
+        raise ValueError("not a cursor")
+    return position
+
+
+def csv_response(messages: Iterable[Row]) -> Response:
+    """The messages as CSV, sent as they are read."""
+    return Response(
+        csv_lines(messages),
+        content_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": 'attachment; filename="messages.csv"'},
+    )
+
+
+def csv_lines(messages: Iterable[Row]) -> Iterator[str]:
+    """CSV (RFC 4180) with a head line, in chunks of text."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer)
+    writer.writerow(CSV_COLUMNS)
+    for message in messages:
+        code = message["error_code"]
+        shown = {**message, "error_reason": explain(code)["reason"] if code else None}
+        writer.writerow([_harmless(shown[name]) for name in CSV_COLUMNS])
+        if buffer.tell() > 16_384:
+            yield buffer.getvalue()
+            buffer.seek(0)
+            buffer.truncate()
+    yield buffer.getvalue()
+
+
+def _harmless(value: object) -> object:
+    """A spreadsheet takes text that starts like this for a formula; a quote makes it text again.
+
+    https://owasp.org/www-community/attacks/CSV_Injection
+    """
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return "'" + value
+    return value
+
+
+def _sent_fields() -> Mapping[str, object]:
+    if request.is_json:
+        content = request.get_json(silent=True)
+        if not isinstance(content, dict):
+            raise Problem(400, 'The body is not a JSON object like {"to": "+1...", "text": "..."}.')
+        return content
+    if request.mimetype not in ("application/x-www-form-urlencoded", "multipart/form-data"):
+        raise Problem(415, "Send JSON (Content-Type: application/json) or a form.")
+    repeated = [name for name, values in request.form.lists() if len(values) > 1]
+    if repeated:
+        raise sending.BadInput({name[:40]: "give it once" for name in repeated})
+    return {name: _plus(value, name) for name, value in request.form.items()}
+
+
+def _plus(value: str, name: str) -> str:
+    """A form decodes the + of `curl -d to=+1415...` to a space; a number starts with none."""
+    return f"+{value[1:]}" if name in ("to", "from") and value.startswith(" ") else value
+
+
+def _before(timestamp: str, span: timedelta) -> str:
+    try:
+        return utc_timestamp(str(datetime.fromisoformat(timestamp) - span))
+    except OverflowError:
+        return utc_timestamp("0001-01-01")
+
+
+class _Query:
+    """The query parameters of a listing, checked; each raises Problem 400 with what to do."""
+
+    def __init__(self, given: MultiDict[str, str], known: Iterable[str]) -> None:
+        self._given = given
+        self._known = set(known)
+
+    def refuse_others(self, *more: str) -> None:
+        """A misspelt filter must not list everything."""
+        for name, values in self._given.lists():
+            if name not in self._known.union(more):
+                raise self._bad(name[:40], "unknown here")
+            if len(values) > 1 and name != "status":
+                raise self._bad(name, "given more than once")
+
+    def filters(self) -> Filters:
+        return Filters(
+            statuses=tuple(self._status(value) for value in self._given.getlist("status")),
+            recipient=self._number("to"),
+            sender=self._number("from"),
+            error_code=self._text("error_code", openapi.CODE_PATTERN, "a code such as 30"),
+            since=self.time("since"),
+            until=self.time("until"),
+        )
+
+    def time(self, name: str) -> str | None:
+        text = self._given.get(name)
+        if text is None:
+            return None
+        timestamp = utc_timestamp(text) if re.fullmatch(openapi.TIME_PATTERN, text) else ""
+        if not timestamp:
+            raise self._bad(
+                name, "must be ISO 8601, for example 2026-11-01T00:00:00Z; write + as %2B"
+            )
+        return timestamp
+
+    def limit(self) -> int:
+        text = self._given.get("limit", str(DEFAULT_LIMIT))
+        if not re.fullmatch(r"[0-9]{1,3}", text) or not 1 <= int(text) <= MAX_LIMIT:
+            raise self._bad("limit", f"must be a number from 1 to {MAX_LIMIT}")
+        return int(text)
+
+    def cursor(self) -> Position | None:
+        text = self._given.get("cursor")
+        if text is None:
+            return None
+        try:
+            return decode_cursor(text)
+        except (ValueError, TypeError):
+            raise self._bad("cursor", "must be a next_cursor of an earlier answer") from None
+
+    def _status(self, text: str) -> str:
+        if not re.fullmatch(openapi.STATUS_PATTERN, text):
+            raise self._bad("status", "must be a word such as delivered")
+        return text.lower()
+
+    def _text(self, name: str, pattern: str, expected: str) -> str | None:
+        text = self._given.get(name)
+        if text is not None and not re.fullmatch(pattern, text):
+            raise self._bad(name, f"must be {expected}")
+        return text
+
+    def _number(self, name: str) -> str | None:
+        text = self._text(name, openapi.NUMBER_PATTERN, "a number such as +14155550123")
+        return text.strip() if text else text
+
+    @staticmethod
+    def _bad(name: str, expected: str) -> Problem:
+        return Problem(400, f"{name} {expected}.", errors={name: expected})

@@ -1,0 +1,247 @@
+"""The only module that talks to Plivo: send a message, ask about one, check the credentials.
+
+Everything goes through Plivo's SDK, which is imported on first use so that the service starts fast.
+What an answer means is read from the HTTP response itself: the SDK hides the status of many (a 429
+and a 503 look alike, Retry-After is lost) and raises TypeError or AttributeError on others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from .settings import Settings
+
+TIMEOUT_SECONDS = 5.0
+"""For connecting, and again for each read."""
+
+CREDENTIALS_HINT = "check PLIVO_AUTH_ID and the first token of PLIVO_AUTH_TOKEN"
+
+
+class NotConfigured(Exception):
+    """A setting that calling Plivo needs is not set. The text names it."""
+
+
+class PlivoError(Exception):
+    """Plivo did not do what was asked. `status` is the HTTP status to pass on.
+
+    `retry_after` is in seconds, if Plivo told. `may_have_happened`: the request reached Plivo, or
+    may have, and nobody knows what became of it.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        title: str,
+        detail: str,
+        *,
+        retry_after: int | None = None,
+        may_have_happened: bool = False,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.title = title
+        self.detail = detail
+        self.retry_after = retry_after
+        self.may_have_happened = may_have_happened
+
+    @property
+    def advice(self) -> str:
+        """The detail, and what to do if nobody knows what became of the request."""
+        if self.may_have_happened:
+            return f"{self.detail} Look into Plivo's message log before you send it again."
+        return self.detail
+
+
+class RateLimited(PlivoError):
+    """Plivo answered 429."""
+
+
+class AuthenticationFailed(PlivoError):
+    """Plivo answered 401."""
+
+
+class UnknownMessage(PlivoError):
+    """Plivo has no such message (any more: it keeps 90 days)."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Plivo's answer: HTTP status, the decoded JSON object (empty if it was none), and headers."""
+
+    status: int
+    content: dict[str, Any]
+    retry_after: int | None
+    date: str | None
+
+
+def send_message(settings: Settings, *, sender: str, recipient: str, text: str) -> str:
+    """Send one SMS whose status callbacks come to this service; its message UUID.
+
+    Never retried: Plivo knows no idempotency key. Raises NotConfigured or PlivoError.
+    """
+    answer = _call(
+        settings,
+        lambda client: client.messages.create(
+            src=sender, dst=recipient, text=text, url=settings.webhook_url, method="POST"
+        ),
+    )
+    uuids = answer.content.get("message_uuid")
+    if isinstance(uuids, list) and uuids and isinstance(uuids[0], str):
+        return uuids[0]
+    if answer.content.get("invalid_number"):
+        raise PlivoError(
+            422, "Plivo refused the recipient", "Plivo says that the recipient is not valid."
+        )
+    raise _not_understood()
+
+
+def fetch_message(settings: Settings, message_uuid: str) -> dict[str, Any]:
+    """What Plivo's Message API says about a message: message_state, error_code, times, ...
+
+    https://www.plivo.com/docs/messaging/api/message/retrieve-a-message
+    Raises NotConfigured or PlivoError.
+    """
+    answer = _call(settings, lambda client: client.messages.get(message_uuid))
+    if not isinstance(answer.content.get("message_state"), str):
+        raise _not_understood()
+    return answer.content
+
+
+def check_credentials(settings: Settings) -> Answer:
+    """Read the account, which any valid credentials may. Raises NotConfigured or PlivoError."""
+    return _call(settings, lambda client: client.account.get())
+
+
+def _call(settings: Settings, ask: Callable[[Any], object]) -> Answer:
+    """Ask with a client of its own; raise unless Plivo answered with a 2xx."""
+    if settings.auth_id is None:
+        raise NotConfigured("PLIVO_AUTH_ID is not set: it is needed to call Plivo's API.")
+    import requests
+
+    client = _client(settings, settings.auth_id)
+    failure: Exception | None = None
+    try:
+        ask(client)
+    except requests.exceptions.ConnectTimeout:
+        raise PlivoError(504, "Plivo cannot be reached", "Connecting to Plivo timed out.") from None
+    except requests.exceptions.Timeout:
+        raise PlivoError(
+            *(504, "Plivo did not answer in time", "The request may have been carried out."),
+            may_have_happened=True,
+        ) from None
+    except requests.exceptions.RequestException as error:
+        raise _unreachable(error) from None
+    except Exception as error:  # the SDK's own trouble with an answer, judged below by itself
+        failure = error
+    answer: Answer | None = client.answer
+    if answer is None:
+        raise PlivoError(422, "Plivo's SDK refused the request", str(failure))
+    _raise_for(answer)
+    return answer
+
+
+def _client(settings: Settings, auth_id: str) -> Any:
+    """An SDK client that keeps the raw answer and calls PLIVO_API_URL."""
+    import plivo
+
+    class Client(plivo.RestClient):  # type: ignore[misc]
+        answer: Answer | None = None
+
+        @property
+        def base_uri(self) -> str:
+            return f"{settings.plivo_api_url}/v1/Account"
+
+        @base_uri.setter
+        def base_uri(self, value: str) -> None:
+            """The SDK sets its own address before each request."""
+
+        def send_request(self, request: Any, **options: Any) -> Any:
+            response = super().send_request(request, allow_redirects=False, **options)
+            self.answer = _answer_of(response)
+            return response
+
+    return Client(auth_id, settings.auth_tokens[0], timeout=TIMEOUT_SECONDS)
+
+
+def _answer_of(response: Any) -> Answer:
+    try:
+        content = response.json()
+    except ValueError:
+        content = None
+    wait = response.headers.get("Retry-After", "")
+    return Answer(
+        response.status_code,
+        content if isinstance(content, dict) else {},
+        int(wait) if wait.isascii() and wait.isdecimal() and len(wait) < 6 else None,
+        response.headers.get("Date"),
+    )
+
+
+def _raise_for(answer: Answer) -> None:
+    """Plivo's refusals in words."""
+    words = _words(answer)
+    match answer.status:
+        case status if 200 <= status < 300:
+            return
+        case 401:
+            raise AuthenticationFailed(
+                502, "Plivo refused our credentials", f"{words}: {CREDENTIALS_HINT}."
+            )
+        case 402:
+            raise PlivoError(
+                *(402, "Not enough credit", f"{words}: add credit to the Plivo account."),
+            )
+        case 403:
+            raise PlivoError(
+                *(403, "Plivo does not allow this", f"{words}: see the console's Geo Permissions."),
+            )
+        case 404:
+            raise UnknownMessage(404, "Plivo does not know this", f"{words}.")
+        case 429:
+            raise RateLimited(
+                429,
+                "Plivo's rate limit is reached",
+                f"{words}: try again later.",
+                retry_after=answer.retry_after or 60,
+            )
+        case status if status >= 500 or status == 408:
+            raise PlivoError(
+                *(502, "Plivo has trouble", f"{words}. The request may have been carried out."),
+                retry_after=answer.retry_after,
+                may_have_happened=True,
+            )
+        case status if status < 400:
+            raise PlivoError(502, "Plivo's answer is a redirect", f"{words}: check PLIVO_API_URL.")
+        case _:
+            raise PlivoError(422, "Plivo refused the request", f"{words}.")
+
+
+def _words(answer: Answer) -> str:
+    said = answer.content.get("error")
+    if isinstance(said, dict):
+        said = said.get("error") or said.get("message")
+    text = f"Plivo answered {answer.status}"
+    return f"{text}, saying: {said.rstrip('.')[:300]}" if isinstance(said, str) else text
+
+
+def _unreachable(error: Exception) -> PlivoError:
+    """Refused before anything was sent, or broken off in the middle."""
+    before = "NewConnectionError" in repr(error) or "NameResolutionError" in repr(error)
+    return PlivoError(
+        502,
+        "Plivo cannot be reached" if before else "The connection to Plivo broke",
+        "Nothing was sent." if before else "The request may have been carried out.",
+        may_have_happened=not before,
+    )
+
+
+def _not_understood() -> PlivoError:
+    return PlivoError(
+        502,
+        "Plivo's answer was not understood",
+        "Plivo accepted the request, but its answer had no usable content. The request may have "
+        "been carried out.",
+        may_have_happened=True,
+    )

@@ -1,0 +1,87 @@
+"""Errors as `application/problem+json` (RFC 9457) on the API, as short plain text elsewhere."""
+
+from __future__ import annotations
+
+import hmac
+import json
+from http import HTTPStatus
+
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException
+
+from .service import current_service
+
+API_PATHS = ("/messages", "/stats", "/openapi.json")
+
+
+class Problem(Exception):
+    """An answer that is an error. `detail` says what to do; `errors` names each bad field."""
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        title: str | None = None,
+        errors: dict[str, str] | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.title = title or HTTPStatus(status).phrase
+        self.errors = errors
+        self.headers = headers or {}
+
+    def response(self) -> Response:
+        """The answer as RFC 9457 wants it."""
+        content: dict[str, object] = {
+            "type": "about:blank",
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+        }
+        if self.errors:
+            content["errors"] = self.errors
+        response = Response(
+            json.dumps(content) + "\n", self.status, content_type="application/problem+json"
+        )
+        response.headers.update(self.headers)
+        return response
+
+
+def install(app: Flask) -> None:
+    """Answer every HTTP error in the form its reader expects."""
+    app.register_error_handler(Problem, Problem.response)
+    app.register_error_handler(HTTPException, _http_error)
+
+
+def require_token() -> None:
+    """Let only those in who know API_TOKEN: as a Bearer token or as the password of Basic.
+
+    Raises Problem 401 or, if no API_TOKEN is set, 503.
+    """
+    expected = current_service().settings.api_token
+    if expected is None:
+        raise Problem(503, "API_TOKEN is not set, so this is closed: set it and restart.")
+    given = request.authorization
+    secret = (given.token or given.password or "") if given else ""
+    if not hmac.compare_digest(secret.encode("utf-8", "replace"), expected.encode()):
+        raise Problem(
+            401,
+            "Give API_TOKEN as `Authorization: Bearer TOKEN` or as the password of HTTP Basic.",
+            headers={"WWW-Authenticate": 'Basic realm="smsstatus", charset="UTF-8"'},
+        )
+
+
+def _http_error(error: HTTPException) -> Response:
+    response = error.get_response()  # carries headers such as Allow
+    status = error.code or 500
+    detail = error.description or HTTPStatus(status).phrase
+    if request.path.startswith(API_PATHS):
+        headers = {"Allow": response.headers["Allow"]} if "Allow" in response.headers else {}
+        return Problem(status, detail, headers=headers).response()
+    plain = Response(f"{detail}\n", status, content_type="text/plain; charset=utf-8")
+    if "Allow" in response.headers:
+        plain.headers["Allow"] = response.headers["Allow"]
+    return plain

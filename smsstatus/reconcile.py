@@ -1,0 +1,155 @@
+"""Asks Plivo about messages that have been silent, and feeds the answers through the same guard.
+
+This heals an outage that was longer than Plivo's seven minutes of retries.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from . import plivo_api
+from .callback import StatusUpdate, digest_of, make_update, utc_now, utc_timestamp
+from .service import Service
+from .store import Outcome, StoreUnavailable, WorkRefused
+
+REQUESTS_PER_SECOND = 5
+TROUBLES_IN_A_ROW = 3
+
+_FIELD_NAMES = {
+    "message_uuid": "MessageUUID",
+    "message_state": "Status",
+    "error_code": "ErrorCode",
+    "from_number": "From",
+    "to_number": "To",
+    "message_time": "QueuedTime",
+    "message_sent_time": "SentTime",
+    "message_updated_time": "DeliveryReportTime",
+}
+"""The Message API's names and the callback's. There is no delivery time; the update is nearest."""
+
+
+@dataclass
+class Summary:
+    """What a run did. `left` were not asked about; `stopped` says why, if it ended early."""
+
+    asked: int = 0
+    changed: int = 0
+    unknown: int = 0
+    failed: int = 0
+    left: int = 0
+    stopped: str = ""
+
+    @property
+    def complete(self) -> bool:
+        return not self.left and not self.failed
+
+    def __str__(self) -> str:
+        text = (
+            f"{self.asked} asked, {self.changed} changed, {self.unknown} unknown to Plivo, "
+            f"{self.failed} failed, {self.left} left"
+        )
+        return f"{text}; stopped: {self.stopped}" if self.stopped else text
+
+
+def silent_messages(
+    service: Service, *, older_than: timedelta, within: timedelta, limit: int | None
+) -> Sequence[str]:
+    """Messages to ask about: not final, silent for `older_than`, first heard of `within`.
+
+    Those that were not asked about for longest come first, so that a run that ended early is
+    taken up by the next. Older ones are left alone: some countries send no delivery reports, and
+    there `sent` is the last word. Raises sqlite3.Error.
+    """
+    now = datetime.now(UTC)
+    return service.store.waiting(
+        silent_since=utc_timestamp(str(now - older_than)),
+        created_since=utc_timestamp(str(now - within)),
+    )[:limit]
+
+
+def reconcile(
+    service: Service, uuids: Sequence[str], progress: Callable[[], None] = lambda: None
+) -> Summary:
+    """Ask Plivo about each message, at most REQUESTS_PER_SECOND.
+
+    Ends early on 429, on refused credentials, on Ctrl-C, when the store takes nothing, and when
+    Plivo has trouble several times in a row; the summary says so. Raises NotConfigured.
+    """
+    summary = Summary(left=len(uuids))
+    troubles = 0
+    next_request = time.monotonic()
+    try:
+        for message_uuid in uuids:
+            time.sleep(max(next_request - time.monotonic(), 0))
+            next_request = time.monotonic() + 1 / REQUESTS_PER_SECOND
+            try:
+                summary.changed += reconcile_one(service, message_uuid)
+                troubles = 0
+            except plivo_api.UnknownMessage:
+                summary.unknown += 1
+                troubles = 0
+            except (plivo_api.RateLimited, plivo_api.AuthenticationFailed) as error:
+                raise _Stop(_how_long(error)) from None
+            except plivo_api.PlivoError as error:
+                summary.failed += 1
+                troubles += 1
+                if troubles == TROUBLES_IN_A_ROW:
+                    raise _Stop(f"{error.title}: {error.detail}") from None
+            finally:
+                progress()
+            summary.asked += 1
+            summary.left -= 1
+    except _Stop as stop:
+        summary.stopped = str(stop)
+    except (StoreUnavailable, WorkRefused) as error:
+        summary.stopped = f"the answer could not be stored ({error})"
+    except KeyboardInterrupt:
+        summary.stopped = "interrupted"
+    return summary
+
+
+def reconcile_one(service: Service, message_uuid: str) -> bool:
+    """Ask Plivo about one message; True if that changed its row.
+
+    Raises NotConfigured, PlivoError, StoreUnavailable or WorkRefused.
+    """
+    try:
+        answer = plivo_api.fetch_message(service.settings, message_uuid)
+    except plivo_api.UnknownMessage:
+        service.store.note_check(message_uuid, utc_now())
+        raise
+    outcome = service.store.record(update_from_api(message_uuid, answer))
+    service.store.note_check(message_uuid, utc_now())
+    return outcome is Outcome.APPLIED
+
+
+def update_from_api(message_uuid: str, answer: dict[str, Any]) -> StatusUpdate:
+    """The Message API's answer as a status update. Its times carry the account's UTC offset."""
+    fields = {
+        ours: str(answer[theirs])
+        for theirs, ours in _FIELD_NAMES.items()
+        if answer.get(theirs) is not None
+    }
+    fields["MessageUUID"] = message_uuid
+    pairs = list(fields.items())
+    return make_update(
+        fields,
+        digest=digest_of([*pairs, ("source", "reconcile")]),
+        received_at=utc_now(),
+        source="reconcile",
+        parameters=urlencode(pairs),
+    )
+
+
+class _Stop(Exception):
+    """Ends a run early."""
+
+
+def _how_long(error: plivo_api.PlivoError) -> str:
+    wait = f" (wait {error.retry_after} s)" if error.retry_after else ""
+    return f"{error.title}: {error.detail}{wait}"

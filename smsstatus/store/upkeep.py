@@ -1,0 +1,51 @@
+"""Backup and pruning, both while callbacks keep coming."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from uuid import uuid4
+
+from .database import fsync_directory, open_readonly, write_copy
+
+PRUNE_BATCH = 500
+
+
+def backup(path: Path, target: Path) -> None:
+    """A consistent, fsynced copy of the database in the new file `target`.
+
+    One step over a read snapshot: done in several, SQLite would start over at each write. Raises
+    FileExistsError rather than overwrite, sqlite3.Error or OSError; then nothing is left behind.
+    """
+    if target.exists():
+        raise FileExistsError(f"{target} exists already")
+    partial = target.with_name(f".{target.name}.{uuid4().hex}")
+    try:
+        with closing(open_readonly(path)) as connection:
+            write_copy(connection, partial)
+        os.link(partial, target)  # unlike a rename it does not overwrite
+    finally:
+        partial.unlink(missing_ok=True)
+    fsync_directory(target.parent)
+
+
+def count_older(path: Path, created_before: str) -> int:
+    """How many messages `prune_batch` would remove in all."""
+    with closing(open_readonly(path)) as connection:
+        rows = connection.execute(
+            "SELECT count(*) FROM messages WHERE created_at < ?", (created_before,)
+        ).fetchall()
+    return int(rows[0][0])
+
+
+def prune_batch(connection: sqlite3.Connection, created_before: str) -> int:
+    """Remove up to PRUNE_BATCH old messages and their events, inside the caller's transaction."""
+    ids = connection.execute(
+        "SELECT id FROM messages WHERE created_at < ? ORDER BY created_at LIMIT ?",
+        (created_before, PRUNE_BATCH),
+    ).fetchall()
+    connection.executemany("DELETE FROM status_events WHERE message_id = ?", ids)
+    connection.executemany("DELETE FROM messages WHERE id = ?", ids)
+    return len(ids)

@@ -1,0 +1,46 @@
+"""What the commands share: tables, durations, progress bars."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+
+import click
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+class Duration(click.ParamType[timedelta]):
+    """A time span such as 90s, 15m, 36h or 7d."""
+
+    name = "duration"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> timedelta:
+        if isinstance(value, timedelta):
+            return value
+        match = re.fullmatch(r"([1-9][0-9]{0,5})([smhd])", str(value))
+        if match is None:
+            self.fail(f"{value!r} is not a time span such as 90s, 15m, 36h or 7d", param, ctx)
+        return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print columns, as wide as their content; None is an empty cell."""
+    lines = [list(head), *(["" if v is None else str(v) for v in row] for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    for line in lines:
+        cells = (f"{text:<{width}}" for text, width in zip(line, widths, strict=True))
+        click.echo("  ".join(cells).rstrip())
+
+
+@contextmanager
+def progress(label: str, length: int, *, worth_it: bool = True) -> Iterator[Callable[[int], None]]:
+    """A progress bar on a terminal; elsewhere, or where it is not worth it, nothing."""
+    hidden = not worth_it or not sys.stdout.isatty()
+    with click.progressbar(label=label, length=length, hidden=hidden) as bar:
+        yield bar.update

@@ -1,0 +1,110 @@
+"""A small HTTP server in the place of Plivo's API, for the real SDK to talk to."""
+
+from __future__ import annotations
+
+import json
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+AUTH_ID = "MATESTTESTTESTTEST00"
+
+
+@dataclass
+class Reply:
+    """What the stand-in answers: a JSON value, or raw bytes as they are."""
+
+    status: int = 200
+    content: Any = None
+    headers: dict[str, str] = field(default_factory=dict)
+    wait: threading.Event | None = None
+    """Answer only once this is set: a Plivo that hangs."""
+
+    def encoded(self) -> bytes:
+        return (
+            self.content if isinstance(self.content, bytes) else json.dumps(self.content).encode()
+        )
+
+
+@dataclass
+class Asked:
+    """A request that the stand-in got."""
+
+    method: str
+    path: str
+    content: dict[str, Any]
+    authorization: str
+
+
+class PlivoApi:
+    """Answers sends with 202 and reads with what `messages` holds; `reply` overrides both."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.asked: list[Asked] = []
+        self.messages: dict[str, dict[str, Any]] = {}
+        self.reply: Callable[[Asked], Reply | None] = lambda asked: None
+
+    def answer(self, asked: Asked) -> Reply:
+        self.asked.append(asked)
+        return self.reply(asked) or self._usual(asked)
+
+    def _usual(self, asked: Asked) -> Reply:
+        if asked.method == "POST":
+            message_uuid = str(uuid.uuid4())
+            sent = {"message": "message(s) queued", "message_uuid": [message_uuid]}
+            return Reply(202, {**sent, "api_id": str(uuid.uuid4())})
+        last = asked.path.rstrip("/").rsplit("/", 1)[-1]
+        if last == AUTH_ID:
+            return Reply(200, {"auth_id": AUTH_ID, "cash_credits": "10.0"})
+        if last in self.messages:
+            return Reply(200, {"api_id": str(uuid.uuid4()), **self.messages[last]})
+        return Reply(404, {"error": "not found"})
+
+
+@contextmanager
+def plivo_api() -> Iterator[PlivoApi]:
+    """A stand-in on a free port of 127.0.0.1."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def _serve(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            asked = Asked(
+                self.command,
+                self.path,
+                json.loads(body) if body else {},
+                self.headers.get("Authorization", ""),
+            )
+            reply = standin.answer(asked)
+            if reply.wait is not None:
+                reply.wait.wait(30)
+            content = reply.encoded()
+            self.send_response(reply.status)
+            for name, value in reply.headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_GET = do_POST = _serve  # noqa: N815 - http.server's names
+
+        def log_message(self, *args: object) -> None:
+            """The tests look at `asked` instead."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    standin = PlivoApi(f"http://127.0.0.1:{server.server_port}")
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield standin
+    finally:
+        server.shutdown()
+        thread.join(10)
+        server.server_close()
