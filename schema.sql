@@ -38,8 +38,10 @@ CREATE INDEX IF NOT EXISTS messages_by_error ON messages (error_code, created_at
 -- `reconcile` asks Plivo about these.
 CREATE INDEX IF NOT EXISTS messages_waiting ON messages (created_at) WHERE is_final = 0;
 
--- One row for each distinct update of a message; a repeated callback adds none.
+-- One row for each distinct update of a message; a repeated callback adds none. Rows are only ever
+-- appended, so callbacks that share a commit share pages too.
 CREATE TABLE IF NOT EXISTS status_events (
+    id               INTEGER PRIMARY KEY,      -- order of arrival
     message_id       INTEGER NOT NULL REFERENCES messages (id),
     digest           BLOB    NOT NULL,         -- of the update's fields: a retry has the same one
     status           TEXT    NOT NULL,
@@ -52,8 +54,8 @@ CREATE TABLE IF NOT EXISTS status_events (
     source           TEXT    NOT NULL,         -- callback, send, reconcile or replay
     parameters       TEXT    NOT NULL,         -- as received, application/x-www-form-urlencoded
     repeats          INTEGER NOT NULL DEFAULT 0,  -- how often the same callback came again
-    PRIMARY KEY (message_id, digest)
-) STRICT, WITHOUT ROWID;
+    UNIQUE (message_id, digest)
+) STRICT;
 
 -- A V2 signature does not cover the body, so the first body seen with its nonce owns the nonce.
 -- Rows are kept for good: a forgotten nonce could be used again with another body.

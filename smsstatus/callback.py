@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import NamedTuple
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import unquote, urlencode
 
 RANKS = {
     "queued": 1,
@@ -103,9 +103,18 @@ def parse_form(raw: bytes) -> list[tuple[str, str]]:
         text = raw.decode("utf-8")
         if "\0" in text or "%00" in text:
             raise ValueError("NUL")
-        return parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=_MAX_FIELDS)
+        fields = [field.partition("=") for field in text.split("&") if field]
+        if len(fields) > _MAX_FIELDS:
+            raise ValueError("too many")
+        return [(_decode(name), _decode(value)) for name, _, value in fields]
     except ValueError:
         raise Malformed(f"not a UTF-8 form of at most {_MAX_FIELDS} fields without NUL") from None
+
+
+def _decode(text: str) -> str:
+    """Undo form encoding; most of Plivo's fields need nothing undone."""
+    text = text.replace("+", " ")
+    return unquote(text, errors="strict") if "%" in text else text
 
 
 def read_callback(callback: Callback, *, source: str) -> StatusUpdate:

@@ -6,6 +6,8 @@ No token, no redirect, no dependence on Host, and nothing secret in an answer.
 from __future__ import annotations
 
 import sqlite3
+import threading
+import time
 from typing import Any
 
 from flask import Blueprint, Response, jsonify
@@ -15,7 +17,10 @@ from .service import Service, current_service
 from .spool import Depth
 from .store import StoreUnavailable, WorkRefused
 
+READY_SECONDS = 1.0
+
 blueprint = Blueprint("health", __name__)
+_finding_out = threading.Lock()
 
 
 @blueprint.get("/healthz")
@@ -53,7 +58,19 @@ def metrics() -> Response:
 
 
 def readiness(service: Service) -> dict[str, Any]:
-    """What /readyz says, as a dict: ready, reasons, and the spool's depth."""
+    """What /readyz says, as a dict: ready, reasons, and the spool's depth.
+
+    At most READY_SECONDS old: finding out costs several fsyncs, and anybody may ask.
+    """
+    with _finding_out:
+        found_at, found = service.readiness
+        if not found or time.monotonic() - found_at > READY_SECONDS:
+            found = _find_out(service)
+            service.readiness = (time.monotonic(), found)
+        return found
+
+
+def _find_out(service: Service) -> dict[str, Any]:
     reasons = []
     try:
         service.store.probe()

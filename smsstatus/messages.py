@@ -16,7 +16,7 @@ from flask import Blueprint, Response, jsonify, request, url_for
 from werkzeug.datastructures import MultiDict
 
 from . import openapi, plivo_api, sending
-from .callback import utc_timestamp
+from .callback import utc_now, utc_timestamp
 from .error_codes import explain
 from .problems import Problem, require_token
 from .service import current_service
@@ -73,8 +73,14 @@ def describe() -> Response:
 def send_message() -> tuple[Response, int, dict[str, str]]:
     """Send one SMS through Plivo."""
     require_token()
-    message_uuid = sending.send(current_service(), _sent_fields())
-    message = current_service().store.find(message_uuid) or {"message_uuid": message_uuid}
+    service = current_service()
+    fields = _sent_fields()
+    message_uuid = sending.send(service, fields)
+    try:
+        message = service.store.find(message_uuid)
+    except sqlite3.Error:
+        message = None
+    message = message or _on_its_way(message_uuid, *sending.check(service, fields))
     location = url_for("messages.show_message", message_uuid=message_uuid)
     return jsonify(message_json(message)), 202, {"Location": location}
 
@@ -212,6 +218,25 @@ def _harmless(value: object) -> object:
     if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
         return "'" + value
     return value
+
+
+def _on_its_way(message_uuid: str, sender: str, recipient: str, text: str) -> Row:
+    """A message that was sent while the database could not take its row."""
+    now = utc_now()
+    return {
+        "message_uuid": message_uuid,
+        "sender_number": sender,
+        "recipient_number": recipient,
+        "message_body": text,
+        "initial_status": "queued",
+        "current_status": "queued",
+        "status_timestamp": "",
+        "error_code": None,
+        "created_at": now,
+        "updated_at": now,
+        "is_final": False,
+        "events": [],
+    }
 
 
 def _sent_fields() -> Mapping[str, object]:

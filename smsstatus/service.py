@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
 from flask import Flask, current_app
 
@@ -35,6 +35,8 @@ class Service:
     metrics: Metrics
     refusals: RateLimit = field(default_factory=RateLimit)
     drainer: Drainer | None = None
+    readiness: tuple[float, dict[str, Any]] = (0.0, {})
+    """When /readyz last looked (time.monotonic), and what it found."""
 
     @classmethod
     def make(cls, settings: Settings) -> Service:

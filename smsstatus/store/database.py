@@ -155,6 +155,8 @@ def open_writable(path: Path) -> sqlite3.Connection:
     try:
         connection.execute("PRAGMA journal_mode = WAL").fetchall()
         connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA cache_size = -8192")  # KiB; holds what recent messages touch
+        connection.execute("PRAGMA wal_autocheckpoint = 4000")  # pages; hot ones are copied once
         connection.execute("PRAGMA journal_size_limit = 67108864")
     except BaseException:
         connection.close()

@@ -1,0 +1,262 @@
+"""`python -m bench`: measures smsstatus and its peers side by side and prints one table."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from bench import load, machine, measure, preload, report
+from bench.callbacks import generate, write_slices
+from bench.cores import SEPARATE, pin_to_load_core
+from bench.measure import Run, Workload
+from bench.paths import CACHE, RESULTS
+from bench.peers.registry import ALL, Peer, Unavailable
+from bench.service import Disk, StartFailed
+
+PROFILES = ("full", "slow-fsync", "steady", "startup")
+SLOW_FSYNC_US = 2000
+SLOW_MAX_RATE = 4000
+DURABILITY = (
+    "Durability is the same for all but `empty`, which stores nothing: SQLite in WAL mode with "
+    "synchronous=FULL, 200 only after the fsync. Every service is killed with SIGKILL after its "
+    "run; `lost` counts answered callbacks that its database then does not hold."
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to run, how long, and how often."""
+
+    profiles: tuple[str, ...]
+    peers: tuple[Peer, ...]
+    rounds: int
+    seconds: int
+    max_rate: int
+    keep_alive: bool
+    library: Path | None
+    check: bool
+
+    def peers_of(self, profile: str) -> list[Peer]:
+        """An app without a database has no fsync to slow down."""
+        return [peer for peer in self.peers if peer.stores or profile != "slow-fsync"]
+
+    def run_count(self) -> int:
+        """How many runs there are if none fails."""
+        return self.rounds * sum(len(self.peers_of(profile)) for profile in self.profiles)
+
+
+@click.command()
+@click.option("--rounds", default=3, show_default=True, help="How often everything is measured.")
+@click.option("--seconds", default=10, show_default=True, help="Length of one run.")
+@click.option(
+    "--profile",
+    type=click.Choice([*PROFILES, "all"]),
+    default="all",
+    show_default=True,
+    help="full: plain disk. slow-fsync: 2 ms more for each fsync. steady: 200 callbacks/s.",
+)
+@click.option("--only", default="", help="Some services only: smsstatus,fastify,fastapi,empty.")
+@click.option(
+    "--max-rate",
+    default=8000,
+    show_default=True,
+    help="Callbacks made for each second; more than any service takes.",
+)
+@click.option(
+    "--steady-connections",
+    type=click.Choice(["new", "kept"]),
+    default="new",
+    show_default=True,
+    help="steady: a new connection for each callback, or kept ones.",
+)
+@click.option("--check", is_flag=True, help="Every service for a second: does the bench work?")
+def main(
+    rounds: int,
+    seconds: int,
+    profile: str,
+    only: str,
+    max_rate: int,
+    steady_connections: str,
+    check: bool,
+) -> None:
+    """Measure smsstatus and its peers side by side."""
+    signal.signal(signal.SIGTERM, stop)
+    if check:
+        rounds, seconds, profile = 1, 1, "all"
+    peers = tuple(_available(_chosen(only)))
+    pin_to_load_core()
+    plan = Plan(
+        profiles=tuple(_possible(PROFILES if profile == "all" else (profile,))),
+        peers=peers,
+        rounds=rounds,
+        seconds=seconds,
+        max_rate=max_rate,
+        keep_alive=steady_connections == "kept",
+        library=_library(),
+        check=check,
+    )
+    described = machine.describe()
+    print(machine_lines(described, plan.peers), flush=True)
+    runs = run_all(plan)
+    print_report(plan, described, runs)
+    if report.trouble(runs) or not runs or len(runs) < plan.run_count():
+        sys.exit(1)
+
+
+def run_all(plan: Plan) -> list[Run]:
+    """Every profile, every round, every service."""
+    runs: list[Run] = []
+    for profile in plan.profiles:
+        with _workload(plan, profile) as work:
+            for number in range(1, plan.rounds + 1):
+                for peer in _order(plan, profile, number):
+                    run = _one(plan, profile, peer, work)
+                    if run is not None:
+                        run.round = number
+                        runs.append(run)
+                        _say(progress_line(run))
+    return runs
+
+
+def _order(plan: Plan, profile: str, number: int) -> Sequence[Peer]:
+    """Another service goes first in each round, so that none always follows the same one."""
+    peers = plan.peers_of(profile)
+    shift = (number - 1) % len(peers) if peers else 0
+    return [*peers[shift:], *peers[:shift]]
+
+
+def _one(plan: Plan, profile: str, peer: Peer, work: Workload) -> Run | None:
+    disk = Disk(plan.library, SLOW_FSYNC_US if profile == "slow-fsync" else 0)
+    try:
+        if profile == "startup":
+            return measure.start_up(peer, profile, work)
+        if profile == "steady":
+            return measure.steady(
+                peer, profile, work, disk, plan.seconds, keep_alive=plan.keep_alive
+            )
+        return measure.saturated(peer, profile, work, disk, plan.seconds)
+    except (StartFailed, load.LoadFailed) as error:
+        _say(f"{profile}, {peer.name}: no figure: {error}")
+        return None
+
+
+@contextmanager
+def _workload(plan: Plan, profile: str) -> Iterator[Workload]:
+    seconds = plan.seconds + measure.WARM_UP_SECONDS
+    rates = {"full": plan.max_rate, "slow-fsync": SLOW_MAX_RATE, "steady": measure.STEADY_RATE}
+    count = int(seconds * rates.get(profile, 100)) + 200
+    CACHE.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="callbacks-", dir=CACHE) as name:
+        callbacks = generate(count)
+        if profile in ("full", "slow-fsync"):
+            write_slices(callbacks, Path(name), load.CONNECTIONS)
+        yield Workload(callbacks, Path(name), generate(1, seed=2)[0])
+
+
+def _chosen(only: str) -> list[Peer]:
+    names = [name.strip() for name in only.split(",") if name.strip()] or list(ALL)
+    for name in names:
+        if name not in ALL:
+            raise click.BadParameter(f"{name} is none of {', '.join(ALL)}", param_hint="--only")
+    return [ALL[name] for name in names]
+
+
+def _available(peers: Sequence[Peer]) -> Iterator[Peer]:
+    for peer in peers:
+        try:
+            peer.prepare()
+            yield peer
+        except Unavailable as error:
+            _say(f"left out: {peer.name}: {error}")
+
+
+def _possible(profiles: Sequence[str]) -> Iterator[str]:
+    for profile in profiles:
+        if profile in ("full", "slow-fsync") and load.find_wrk() is None:
+            _say(f"left out: profile {profile}: {load.HOW_TO_GET_WRK}")
+        elif profile == "slow-fsync" and _library() is None:
+            _say(f"left out: profile {profile}: it needs the library that cc builds")
+        else:
+            yield profile
+
+
+def _library() -> Path | None:
+    try:
+        return preload.build()
+    except preload.NoCompiler as error:
+        _say(f"fsyncs are not counted: {error}")
+        return None
+
+
+def machine_lines(described: dict[str, str], peers: Sequence[Peer]) -> str:
+    """Machine and versions, as a markdown list."""
+    lines = [f"* {name}: {words}" for name, words in described.items()]
+    lines += [f"* {peer.name}: {_version_words(peer)}" for peer in peers]
+    if not SEPARATE:
+        lines.append("* **server and load share one core: these figures say little**")
+    return "\n".join(lines)
+
+
+def _version_words(peer: Peer) -> str:
+    return ", ".join(f"{name} {version}" for name, version in peer.versions().items())
+
+
+def print_report(plan: Plan, described: dict[str, str], runs: Sequence[Run]) -> None:
+    """The table on standard output; a check says nothing of goals, and leaves no results."""
+    print(f"\n{report.table(runs)}\n\n{DURABILITY}")
+    for line in report.trouble(runs):
+        print(f"\n**Trouble** {line}")
+    if not plan.check:
+        print(f"\n{report.goals(runs)}")
+        _write_results(plan, described, runs)
+
+
+def _write_results(plan: Plan, described: dict[str, str], runs: Sequence[Run]) -> None:
+    RESULTS.mkdir(exist_ok=True)
+    results = {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": described,
+        "versions": {peer.name: peer.versions() for peer in plan.peers},
+        "rounds": plan.rounds,
+        "seconds": plan.seconds,
+        "runs": [run.as_json() for run in runs],
+    }
+    (RESULTS / "latest.json").write_text(json.dumps(results, indent=1) + "\n")
+
+
+def progress_line(run: Run) -> str:
+    """One run in a line, for who waits."""
+    figures = {
+        "callbacks/s": run.rate,
+        "p99 ms": run.p99_ms,
+        "fsyncs/callback": run.fsyncs_per_callback,
+        "start s": run.start_seconds,
+    }
+    words = ", ".join(f"{name} {value:.4g}" for name, value in figures.items() if value)
+    return f"{run.profile} round {run.round} {run.peer}: {words}"
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def stop(number: int, frame: FrameType | None) -> None:
+    """End through the `with` blocks that stop the service and remove the folders."""
+    sys.exit(128 + number)
+
+
+if __name__ == "__main__":
+    if shutil.which("taskset") is None:
+        sys.exit("taskset is missing: `apt-get install util-linux`")
+    main()

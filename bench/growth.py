@@ -1,0 +1,232 @@
+"""`python -m bench.growth`: does smsstatus stay as fast when millions of messages are stored?"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import signal
+import sqlite3
+import statistics
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import click
+
+from bench import load, machine, measure
+from bench.__main__ import machine_lines, stop
+from bench.callbacks import generate, write_slices
+from bench.cores import pin_to_load_core
+from bench.fill import Filled, fill
+from bench.measure import Run, Workload
+from bench.paths import CACHE, REPOSITORY, RESULTS
+from bench.peers.registry import ALL, Unavailable
+from bench.reads import Latency, Reader
+from bench.service import Disk, run_folder, running
+from bench.verify import verify
+
+EMPTY, FULL = "empty", "filled"
+LIST_GOAL_MS = 10.0
+STATS_GOAL_MS = 200.0
+THROUGHPUT_GOAL = 0.85
+
+
+@dataclass
+class Growth:
+    """What was measured: runs by kind of database, and latencies by request."""
+
+    filled: Filled
+    pages: dict[str, int]
+    runs: dict[str, list[Run]] = field(default_factory=lambda: {EMPTY: [], FULL: []})
+    reads: dict[str, dict[str, Latency]] = field(default_factory=lambda: {EMPTY: {}, FULL: {}})
+
+
+@click.command()
+@click.option("--messages", default=5_000_000, show_default=True, help="How many to fill in.")
+@click.option("--rounds", default=3, show_default=True, help="How often throughput is measured.")
+@click.option("--seconds", default=10, show_default=True, help="Length of one run.")
+@click.option("--max-rate", default=8000, show_default=True, help="As in `python -m bench`.")
+@click.option("--keep", is_flag=True, help="Keep the filled database, and use it the next time.")
+def main(messages: int, rounds: int, seconds: int, max_rate: int, keep: bool) -> None:
+    """Measure smsstatus with an empty and with a filled database, in turns."""
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        ALL["smsstatus"].prepare()
+    except Unavailable as error:
+        sys.exit(f"smsstatus cannot be measured: {error}")
+    described = machine.describe()
+    click.echo(machine_lines(described, [ALL["smsstatus"]]))
+    with _filled_database(messages, keep) as (database, filled):
+        pin_to_load_core()
+        growth = Growth(filled, _page_bytes(database))
+        for number in range(1, rounds + 1):
+            _round(growth, database, number, seconds, max_rate, last=number == rounds)
+    _write_results(growth, described)
+    click.echo(report(growth))
+    if any(run.failed or (run.verdict and not run.verdict.good) for run in _all(growth)):
+        sys.exit(1)
+
+
+@contextmanager
+def _filled_database(messages: int, keep: bool) -> Iterator[tuple[Path, Filled]]:
+    """A filled database of this schema; a fill that was cut short leaves nothing behind."""
+    schema = hashlib.sha256((REPOSITORY / "schema.sql").read_bytes()).hexdigest()[:8]
+    folder = CACHE / f"growth-{messages}-{schema}"
+    note = folder / "filled.json"
+    if not note.exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+    try:
+        if not note.exists():
+            note.write_text(json.dumps(fill(folder / "filled.db", messages)))
+        yield folder / "filled.db", Filled(*json.loads(note.read_text()))
+    finally:
+        if not keep or not note.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _round(
+    growth: Growth, filled: Path, number: int, seconds: int, max_rate: int, *, last: bool
+) -> None:
+    """The two databases one after the other; who goes first changes from round to round."""
+    kinds = (EMPTY, FULL) if number % 2 else (FULL, EMPTY)
+    with _workload(number, seconds, max_rate) as work:
+        for kind in kinds:
+            with run_folder() as folder:
+                database = filled if kind == FULL else folder / "bench.db"
+                run = Run("smsstatus", kind, number)
+                _measure(growth, run, work, folder, database, seconds, read=last)
+                growth.runs[kind].append(run)
+                click.echo(f"round {number}, {kind}: {run.rate:,.0f} callbacks/s", err=True)
+
+
+def _measure(
+    growth: Growth,
+    run: Run,
+    work: Workload,
+    folder: Path,
+    database: Path,
+    seconds: int,
+    *,
+    read: bool,
+) -> None:
+    with running(ALL["smsstatus"], folder, work.probe, Disk(), database) as service:
+        sent = measure.drive(service, work, seconds, run)
+        if read:
+            growth.reads[run.profile] = dict(Reader(service.port, database).measure_all())
+    run.verdict = verify(database, sent, whole=False)
+
+
+@contextmanager
+def _workload(number: int, seconds: int, max_rate: int) -> Iterator[Workload]:
+    """Other messages in each round: the filled database keeps those of the last one."""
+    count = (seconds + measure.WARM_UP_SECONDS) * max_rate + 200
+    with tempfile.TemporaryDirectory(prefix="callbacks-", dir=CACHE) as name:
+        callbacks = generate(count, seed=1000 + number)
+        write_slices(callbacks, Path(name), load.CONNECTIONS)
+        yield Workload(callbacks, Path(name), generate(1, seed=2000 + number)[0])
+
+
+def _page_bytes(database: Path) -> dict[str, int]:
+    """Bytes of each table and index; empty where SQLite was built without dbstat."""
+    with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
+        try:
+            return dict(
+                connection.execute(
+                    "SELECT name, pgsize FROM dbstat WHERE aggregate = TRUE ORDER BY pgsize DESC"
+                ).fetchall()
+            )
+        except sqlite3.OperationalError:
+            return {}
+
+
+def report(growth: Growth) -> str:
+    """The figures as one markdown table, with the goals."""
+    filled = growth.filled
+    lines = [
+        f"{filled.messages:,} messages, {filled.events:,} events, {filled.bytes / 1e9:.2f} GB: "
+        f"**{filled.bytes / filled.messages:,.0f} bytes per message**",
+        *_size_lines(growth),
+        "",
+        "| what | empty database | filled | filled / empty | goal |",
+        "|---|---:|---:|---:|---:|",
+        *_throughput_lines(growth),
+        *(_read_line(growth, name) for name in growth.reads[FULL]),
+        "",
+        "GET latencies are p50 / p99 in ms. The `empty` database was empty when its run began. The "
+        "filled one is in the page cache as far as it fits; it was written just before.",
+    ]
+    return "\n".join(lines)
+
+
+def _size_lines(growth: Growth) -> list[str]:
+    messages = growth.filled.messages
+    parts = [f"{name} {size / messages:,.0f}" for name, size in growth.pages.items()]
+    return [f"of which {', '.join(parts[:10])}"] if parts else []
+
+
+def _throughput_lines(growth: Growth) -> list[str]:
+    empty, full = growth.runs[EMPTY], growth.runs[FULL]
+    ratio = statistics.median(
+        (b.rate or 0) / (a.rate or 1) for a, b in zip(empty, full, strict=True)
+    )
+    rates = [statistics.median(run.rate or 0 for run in runs) for runs in (empty, full)]
+    p99s = [statistics.median(run.p99_ms or 0 for run in runs) for runs in (empty, full)]
+    lost = sum(run.verdict.lost for run in _all(growth) if run.verdict)
+    goal = f"{THROUGHPUT_GOAL}x: {_reached(ratio >= THROUGHPUT_GOAL)}"
+    return [
+        f"| callbacks/s | {rates[0]:,.0f} | {rates[1]:,.0f} | {ratio:.2f}x | {goal} |",
+        f"| p99 ms at saturation | {p99s[0]:.1f} | {p99s[1]:.1f} | {p99s[1] / p99s[0]:.2f}x | |",
+        f"| answered but lost | {lost} in all | | | 0 |",
+    ]
+
+
+def _read_line(growth: Growth, name: str) -> str:
+    empty, full = growth.reads[EMPTY].get(name, Latency(None, None)), growth.reads[FULL][name]
+    limit = STATS_GOAL_MS if name.startswith("/stats") else LIST_GOAL_MS
+    goal = ratio = ""
+    if full.p99_ms is not None:
+        goal = f"p99 {limit:g} ms: {_reached(full.p99_ms < limit)}"
+    if full.p50_ms and empty.p50_ms:
+        ratio = f"{full.p50_ms / empty.p50_ms:.2f}x"
+    return f"| GET {name} | {_words(empty)} | {_words(full)} | {ratio} | {goal} |"
+
+
+def _words(latency: Latency) -> str:
+    if latency.p50_ms is None:
+        return latency.note
+    return f"{latency.p50_ms:.1f} / {latency.p99_ms:.1f}"
+
+
+def _reached(good: bool) -> str:
+    return "reached" if good else "**not reached**"
+
+
+def _all(growth: Growth) -> list[Run]:
+    return [*growth.runs[EMPTY], *growth.runs[FULL]]
+
+
+def _write_results(growth: Growth, described: dict[str, str]) -> None:
+    RESULTS.mkdir(exist_ok=True)
+    results = {
+        "machine": described,
+        "versions": ALL["smsstatus"].versions(),
+        "filled": growth.filled._asdict(),
+        "bytes": growth.pages,
+        "runs": [run.as_json() for run in _all(growth)],
+        "reads": {
+            kind: {name: asdict(latency) for name, latency in reads.items()}
+            for kind, reads in growth.reads.items()
+        },
+    }
+    (RESULTS / "growth.json").write_text(json.dumps(results, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    if load.find_wrk() is None:
+        sys.exit(load.HOW_TO_GET_WRK)
+    main()

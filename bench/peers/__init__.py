@@ -1,0 +1,1 @@
+"""The services that smsstatus is measured against."""

@@ -1,0 +1,171 @@
+"""How long each GET takes: one kept connection, one request after another, p50 and p99."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import random
+import sqlite3
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlencode
+
+from bench.peers.registry import API_TOKEN
+
+REQUESTS = 300
+STATS_REQUESTS = 30
+DEEP_PAGES = 2000
+NOBODY = "19999999999"
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Of one kind of request. `note` says what was answered when that was not 200."""
+
+    p50_ms: float | None
+    p99_ms: float | None
+    note: str = ""
+
+
+class _Sample(NamedTuple):
+    uuid: str
+    sender: str
+    recipient: str
+
+
+class _Known(NamedTuple):
+    """What a reader may ask for: messages that exist, and the time they span."""
+
+    samples: list[_Sample]
+    errors: list[str]
+    oldest: datetime
+    newest: datetime
+
+
+class Reader:
+    """Asks a running service as its operator would."""
+
+    def __init__(self, port: int, database: Path) -> None:
+        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        self.rng = random.Random(4)
+        self.known = _look(database, self.rng)
+
+    def measure_all(self) -> Iterator[tuple[str, Latency]]:
+        """Each kind of request with its latency."""
+        for name, path in self._kinds().items():
+            count = STATS_REQUESTS if name.startswith("/stats") else REQUESTS
+            yield name, self._measure(path, count)
+        yield f"/messages?limit=50&cursor= ({DEEP_PAGES:,} pages of 200 deep)", self._deep()
+        self.connection.close()
+
+    def _kinds(self) -> dict[str, Callable[[], str]]:
+        one, error_code = self._any_message, self._any_error
+        return {
+            "/messages/<uuid>": lambda: f"/messages/{one().uuid}",
+            "/messages": lambda: "/messages",
+            "status=delivered (most)": lambda: _list(status="delivered"),
+            "status=sent (few)": lambda: _list(status="sent"),
+            "status=read (none)": lambda: _list(status="read"),
+            "status twice": lambda: _list(status=["failed", "undelivered"]),
+            "to": lambda: _list(to=one().recipient),
+            "to (unknown)": lambda: _list(to=NOBODY),
+            "from": lambda: _list(**{"from": one().sender}),
+            "from (unknown)": lambda: _list(**{"from": NOBODY}),
+            "from, to (strangers)": lambda: _list(**{"from": one().sender, "to": one().recipient}),
+            "error_code": lambda: _list(error_code=error_code()),
+            "from, error_code": lambda: _list(**{"from": one().sender, "error_code": error_code()}),
+            "since, until (an hour)": lambda: _list(**self._window(hours=1)),
+            "status, from, since, until": lambda: _list(
+                status="undelivered", **{"from": one().sender}, **self._window(hours=24)
+            ),
+            "status=read, since, until (all)": lambda: _list(
+                status="read", **self._window(hours=24 * 365)
+            ),
+            "/stats over 24 h": lambda: "/stats?" + urlencode(self._window(hours=24)),
+        }
+
+    def _any_message(self) -> _Sample:
+        return self.rng.choice(self.known.samples)
+
+    def _any_error(self) -> str:
+        return self.rng.choice(self.known.errors)
+
+    def _window(self, hours: float) -> dict[str, str]:
+        """A random window of that length within the data, or all of it."""
+        span = (self.known.newest - self.known.oldest).total_seconds()
+        length = min(hours * 3600, span)
+        since = self.known.oldest + timedelta(seconds=self.rng.uniform(0, span - length))
+        until = since + timedelta(seconds=length)
+        return {"since": since.isoformat() + "Z", "until": until.isoformat() + "Z"}
+
+    def _measure(self, path: Callable[[], str], count: int) -> Latency:
+        times = []
+        for number in range(count + 5):
+            status, _, seconds = self._get(path())
+            if status != 200:
+                return Latency(None, None, f"answered {status}")
+            if number >= 5:  # the first ones warm the service's own caches
+                times.append(seconds * 1e3)
+        return _latency(times)
+
+    def _deep(self) -> Latency:
+        """Walk far down the list, then time the pages there."""
+        cursor, times = "", []
+        for number in range(DEEP_PAGES + REQUESTS):
+            limit = 200 if number < DEEP_PAGES else 50
+            query = {"limit": limit} | ({"cursor": cursor} if cursor else {})
+            status, body, seconds = self._get("/messages?" + urlencode(query))
+            if status != 200:
+                return Latency(None, None, f"answered {status}")
+            if number >= DEEP_PAGES:
+                times.append(seconds * 1e3)
+            cursor = json.loads(body).get("next_cursor")
+            if not cursor:
+                break
+        return _latency(times) if times else Latency(None, None, "not that many")
+
+    def _get(self, path: str) -> tuple[int, bytes, float]:
+        started = time.perf_counter()
+        self.connection.request("GET", path, headers={"Authorization": f"Bearer {API_TOKEN}"})
+        response = self.connection.getresponse()
+        body = response.read()
+        return response.status, body, time.perf_counter() - started
+
+
+def _list(**query: object) -> str:
+    return "/messages?" + urlencode(query, doseq=True)
+
+
+def _latency(times: list[float]) -> Latency:
+    times.sort()
+    p99 = times[min(len(times) - 1, int(len(times) * 0.99))]
+    return Latency(statistics.median(times), p99)
+
+
+def _look(database: Path, rng: random.Random) -> _Known:
+    with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
+        last, oldest, newest = connection.execute(
+            "SELECT max(id), (SELECT min(created_at) FROM messages),"
+            " (SELECT max(created_at) FROM messages) FROM messages"
+        ).fetchone()
+        rows = [_row(connection, rng.randint(1, last)) for _ in range(500)]
+        errors = connection.execute(
+            "SELECT DISTINCT error_code FROM messages WHERE error_code IS NOT NULL"
+        ).fetchall()
+    samples = [row for row in rows if row is not None]
+    times = [datetime.fromisoformat(text.rstrip("Z")) for text in (oldest, newest)]
+    return _Known(samples, [row[0] for row in errors] or ["420"], times[0], times[1])
+
+
+def _row(connection: sqlite3.Connection, number: int) -> _Sample | None:
+    row = connection.execute(
+        "SELECT message_uuid, sender_number, recipient_number FROM messages WHERE id = ?",
+        (number,),
+    ).fetchone()
+    return _Sample(*row) if row else None
