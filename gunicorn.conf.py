@@ -3,6 +3,10 @@
 import logging
 import os
 
+from dotenv import load_dotenv
+
+load_dotenv(".env")  # for PORT and LOG_LEVEL; wsgi.py reads the rest from it
+
 # One process, many threads. SQLite takes one writer at a time: a second process would wait for
 # the first, while threads of one process share a transaction and its fsync.
 workers = 1
@@ -26,7 +30,7 @@ worker_connections = 1000
 # What a stranger may send. Plivo needs about 15 fields of 100 bytes and, for GET, 1 KB of URL.
 limit_request_line = 4094
 limit_request_fields = 100
-limit_request_field_size = 8190
+limit_request_field_size = 8256
 
 # The signed URL comes from BASE_URL, so nothing is believed that a client says about the address;
 # with forwarder_headers set, any client could change SCRIPT_NAME (and so the route) where a host

@@ -114,9 +114,9 @@ def _url(environ: Mapping[str, str], name: str, *, example: str, default: str | 
         raise SettingsError(
             f"{name} must start with http:// or https:// and name a host; example: {name}={example}"
         )
-    if parts.query or parts.fragment or "@" in parts.netloc or not value.isascii():
+    if not re.fullmatch(r"[!-~]+", value) or any(mark in value for mark in "?#@"):
         raise SettingsError(
-            f"{name} must be plain ASCII without query, fragment or user name; "
+            f"{name} must be plain ASCII without spaces, query, fragment or user name; "
             f"example: {name}={example}"
         )
     return value.rstrip("/")
@@ -133,7 +133,13 @@ def _database_path(environ: Mapping[str, str]) -> Path:
             f"DATABASE_URL must start with sqlite:///, {named} is not supported; {example}"
         )
     path = rest.removeprefix("/")
-    if not rest.startswith("/") or path.strip("/") == "" or path.endswith("/") or "?" in path:
+    if (
+        not rest.startswith("/")
+        or path.strip("/") == ""
+        or path.endswith("/")
+        or "?" in path
+        or path == ":memory:"
+    ):
         raise SettingsError(f"DATABASE_URL must name a file; {example}")
     return Path(path).absolute()
 
@@ -150,5 +156,7 @@ def _switch(environ: Mapping[str, str], name: str) -> bool:
 def _log_level(environ: Mapping[str, str]) -> str:
     value = environ.get("LOG_LEVEL", "").strip().lower() or "info"
     if value not in LOG_LEVELS:
-        raise SettingsError(f"LOG_LEVEL must be one of {', '.join(LOG_LEVELS)}; LOG_LEVEL=info")
+        raise SettingsError(
+            f"LOG_LEVEL must be one of {', '.join(LOG_LEVELS)}; example: LOG_LEVEL=info"
+        )
     return value

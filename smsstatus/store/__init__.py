@@ -18,7 +18,7 @@ from pathlib import Path
 from ..callback import StatusUpdate
 from . import reads, upkeep
 from .database import LOCK_SECONDS, Database, SchemaTooNew, open_readonly, rewrite_header
-from .updates import Outcome, apply_update, mark_checked
+from .updates import Outcome, apply_update, claim_nonce, mark_checked
 from .writer import Observer, StoreUnavailable, WorkRefused, Writer
 
 log = logging.getLogger(__name__)
@@ -51,6 +51,13 @@ class Store:
         Raises StoreUnavailable (try again later) or WorkRefused (never will).
         """
         return self.writer.submit(partial(apply_update, update=update))
+
+    def claim_nonce(self, nonce: str, digest: bytes) -> bool:
+        """Let the fields with `digest` own a V2 nonce; False if others own it already.
+
+        Raises StoreUnavailable or WorkRefused.
+        """
+        return self.writer.submit(partial(claim_nonce, nonce=nonce, digest=digest))
 
     def probe(self) -> None:
         """Write something and commit it. Raises StoreUnavailable.
@@ -95,9 +102,17 @@ class Store:
         """All messages by current_status."""
         return reads.count_by_status(self.path)
 
-    def count_over_time(self, edges: Sequence[str]) -> Sequence[dict[str, int]]:
-        """Counts by current_status between each two neighbouring times."""
-        return reads.count_over_time(self.path, edges)
+    def history(self, edges: Sequence[str]) -> tuple[Sequence[dict[str, int]], reads.Stats]:
+        """Counts between each two neighbouring times, and the stats of the whole."""
+        return reads.read_history(self.path, edges)
+
+    def change_marker(self) -> str:
+        """A word that differs once something that is listed or counted has changed."""
+        return reads.change_marker(self.path)
+
+    def pulse(self, *, since: str, before: str, newest: int) -> reads.Pulse:
+        """How many messages of a window wait, and when the newest callbacks came."""
+        return reads.read_pulse(self.path, since=since, before=before, newest=newest)
 
     def waiting(self, *, silent_since: str, created_since: str) -> Sequence[str]:
         """UUIDs of messages to ask Plivo about; those not asked about for longest first."""

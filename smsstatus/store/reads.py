@@ -74,6 +74,14 @@ class Stats:
     delivered_in: list[float]
 
 
+@dataclass(frozen=True)
+class Pulse:
+    """How many messages wait, and when the newest callbacks were received, oldest first."""
+
+    waiting: int
+    arrivals: list[str]
+
+
 def find_message(path: Path, message_uuid: str) -> Row | None:
     """One message, with its events under `events`, in the order in which they happened."""
     with closing(open_readonly(path)) as connection:
@@ -189,23 +197,43 @@ def count_by_status(path: Path, since: str = "", until: str = "~") -> dict[str, 
 def read_stats(path: Path, since: str, until: str) -> Stats:
     """Counts, error codes and delivery times of messages first heard of in the window."""
     with closing(open_readonly(path)) as connection:
-        codes = _distinct(connection, "error_code", "messages_by_error")
-        errors = {
-            code: connection.execute(
-                """SELECT count(*) FROM messages INDEXED BY messages_by_error
-                   WHERE error_code = ? AND created_at >= ? AND created_at < ?""",
-                (code, since, until),
-            ).fetchall()[0][0]
-            for code in codes
-        }
-        seconds = connection.execute(
-            """SELECT (julianday(status_timestamp) - julianday(queued_at)) * 86400
-               FROM messages INDEXED BY messages_by_status
-               WHERE current_status = 'delivered' AND created_at >= ? AND created_at < ?
-               ORDER BY created_at DESC LIMIT ?""",
-            (since, until, PERCENTILE_SAMPLE),
-        ).fetchall()
         counts = _count_by_status(connection, since, until)
+        return _stats(connection, since, until, counts)
+
+
+def read_history(path: Path, edges: Sequence[str]) -> tuple[list[dict[str, int]], Stats]:
+    """Counts by current_status between each two neighbouring times, and the stats of them all.
+
+    Both at once, so that the index is walked once.
+    """
+    with closing(open_readonly(path)) as connection:
+        statuses = _distinct(connection, "current_status", "messages_by_status")
+        slices = [
+            _count_by_status(connection, since, until, statuses) for since, until in pairwise(edges)
+        ]
+        counts: dict[str, int] = {}
+        for slice_counts in slices:
+            for status, count in slice_counts.items():
+                counts[status] = counts.get(status, 0) + count
+        return slices, _stats(connection, edges[0], edges[-1], counts)
+
+
+def _stats(connection: sqlite3.Connection, since: str, until: str, counts: dict[str, int]) -> Stats:
+    errors = {
+        code: connection.execute(
+            """SELECT count(*) FROM messages INDEXED BY messages_by_error
+               WHERE error_code = ? AND created_at >= ? AND created_at < ?""",
+            (code, since, until),
+        ).fetchall()[0][0]
+        for code in _distinct(connection, "error_code", "messages_by_error")
+    }
+    seconds = connection.execute(
+        """SELECT (julianday(status_timestamp) - julianday(queued_at)) * 86400
+           FROM messages INDEXED BY messages_by_status
+           WHERE current_status = 'delivered' AND created_at >= ? AND created_at < ?
+           ORDER BY created_at DESC LIMIT ?""",
+        (since, until, PERCENTILE_SAMPLE),
+    ).fetchall()
     return Stats(
         counts,
         {code: count for code, count in errors.items() if count},
@@ -213,20 +241,18 @@ def read_stats(path: Path, since: str, until: str) -> Stats:
     )
 
 
-def count_over_time(path: Path, edges: Sequence[str]) -> list[dict[str, int]]:
-    """Counts by current_status between each two neighbouring times."""
-    with closing(open_readonly(path)) as connection:
-        return [_count_by_status(connection, since, until) for since, until in pairwise(edges)]
-
-
-def _count_by_status(connection: sqlite3.Connection, since: str, until: str) -> dict[str, int]:
+def _count_by_status(
+    connection: sqlite3.Connection, since: str, until: str, statuses: Sequence[str] | None = None
+) -> dict[str, int]:
+    if statuses is None:
+        statuses = _distinct(connection, "current_status", "messages_by_status")
     counts = {
         status: connection.execute(
             """SELECT count(*) FROM messages INDEXED BY messages_by_status
                WHERE current_status = ? AND created_at >= ? AND created_at < ?""",
             (status, since, until),
         ).fetchall()[0][0]
-        for status in _distinct(connection, "current_status", "messages_by_status")
+        for status in statuses
     }
     return {status: count for status, count in counts.items() if count}
 
@@ -259,6 +285,33 @@ def waiting_messages(path: Path, *, silent_since: str, created_since: str) -> li
             (created_since, silent_since),
         ).fetchall()
     return [row[0] for row in rows]
+
+
+def change_marker(path: Path) -> str:
+    """A word that differs once a message or an event was added or the oldest were pruned.
+
+    A repeated callback alone does not change it. It costs three look-ups, whatever there is.
+    """
+    with closing(open_readonly(path)) as connection:
+        found = connection.execute(
+            """SELECT (SELECT max(id) FROM status_events),
+                      (SELECT max(id) FROM messages), (SELECT min(id) FROM messages)"""
+        ).fetchall()[0]
+    return "-".join(str(value or 0) for value in found)
+
+
+def read_pulse(path: Path, *, since: str, before: str, newest: int) -> Pulse:
+    """Messages first heard of in the window that still wait, and when callbacks came lately."""
+    with closing(open_readonly(path)) as connection:
+        waiting = connection.execute(
+            """SELECT count(*) FROM messages INDEXED BY messages_waiting
+               WHERE is_final = 0 AND created_at >= ? AND created_at < ?""",
+            (since, before),
+        ).fetchall()[0][0]
+        events = connection.execute(
+            "SELECT received_at, source FROM status_events ORDER BY id DESC LIMIT ?", (newest,)
+        ).fetchall()
+    return Pulse(waiting, sorted(at for at, source in events if source in ("callback", "replay")))
 
 
 def _message(row: sqlite3.Row) -> Row:

@@ -105,13 +105,6 @@ _count_repeat = _bind("""
         AND message_id = (SELECT id FROM messages WHERE message_uuid = :message_uuid)
     """)
 
-_claim_nonce = _bind("""
-    INSERT INTO v2_nonces (nonce, digest) VALUES (:v2_nonce, :digest)
-    ON CONFLICT (nonce) DO NOTHING
-    """)
-
-_owner_of_nonce = _bind("SELECT 1 FROM v2_nonces WHERE nonce = :v2_nonce AND digest = :digest")
-
 
 def apply_update(connection: sqlite3.Connection, update: StatusUpdate) -> Outcome:
     """Write one update inside the caller's transaction. Doing it again changes no row.
@@ -120,7 +113,7 @@ def apply_update(connection: sqlite3.Connection, update: StatusUpdate) -> Outcom
     statement keeps the greatest order key, the least of differing numbers and times is kept, and
     an update that comes late still fills in what only it tells.
     """
-    if update.v2_nonce is not None and not _owns_nonce(connection, update):
+    if update.v2_nonce and not claim_nonce(connection, update.v2_nonce, update.digest):
         return Outcome.NONCE_TAKEN
     stands = _upsert(connection, update).rowcount == 1
     is_new = _insert_event(connection, update).rowcount == 1
@@ -139,10 +132,14 @@ def apply_update(connection: sqlite3.Connection, update: StatusUpdate) -> Outcom
     return Outcome.OLDER
 
 
-def _owns_nonce(connection: sqlite3.Connection, update: StatusUpdate) -> bool:
-    if _claim_nonce(connection, update).rowcount == 1:
-        return True
-    return bool(_owner_of_nonce(connection, update).fetchall())
+def claim_nonce(connection: sqlite3.Connection, nonce: str, digest: bytes) -> bool:
+    """Let the fields with `digest` own a V2 nonce; False if others own it already."""
+    connection.execute(
+        "INSERT INTO v2_nonces (nonce, digest) VALUES (?, ?) ON CONFLICT (nonce) DO NOTHING",
+        (nonce, digest),
+    )
+    owner = connection.execute("SELECT digest FROM v2_nonces WHERE nonce = ?", (nonce,)).fetchall()
+    return bool(owner[0][0] == digest)
 
 
 def mark_checked(connection: sqlite3.Connection, message_uuid: str, checked_at: str) -> None:

@@ -141,8 +141,11 @@ class Writer:
         database = Database(self._path)
         while True:
             batch, closing = _next_batch(jobs)
-            if batch:
+            try:
                 self._do(database, batch)
+            except Exception:  # a mistake of ours: without this thread nothing is written any more
+                log.exception("store: unexpected error, callbacks go to the spool")
+                _fail(batch, "unexpected error")
             if closing:
                 with database.lock.hold(LOCK_SECONDS):
                     database.close()
@@ -150,6 +153,8 @@ class Writer:
                 return
 
     def _do(self, database: Database, batch: list[_Job[Any]]) -> None:
+        if not batch:
+            return
         if self._failure is not None and not any(job.is_trial for job in batch):
             _fail(batch, self._failure)
             return

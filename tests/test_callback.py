@@ -1,0 +1,226 @@
+"""What a callback says, without Flask and without a database."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from smsstatus.callback import (
+    FINAL_STATUSES,
+    Callback,
+    Malformed,
+    StatusUpdate,
+    Unusable,
+    digest_of,
+    parse_form,
+    read_callback,
+    status_update,
+    utc_now,
+    utc_timestamp,
+)
+
+NOW = "2026-11-01T12:00:00.000000Z"
+DAY = "2026-11-01"
+
+
+def update(fields: dict[str, str] | None = None, **more: str) -> StatusUpdate:
+    """A status update of message `a`, of status sent unless said otherwise."""
+    pairs = {"MessageUUID": "a", "Status": "sent", **(fields or {}), **more}
+    return status_update(list(pairs.items()), Callback("POST", "", "", NOW))
+
+
+@pytest.mark.parametrize(
+    ("raw", "pairs"),
+    [
+        (b"", []),
+        (b"a=1&a=1&a=2", [("a", "1"), ("a", "1"), ("a", "2")]),
+        (b"a=&b&=c", [("a", ""), ("b", ""), ("", "c")]),
+        (b"a=x+y%2B%26", [("a", "x y+&")]),
+        (b"a=1;b=2", [("a", "1;b=2")]),
+        (b"a=%C3%BC", [("a", "\u00fc")]),
+        (b"a=\xc3\xbc", [("a", "\u00fc")]),
+        (b"a=%2500", [("a", "%00")]),
+        (b"a=b=c", [("a", "b=c")]),
+    ],
+)
+def test_a_form_is_read_whole(raw: bytes, pairs: list[tuple[str, str]]) -> None:
+    assert parse_form(raw) == pairs
+
+
+@pytest.mark.parametrize(
+    "raw", [b"a=%00", b"a=\0", b"%00=a", b"a=%ED%A0%80", b"a=\xed\xa0\x80", b"a=%FF", b"\xff"]
+)
+def test_nul_lone_surrogates_and_what_is_not_utf8_are_malformed(raw: bytes) -> None:
+    with pytest.raises(Malformed):
+        parse_form(raw)
+
+
+@given(st.binary(max_size=40))
+@settings(max_examples=500, deadline=None, derandomize=True)
+def test_any_bytes_are_a_form_that_can_be_stored_or_malformed(raw: bytes) -> None:
+    try:
+        pairs = parse_form(raw)
+    except Malformed:
+        return
+    for text in (text for pair in pairs for text in pair):
+        assert "\0" not in text
+        text.encode()
+
+
+@pytest.mark.parametrize("count", [250, 251])
+def test_at_most_250_fields_are_read(count: int) -> None:
+    raw = b"&".join([b"a=1"] * count)
+    if count <= 250:
+        assert len(parse_form(raw)) == count
+    else:
+        with pytest.raises(Malformed, match="250"):
+            parse_form(raw)
+
+
+@pytest.mark.parametrize("status", ["Delivered", "DELIVERED", " delivered "])
+def test_a_status_in_another_case_is_the_same_status(status: str) -> None:
+    assert update(Status=status).status == "delivered"
+    assert update(Status=status).order_key[:4] == update(Status="delivered").order_key[:4]
+
+
+@pytest.mark.parametrize("code", ["", " ", "000", " 000 "])
+def test_a_blank_error_code_and_000_are_no_error(code: str) -> None:
+    assert update(ErrorCode=code).error_code is None
+    assert update().error_code is None
+
+
+@pytest.mark.parametrize("code", ["30", "0", "00", "0000", "010", "abc", " 450 "])
+def test_another_error_code_is_kept_as_text(code: str) -> None:
+    assert update(ErrorCode=code).error_code == code.strip()
+
+
+def test_final_statuses_are_the_documented_ones() -> None:
+    assert {"delivered", "undelivered", "failed", "rejected", "read"} == FINAL_STATUSES
+
+
+def test_an_unknown_status_is_kept_and_is_not_final() -> None:
+    assert update(Status="Teleported")[:2] == ("a", "teleported")
+    assert update(Status="teleported").order_key[:4] == (False, "", 0, 0)
+
+
+def test_statuses_rank_in_the_order_of_a_life() -> None:
+    words = ["teleported", "queued", "sent", "failed", "delivered", "read"]
+    ranks = [update(Status=word).rank for word in words]
+    assert ranks == sorted(set(ranks))
+    assert len({update(Status=word).rank for word in ("failed", "undelivered", "rejected")}) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "utc"),
+    [
+        ("2026-11-01 00:00:03.250000", "2026-11-01T00:00:03.250000Z"),
+        ("2026-11-01T00:00:03Z", "2026-11-01T00:00:03.000000Z"),
+        (" 2026-11-01 00:00:03 ", "2026-11-01T00:00:03.000000Z"),
+        ("2026-11-01 05:30:03.25+05:30", "2026-11-01T00:00:03.250000Z"),
+        ("2026-10-31 23:00:03-01:00", "2026-11-01T00:00:03.000000Z"),
+        ("2024-08-21 18:28:51.94772+05:30", "2024-08-21T12:58:51.947720Z"),
+        ("0999-01-01 00:00:00", "0999-01-01T00:00:00.000000Z"),
+        ("", ""),
+        ("soon", ""),
+        ("2026-13-01 00:00:00", ""),
+        ("0001-01-01 00:00:00+05:30", ""),
+        ("9999-12-31 23:59:59-05:30", ""),
+        ("1761955203", ""),
+    ],
+)
+def test_times_become_utc_of_fixed_width_or_nothing(text: str, utc: str) -> None:
+    assert utc_timestamp(text) == utc
+
+
+def test_our_own_clock_has_the_same_form() -> None:
+    now = utc_now()
+    assert utc_timestamp(now) == now
+    assert len(now) == len(NOW)
+
+
+TIMES = {
+    "MessageTime": f"{DAY} 00:00:01",
+    "QueuedTime": f"{DAY} 00:00:02",
+    "SentTime": f"{DAY} 00:00:03",
+    "DeliveryReportTime": f"{DAY} 00:00:04",
+    "Timestamp": f"{DAY} 00:00:05",
+}
+
+
+@pytest.mark.parametrize(
+    ("status", "order"),
+    [
+        ("queued", ["Timestamp", "QueuedTime", "MessageTime"]),
+        ("sent", ["Timestamp", "SentTime", "QueuedTime", "MessageTime"]),
+        *(
+            (status, ["Timestamp", "DeliveryReportTime", "SentTime", "QueuedTime", "MessageTime"])
+            for status in ("delivered", "undelivered", "failed", "rejected", "read", "unknown")
+        ),
+    ],
+)
+def test_the_time_of_a_status_is_its_own_field_or_the_one_before(
+    status: str, order: list[str]
+) -> None:
+    times = dict(TIMES)
+    for name in order:
+        assert update(times, Status=status).status_timestamp == utc_timestamp(times[name])
+        times[name] = "not a time"
+    assert update(times, Status=status).status_timestamp == ""
+
+
+def test_queued_at_is_when_plivo_queued_or_received_the_message() -> None:
+    assert update(TIMES).queued_at == f"{DAY}T00:00:02.000000Z"
+    assert update(MessageTime=TIMES["MessageTime"]).queued_at == f"{DAY}T00:00:01.000000Z"
+    assert update().queued_at is None
+
+
+@pytest.mark.parametrize(
+    ("text", "sequence"),
+    [("7", 7), ("007", 7), (" 7 ", 7), ("9" * 18, 10**18 - 1)]
+    + [
+        (text, 0)
+        for text in ("", "-1", "1.5", "x", "\u0667", "\u00b2", "1_0", "9" * 19, "9" * 5000)
+    ],
+)
+def test_a_sequence_that_is_no_number_counts_as_absent(text: str, sequence: int) -> None:
+    assert update(Sequence=text).sequence == sequence
+
+
+@pytest.mark.parametrize("name", ["MessageUUID", "Status"])
+@pytest.mark.parametrize("value", ["", "  ", "x" * 201])
+def test_what_a_row_needs_must_be_there_and_short(name: str, value: str) -> None:
+    with pytest.raises(Unusable, match=name):
+        update({name: value})
+    assert update({name: "x" * 200})
+
+
+@pytest.mark.parametrize(
+    "name", ["MessageUUID", "Status", "ErrorCode", "Sequence", "From", "To", *TIMES]
+)
+def test_a_field_we_act_on_must_not_have_two_values(name: str) -> None:
+    pairs = [("MessageUUID", "a"), ("Status", "sent"), (name, "a"), (name, "b")]
+    with pytest.raises(Unusable, match=name):
+        status_update(pairs, Callback("POST", "", "", NOW))
+
+
+def test_a_field_may_be_repeated_with_the_same_value_or_when_nothing_hangs_on_it() -> None:
+    pairs = [("MessageUUID", "a"), ("Status", "sent"), ("Status", "sent"), ("x", "1"), ("x", "2")]
+    assert status_update(pairs, Callback("POST", "", "", NOW)).status == "sent"
+
+
+def test_the_digest_is_of_the_set_of_fields() -> None:
+    pairs = [("a", "1"), ("b", "2"), ("a", "0")]
+    assert digest_of(pairs) == digest_of(pairs[::-1])
+    others = [pairs[:2], [*pairs, ("a", "0")], [("a", "1"), ("b", "2"), ("a0", "")], []]
+    assert len({digest_of(other) for other in [pairs, *others]}) == 5
+
+
+def test_a_kept_callback_reads_as_it_did_the_first_time() -> None:
+    callback = Callback("POST", "a=%C3%BC", "MessageUUID=u&Status=sent&From=1&To=+2", NOW, "nonce")
+    pairs = parse_form(callback.query.encode()) + parse_form(callback.body.encode())
+    first = status_update(pairs, callback)
+    assert read_callback(callback, source="replay") == first._replace(source="replay")
+    assert first.parameters == "a=%C3%BC&MessageUUID=u&Status=sent&From=1&To=+2"
+    assert (first.v2_nonce, first.received_at) == ("nonce", NOW)
+    assert (first.sender_number, first.recipient_number) == ("1", "2")

@@ -1,0 +1,195 @@
+"""The files a host reads: they agree with the program and with each other."""
+
+from __future__ import annotations
+
+import os
+import re
+import runpy
+import shlex
+import signal
+import subprocess
+import sys
+import tomllib
+import urllib.request
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from smsstatus.settings import Settings, SettingsError
+
+from .live import ROOT, LiveService, environment, free_port, wait_until
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+_PIN = re.compile(r"^([a-z0-9._-]+)==([^ ;\\]+)", re.MULTILINE)
+
+
+def pins(name: str) -> dict[str, str]:
+    """Package versions that this requirements file pins."""
+    return dict(_PIN.findall((ROOT / name).read_text()))
+
+
+def example() -> dict[str, str]:
+    """Every variable in .env.example, also those commented out."""
+    text = (ROOT / ".env.example").read_text()
+    return dict(re.findall(r"^(?:# )?([A-Z][A-Z0-9_]+)=(.*)$", text, re.MULTILINE))
+
+
+class Reads(dict[str, str]):
+    """An environment that notes which variables are asked for."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.names: set[str] = set()
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self.names.add(name)
+        return super().get(name, default)
+
+    def __getitem__(self, name: str) -> str:
+        self.names.add(name)
+        return super().__getitem__(name)
+
+
+def test_the_example_documents_every_variable_that_is_read_and_no_other() -> None:
+    environ = Reads({"PLIVO_AUTH_TOKEN": "token", "BASE_URL": "https://sms.example.com"})
+    Settings.from_environment(environ)
+    assert set(example()) == environ.names
+
+
+def test_every_variable_of_the_example_has_a_comment_above() -> None:
+    paragraphs = (ROOT / ".env.example").read_text().strip().split("\n\n")[1:]
+    assert len(paragraphs) == len(example())
+    for paragraph in paragraphs:
+        *comment, variable = paragraph.splitlines()
+        assert re.match(r"(# )?[A-Z0-9_]+=", variable)
+        assert comment
+        assert all(re.match(r"# \S", line) for line in comment)
+
+
+def test_the_defaults_that_the_example_shows_are_the_real_ones() -> None:
+    required = {"PLIVO_AUTH_TOKEN": "token", "BASE_URL": "https://sms.example.com"}
+    examples = {"PLIVO_AUTH_ID", "PLIVO_SENDER"}
+    shown = {name: value for name, value in example().items() if name not in examples}
+    assert Settings.from_environment(shown | required) == Settings.from_environment(required)
+
+
+def test_the_example_as_it_is_does_not_start() -> None:
+    with pytest.raises(SettingsError, match="PLIVO_AUTH_TOKEN is empty"):
+        Settings.from_environment(example())
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+def test_every_requirement_is_pinned_with_hashes(name: str) -> None:
+    entries = re.split(r"\n(?=\S)", (ROOT / name).read_text().strip())
+    for entry in entries:
+        assert re.match(r"[a-z0-9._-]+(\[[a-z,]+\])?==\S+ ", entry)
+        assert re.search(r"--hash=sha256:[0-9a-f]{64}", entry)
+    assert len(entries) >= len(PROJECT["project"]["dependencies"])
+
+
+def test_requirements_are_what_pyproject_chooses() -> None:
+    runtime, developer = pins("requirements.txt"), pins("requirements-dev.txt")
+    chosen = dict(line.split("==") for line in PROJECT["project"]["dependencies"])
+    assert set(chosen) == {"flask", "gunicorn", "plivo", "python-dotenv"}
+    assert chosen.items() <= runtime.items()
+    for_developers = dict(line.split("==") for line in PROJECT["dependency-groups"]["dev"])
+    assert (runtime | for_developers).items() <= developer.items()
+    assert not for_developers.keys() & runtime.keys()
+
+
+def test_what_is_installed_is_what_is_pinned() -> None:
+    assert {name: version(name) for name in pins("requirements.txt")} == pins("requirements.txt")
+
+
+def test_the_python_version_is_the_one_the_locks_are_for() -> None:
+    python = (ROOT / ".python-version").read_text().strip()
+    assert python == "3.11"
+    assert PROJECT["project"]["requires-python"] == f">={python}"
+    assert f"--python-version {python}" in (ROOT / "Makefile").read_text()
+
+
+@pytest.mark.parametrize(
+    "name", [".env", "smsstatus.db", "smsstatus.db-wal", "smsstatus.db.lock", "smsstatus.db-spool/"]
+)
+def test_secrets_and_data_are_not_committed(name: str) -> None:
+    ignored = [line.rstrip("/") for line in (ROOT / ".gitignore").read_text().splitlines()]
+    assert any(Path(name.rstrip("/")).match(pattern) for pattern in ignored)
+
+
+def gunicorn_conf(monkeypatch: pytest.MonkeyPatch, **variables: str) -> dict[str, Any]:
+    for name in ("PORT", "WEB_CONCURRENCY", "LOG_LEVEL"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return runpy.run_path(str(ROOT / "gunicorn.conf.py"))
+
+
+def test_gunicorn_listens_on_port_or_on_this_machine_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert gunicorn_conf(monkeypatch)["bind"] == ["127.0.0.1:8000"]
+    assert gunicorn_conf(monkeypatch, PORT="")["bind"] == ["127.0.0.1:8000"]
+    assert gunicorn_conf(monkeypatch, PORT="5000")["bind"] == ["0.0.0.0:5000"]
+
+
+def test_gunicorn_is_one_process_with_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    conf = gunicorn_conf(monkeypatch, WEB_CONCURRENCY="4")
+    assert conf["workers"] == 1
+    assert conf["worker_class"] == "smsstatus.worker.Worker"
+    assert conf["threads"] > 1
+    assert conf["preload_app"] is False
+    assert conf["graceful_timeout"] < 30
+
+
+def test_gunicorn_believes_no_client_and_opens_no_second_way_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    conf = gunicorn_conf(monkeypatch)
+    assert conf["forwarder_headers"] == ""
+    assert conf["forwarded_allow_ips"] == "127.0.0.1"
+    assert conf["control_socket_disable"] is True
+
+
+def test_gunicorns_access_log_has_no_query_and_is_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    conf = gunicorn_conf(monkeypatch)
+    assert conf["accesslog"] is None
+    fields = set(re.findall(r"%\((\w)\)s", conf["access_log_format"]))
+    assert "U" in fields  # the path
+    assert not fields & {"r", "q", "f", "a"}  # request line, query, referer, user agent
+
+
+def test_gunicorn_says_that_web_concurrency_is_not_used(tmp_path: Path) -> None:
+    service = LiveService(tmp_path, WEB_CONCURRENCY="4")
+    try:
+        service.start()
+        log = service.log.read_text()
+    finally:
+        service.kill()
+    assert "WEB_CONCURRENCY=4 is not used" in log
+    assert log.count("Booting worker") == 1
+
+
+def test_the_procfile_serves_on_the_port_of_the_host(tmp_path: Path) -> None:
+    name, _, command = (ROOT / "Procfile").read_text().strip().partition(": ")
+    assert name == "web"
+    port = free_port()
+    variables = environment(tmp_path, "https://sms.example.com", PORT=str(port))
+    variables["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{variables['PATH']}"
+    with open(tmp_path / "log", "wb") as log:
+        process = subprocess.Popen(
+            shlex.split(command), cwd=ROOT, env=variables, stdout=log, stderr=log
+        )
+    try:
+        wait_until(lambda: answers(f"http://127.0.0.1:{port}/healthz"))
+    finally:
+        process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 0
+    assert f"0.0.0.0:{port}" in (tmp_path / "log").read_text()
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as response:
+            return bool(response.status == 200)
+    except OSError:
+        return False

@@ -1,0 +1,185 @@
+"""What a log line tells the person who has to mend something, and what it must not tell."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from smsstatus import create_app, logs
+from smsstatus.logs import RateLimit, names_of, without_values
+from smsstatus.settings import Settings
+from smsstatus.signature import V3_NONCE, V3_SIGNATURES
+
+from .conftest import Deliver
+from .live import API_TOKEN, LiveService, live_service
+from .plivo import Plivo, Request, send
+
+FORGER = Plivo(token="another")
+OUR_LINE = re.compile(
+    r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (INFO|WARNING|ERROR) smsstatus[.a-z]+: .+"
+)
+
+
+def test_a_refusal_says_what_to_compare(deliver: Deliver, caplog: pytest.LogCaptureFixture) -> None:
+    deliver(FORGER.post(FORGER.fields("sent"), query="a=1&to=%2B14155550123"))
+    (record,) = caplog.records
+    line = record.getMessage()
+    assert record.levelname == "WARNING"
+    assert "no V3 signature matches" in line
+    assert "POST checked against https://sms.example.com/plivo/status?a=...&to=... " in line
+    assert "is that the URL given to Plivo" in line
+    assert "PLIVO_AUTH_TOKEN" in line
+    headers = line.partition("headers: ")[2].split(", ")
+    assert {"Content-Type", V3_SIGNATURES[0], V3_NONCE} <= set(headers)
+
+
+@pytest.mark.parametrize(
+    ("headers", "reason"),
+    [
+        ({}, "no signature header"),
+        ({V3_NONCE: "1"}, "V3 nonce or signature is missing or malformed"),
+        ({"X-Plivo-Signature-V2": "x"}, "V2 nonce or signature is missing or malformed"),
+    ],
+)
+def test_a_refusal_says_why(
+    deliver: Deliver, caplog: pytest.LogCaptureFixture, headers: dict[str, str], reason: str
+) -> None:
+    deliver(Request("POST", "/plivo/status", headers, b"Status=sent"))
+    assert f"refused with 403: {reason};" in caplog.text
+
+
+def test_a_refusal_of_v2_names_the_switch(
+    settings: Settings, plivo: Plivo, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = create_app(replace(settings, accept_v2=False))
+    app.test_client().post("/plivo/status", headers=plivo.headers("POST", [], [], "V2"))
+    assert "ACCEPT_V2 is off" in caplog.text
+
+
+def test_of_many_refusals_ten_in_a_minute_get_a_line(
+    deliver: Deliver, caplog: pytest.LogCaptureFixture
+) -> None:
+    request = FORGER.post(FORGER.fields("sent"))
+    assert {deliver(request).status_code for _ in range(30)} == {403}
+    assert len(caplog.records) == 10
+
+
+def test_the_rate_limit_lets_so_many_through_in_a_window() -> None:
+    limit = RateLimit(lines=2, seconds=60.0)
+    assert [limit.allow() for _ in range(5)] == [0, 0, None, None, None]
+
+
+def test_the_rate_limit_says_how_many_it_left_out_since_the_last_line() -> None:
+    limit = RateLimit(lines=1, seconds=0.02)
+    assert limit.allow() == 0
+    for _ in range(2):
+        left_out = 0
+        while (said := limit.allow()) is None:
+            left_out += 1
+        assert said == left_out > 0
+
+
+def test_a_name_chosen_by_a_stranger_is_cut() -> None:
+    assert names_of(["x" * 1000]) == "x" * 60
+    assert len(names_of(f"name-{n}" for n in range(1000)).split(", ")) == 40
+    url = without_values("https://a", [("n" * 1000, "v")] * 1000)
+    assert url == "https://a?" + "&".join(["n" * 40 + "=..."] * 30)
+    assert without_values("https://a", []) == "https://a"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["\n", "\r\n", "\x1b[2J", "\x7f", "\x85", "\u2028", "\u2029", "\x0b", "\x0c", "\x00", "\x9b"],
+)
+def test_a_line_stays_one_line_whatever_is_in_it(text: str) -> None:
+    logs.configure("info")
+    (handler,) = logging.getLogger("smsstatus").handlers
+    record = logging.LogRecord("smsstatus.x", logging.INFO, "", 1, "a%sb", (text,), None)
+    line = handler.format(record)
+    assert re.fullmatch(r".* INFO smsstatus\.x: a\?+(\[2J)?b", line)
+    assert line.isprintable()
+
+
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A machine whose local time is five and a half hours ahead."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "XXX-5:30")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_times_are_utc_with_milliseconds() -> None:
+    logs.configure("info")
+    (handler,) = logging.getLogger("smsstatus").handlers
+    record = logging.LogRecord("smsstatus.x", logging.INFO, "", 1, "text", (), None)
+    record.created, record.msecs = 0.25, 250
+    assert handler.format(record) == "1970-01-01T00:00:00.250Z INFO smsstatus.x: text"
+
+
+def test_configuring_twice_logs_once_and_takes_the_last_level() -> None:
+    logs.configure("debug")
+    logs.configure("error")
+    logger = logging.getLogger("smsstatus")
+    assert len(logger.handlers) == 1
+    assert logger.level == logging.ERROR
+    logs.configure("info")
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveService]:
+    with live_service(
+        tmp_path_factory.mktemp("logging"), GUNICORN_CMD_ARGS="--access-logfile -"
+    ) as service:
+        yield service
+
+
+def test_nobody_can_write_a_log_line_of_his_own(service: LiveService) -> None:
+    plivo = service.plivo
+    injection = "x\n2026-01-01T00:00:00.000Z ERROR smsstatus.x: injected\r\u2028\x1b[31m"
+    forged = replace(plivo, token="another").get({injection: injection})
+    assert send(forged, service.address)[0] == 403
+    for status in ("delivered", "sent"):  # the second is late, which leaves a line
+        fields = plivo.fields(f"{status}", injection, To=injection)
+        assert send(plivo.post(fields), service.address)[0] == 200
+    unusable = plivo.post({"MessageUUID": injection})
+    assert send(unusable, service.address)[0] == 200
+    lines = service.log.read_bytes().decode().split("\n")
+    ours = [line for line in lines if " smsstatus." in line and not line.startswith("[")]
+    assert len(ours) == 3
+    for line in ours:
+        assert OUR_LINE.fullmatch(line)
+        assert line.isprintable()
+
+
+def test_nothing_secret_is_in_the_log(service: LiveService) -> None:
+    plivo = service.plivo
+    fields = plivo.fields("delivered", From="14155550187", To="+14155550199")
+    requests = [
+        plivo.get(fields),
+        plivo.post(fields),
+        plivo.post(fields, scheme="V2"),
+        plivo.post({**fields, "Status": "sent"}),
+        plivo.post({**fields, "Status": ""}),
+        replace(plivo, token="another").get(fields),
+        replace(plivo, token="another").post(fields, query="To=14155550199", scheme="V2"),
+    ]
+    answers = [send(request, service.address)[0] for request in requests]
+    assert answers == [200] * 5 + [403] * 2
+    log = service.log.read_text()
+    assert '"GET /plivo/status HTTP/1.1" 200' in log
+    assert "refused with 403" in log
+    secrets = [plivo.token, API_TOKEN, "14155550187", "14155550199", "4155550199"]
+    secrets += [value for request in requests for value in signatures(request)]
+    assert [secret for secret in secrets if secret in log] == []
+
+
+def signatures(request: Request) -> list[str]:
+    return [value for name, value in request.headers.items() if name.startswith("X-Plivo")]

@@ -1,0 +1,167 @@
+"""From a clean clone: `make run` installs and serves, `make simulate` proves it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from .live import ROOT, free_port, wait_until
+
+pytestmark = pytest.mark.timeout(300)  # a slow line to the package index
+
+
+def copy_of_the_project(folder: Path) -> Path:
+    """What a clone would hold, also what is not committed yet."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    return folder
+
+
+def shell() -> dict[str, str]:
+    """The developer's environment, without what this service or an outer make would read."""
+    ours = re.compile(
+        r"PLIVO_|BASE_URL|API_TOKEN|DATABASE_URL|SPOOL_DIR|ACCEPT_V2|UI$|LOG_LEVEL|PORT$"
+        r"|WEB_CONCURRENCY|GUNICORN_|FLASK_|PYTHON_DOTENV|MAKE|MFLAGS|VIRTUAL_ENV|PYTHONPATH"
+    )
+    return {name: value for name, value in os.environ.items() if not ours.match(name)}
+
+
+def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["make", *arguments], cwd=folder, env=shell(), capture_output=True, text=True, timeout=120
+    )
+
+
+class Clone:
+    """A clean clone in which `make run` was said once."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = copy_of_the_project(folder)
+        self.port = free_port()
+        self.log = folder / "make.log"
+        with open(self.log, "wb") as log:
+            self.process = subprocess.Popen(
+                ["make", "run", f"PORT={self.port}"],
+                cwd=folder,
+                env=shell(),
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def answers(self) -> bool:
+        assert self.process.poll() is None, self.log.read_text()
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/healthz") as response:
+                return bool(response.status == 200)
+        except OSError:
+            return False
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
+    clone = Clone(tmp_path_factory.mktemp("clone"))
+    try:
+        wait_until(clone.answers, 240, "make run serves")
+        yield clone
+    finally:
+        os.killpg(clone.process.pid, signal.SIGKILL)
+        clone.process.wait(10)
+
+
+def test_make_run_serves_and_says_what_to_do_next(clone: Clone) -> None:
+    assert clone.answers()
+    assert "Next, in another terminal: make simulate" in clone.log.read_text()
+
+
+def test_make_run_made_an_env_that_only_its_owner_can_read(clone: Clone) -> None:
+    env = clone.folder / ".env"
+    assert stat.S_IMODE(env.stat().st_mode) == 0o600
+    settings = dict(re.findall(r"^([A-Z_]+)=(.*)$", env.read_text(), re.MULTILINE))
+    assert settings["BASE_URL"] == f"http://127.0.0.1:{clone.port}"
+    assert len(settings["PLIVO_AUTH_TOKEN"]) >= 32
+    assert len(settings["API_TOKEN"]) >= 32
+    assert settings["API_TOKEN"] != settings["PLIVO_AUTH_TOKEN"]
+
+
+@pytest.mark.parametrize("port_given", [True, False])
+def test_make_simulate_succeeds_and_the_rows_are_there(clone: Clone, port_given: bool) -> None:
+    before = statuses(clone.folder)
+    done = make(clone.folder, "simulate", *([f"PORT={clone.port}"] if port_given else []))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sorted(statuses(clone.folder)[len(before) :]) == ["delivered", "failed", "undelivered"]
+
+
+def statuses(folder: Path) -> list[str]:
+    with closing(sqlite3.connect(folder / "smsstatus.db")) as connection:
+        rows = connection.execute("SELECT current_status FROM messages ORDER BY id").fetchall()
+    return [status for (status,) in rows]
+
+
+def test_an_existing_env_is_never_touched(clone: Clone) -> None:
+    env = clone.folder / ".env"
+    before = env.read_bytes(), env.stat().st_mtime_ns
+    assert make(clone.folder, ".env").returncode == 0
+    refused = make_env(clone.folder)
+    assert refused.returncode != 0
+    assert (env.read_bytes(), env.stat().st_mtime_ns) == before
+
+
+def make_env(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(ROOT / "tools/make_env.py"), *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+
+
+def test_each_new_env_has_tokens_of_its_own(tmp_path: Path) -> None:
+    texts = []
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        shutil.copy(ROOT / ".env.example", tmp_path / name)
+        assert make_env(tmp_path / name).returncode == 0
+        texts.append((tmp_path / name / ".env").read_text())
+    assert "BASE_URL=http://127.0.0.1:8000\n" in texts[0]
+    for variable in ("PLIVO_AUTH_TOKEN", "API_TOKEN"):
+        tokens = [re.findall(rf"^{variable}=(.+)$", text, re.MULTILINE) for text in texts]
+        assert tokens[0] != tokens[1]
+        assert all(len(found) == 1 for found in tokens)
+
+
+def test_make_help_lists_every_target_and_is_the_default() -> None:
+    listed = make(ROOT, "help")
+    assert listed.returncode == 0
+    assert make(ROOT).stdout == listed.stdout
+    phony = re.findall(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    shown = dict(line.split(maxsplit=1) for line in listed.stdout.splitlines())
+    assert set(shown) == set(phony)
+    assert {"run", "test", "simulate", "help"} <= set(shown)
+
+
+def test_ci_calls_make_test() -> None:
+    assert os.access(ROOT / ".ci/run", os.X_OK)
+    assert (ROOT / ".ci/run").read_text().splitlines()[-1] == "make test"

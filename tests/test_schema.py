@@ -1,0 +1,176 @@
+"""The database file: made at start, by several processes at once if need be, and versioned."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import subprocess
+import sys
+import threading
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from smsstatus import create_app
+from smsstatus.service import StartError
+from smsstatus.settings import Settings
+from smsstatus.store import SchemaTooNew, Store
+from smsstatus.store.database import SCHEMA, SCHEMA_VERSION
+from smsstatus.store.locking import FileLock
+
+from .conftest import Query
+from .live import ROOT, environment
+
+TABLES = {"messages", "status_events", "v2_nonces"}
+
+
+def ask(path: Path, sql: str) -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def flask(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "flask", "--app", "wsgi", *arguments],
+        cwd=ROOT,
+        env=environment(folder, "https://sms.example.com"),
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+
+
+def test_a_message_has_the_promised_columns(settings: Settings, query: Query) -> None:
+    Store(settings.database_path).prepare()
+    columns = [row["name"] for row in query("SELECT name FROM pragma_table_info('messages')")]
+    assert columns[1:11] == [
+        *("message_uuid", "sender_number", "recipient_number", "message_body", "initial_status"),
+        *("current_status", "status_timestamp", "error_code", "created_at", "updated_at"),
+    ]
+
+
+def test_schema_sql_says_of_every_table_and_most_columns_what_they_are() -> None:
+    lines = SCHEMA.read_text().splitlines()
+    for number, line in enumerate(lines):
+        if line.startswith("CREATE TABLE"):
+            assert lines[number - 1].startswith("-- ")
+    columns = [line for line in lines if re.match(r"    [a-z]\w+ +(TEXT|INTEGER|BLOB)", line)]
+    explained = [line for line in columns if " -- " in line]
+    obvious = {"status", "status_timestamp", "error_code", "sequence", "rank", "is_final"}
+    obvious |= {"nonce", "message_id"}
+    assert len(columns) > 25
+    assert {line.split()[0] for line in columns if line not in explained} <= obvious
+
+
+def test_starting_again_keeps_what_is_there(settings: Settings, query: Query) -> None:
+    store = Store(settings.database_path)
+    store.prepare()
+    ask(settings.database_path, "INSERT INTO v2_nonces VALUES ('nonce', x'00')")
+    store.prepare()
+    assert query("SELECT nonce FROM v2_nonces") == [{"nonce": "nonce"}]
+
+
+@pytest.mark.parametrize("table", sorted(TABLES))
+def test_a_table_that_is_missing_is_made_again(settings: Settings, table: str) -> None:
+    store = Store(settings.database_path)
+    store.prepare()
+    ask(settings.database_path, f"DROP TABLE {table}")
+    store.prepare()
+    names = ask(settings.database_path, "SELECT name FROM sqlite_master WHERE type = 'table'")
+    assert {name for (name,) in names} == TABLES
+
+
+def test_every_commit_is_fsynced_and_the_file_is_in_wal_mode(settings: Settings) -> None:
+    store = Store(settings.database_path)
+    pragmas = store.writer.submit(
+        lambda connection: [
+            connection.execute(f"PRAGMA {name}").fetchall()[0][0]
+            for name in ("synchronous", "journal_mode")
+        ]
+    )
+    store.close()
+    assert pragmas == [2, "wal"]  # 2 is FULL
+
+
+def test_the_file_carries_the_schema_version(settings: Settings, query: Query) -> None:
+    Store(settings.database_path).prepare()
+    assert query("PRAGMA user_version") == [{"user_version": SCHEMA_VERSION}]
+
+
+def test_a_file_of_a_later_version_is_refused_and_left_as_it_is(settings: Settings) -> None:
+    path = settings.database_path
+    ask(path, f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    with pytest.raises(SchemaTooNew):
+        Store(path).prepare()
+    with pytest.raises(StartError, match=rf"DATABASE_URL: .* version {SCHEMA_VERSION + 1}"):
+        create_app(settings)
+    assert ask(path, "SELECT count(*) FROM sqlite_master") == [(0,)]
+
+
+def test_the_program_stops_with_one_line_on_a_file_of_a_later_version(tmp_path: Path) -> None:
+    ask(tmp_path / "sms.db", "PRAGMA user_version = 99")
+    stopped = flask(tmp_path, "init-db")
+    assert stopped.returncode == 4
+    assert re.fullmatch(r"smsstatus cannot start: DATABASE_URL: .*version 99.*\n", stopped.stderr)
+
+
+def test_init_db_makes_the_file_and_doing_it_again_changes_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    for _ in range(2):
+        done = flask(folder, "init-db")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout == f"{folder / 'sms.db'} is ready.\n"
+    assert ask(folder / "sms.db", "PRAGMA integrity_check") == [("ok",)]
+    assert ask(folder / "sms.db", "PRAGMA user_version") == [(SCHEMA_VERSION,)]
+
+
+def test_several_processes_may_start_at_once_on_a_fresh_file(tmp_path: Path) -> None:
+    program = (
+        "import sys, smsstatus; sys.stdin.readline(); app = smsstatus.create_app();"
+        "from smsstatus.service import service_of; service_of(app).store.probe()"
+    )
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", program],
+            cwd=ROOT,
+            env=environment(tmp_path, "https://sms.example.com"),
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(8)
+    ]
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    complaints = [process.communicate(timeout=30)[1] for process in processes]
+    assert complaints == [""] * 8
+    assert [process.returncode for process in processes] == [0] * 8
+    assert ask(tmp_path / "sms.db", "PRAGMA integrity_check") == [("ok",)]
+
+
+def test_a_start_waits_for_the_process_that_holds_the_lock(settings: Settings) -> None:
+    store = Store(settings.database_path)
+    lock = FileLock(settings.database_path.with_name("sms.db.lock"))
+    starting = threading.Thread(target=store.prepare)
+    with lock.hold(1):
+        starting.start()
+        starting.join(0.3)
+        assert starting.is_alive()
+        assert not settings.database_path.exists()
+    starting.join(10)
+    assert settings.database_path.exists()
+    lock.close()
+
+
+def test_the_schema_is_applied_whole_or_not_at_all(settings: Settings) -> None:
+    path = settings.database_path
+    ask(path, "CREATE TABLE other (a)")
+    ask(path, "CREATE INDEX v2_nonces ON other (a)")  # in the way of the last table
+    with pytest.raises(sqlite3.OperationalError, match="v2_nonces"):
+        Store(path).prepare()
+    tables = ask(path, "SELECT name FROM sqlite_master WHERE type = 'table'")
+    assert tables == [("other",)]

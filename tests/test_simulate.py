@@ -1,0 +1,159 @@
+"""`flask --app wsgi simulate` plays Plivo and notices a service that answers wrongly."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .live import ROOT, LiveService, environment, free_port, live_service
+
+COMMAND = [sys.executable, "-m", "flask", "--app", "wsgi", "simulate"]
+
+
+def simulate(
+    folder: Path, base_url: str, *arguments: str, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run it as from another machine: with a database of its own."""
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        cwd=ROOT,
+        env=environment(folder, base_url, **variables),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[LiveService]:
+    (tmp_path / "service").mkdir()
+    with live_service(tmp_path / "service") as service:
+        yield service
+
+
+def ask(service: LiveService, sql: str) -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(service.database)) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def test_it_plays_a_few_lives_and_every_answer_is_the_expected_one(
+    tmp_path: Path, service: LiveService
+) -> None:
+    done = simulate(tmp_path, service.address)
+    assert (done.returncode, done.stderr) == (0, "")
+    head, *lines, last = done.stdout.splitlines()
+    assert head.split() == ["message", "status", "error", "note", "answer", "expected", "ms"]
+    assert last == f"All {len(lines)} answers from {service.address} were as expected."
+    for wanted in (r"the same again +200", r"after 'delivered' +200", r"forged +403 +403"):
+        assert re.search(wanted, done.stdout)
+
+    messages = "SELECT current_status, error_code FROM messages ORDER BY id"
+    assert ask(service, messages) == [("delivered", None), ("undelivered", "30"), ("failed", "450")]
+    assert ask(service, "SELECT sum(repeats) FROM status_events") == [(1,)]
+    assert ask(service, "SELECT count(*) FROM status_events") == [(8,)]
+
+
+def test_doing_it_again_makes_new_messages(tmp_path: Path, service: LiveService) -> None:
+    for _ in range(2):
+        assert simulate(tmp_path, service.address).returncode == 0
+    assert ask(service, "SELECT count(*) FROM messages") == [(6,)]
+
+
+def test_another_address_and_count_can_be_given(tmp_path: Path, service: LiveService) -> None:
+    done = simulate(
+        *(tmp_path, "https://sms.example.com"), *("--url", f"{service.address}/", "--count", "30")
+    )
+    assert done.returncode == 0
+    assert len(done.stdout.splitlines()) < 20
+    assert "\r" not in done.stdout
+    assert ask(service, "SELECT count(*) FROM messages") == [(30,)]
+
+
+@pytest.mark.parametrize("count", ["0", "-1", "many"])
+def test_a_count_that_is_none_is_refused(tmp_path: Path, count: str) -> None:
+    refused = simulate(tmp_path, "http://127.0.0.1:1", "--count", count)
+    assert refused.returncode == 2
+    assert "--count" in refused.stderr
+
+
+def test_many_messages_get_a_progress_bar_on_a_terminal(
+    tmp_path: Path, service: LiveService
+) -> None:
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [*COMMAND, "--count", "30"],
+        cwd=ROOT,
+        env=environment(tmp_path, service.address, TERM="xterm"),
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    shown = b""
+    try:
+        while received := os.read(ours, 65_536):
+            shown += received
+    except OSError:  # how Linux says that the other side has closed
+        pass
+    os.close(ours)
+    assert process.wait(30) == 0
+    assert b"callbacks  [" in shown
+    assert b"100%" in shown
+
+
+@pytest.mark.parametrize(
+    "different", [{"PLIVO_AUTH_TOKEN": "another"}, {"base_url": "http://localhost"}]
+)
+def test_another_token_or_address_than_the_services_is_noticed(
+    tmp_path: Path, service: LiveService, different: dict[str, str]
+) -> None:
+    address = service.address
+    if base_url := different.get("base_url"):
+        address, different = f"{base_url}:{service.port}", {}
+    done = simulate(tmp_path, address, **different)
+    assert done.returncode == 1
+    assert "answers from" in done.stderr
+    assert "BASE_URL or PLIVO_AUTH_TOKEN differ" in done.stderr
+    assert ask(service, "SELECT count(*) FROM messages") == [(0,)]
+
+
+class Credulous(BaseHTTPRequestHandler):
+    """A service that checks nothing."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+def test_a_service_that_takes_the_forgery_is_noticed(tmp_path: Path) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Credulous) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        done = simulate(tmp_path, f"http://127.0.0.1:{server.server_port}")
+        server.shutdown()
+        thread.join()
+    assert done.returncode == 1
+    assert "1 of" in done.stderr
+
+
+def test_nobody_there_is_one_line_that_says_what_to_look_at(tmp_path: Path) -> None:
+    done = simulate(tmp_path, f"http://127.0.0.1:{free_port()}")
+    assert done.returncode == 1
+    assert "is the service running there" in done.stderr
+    assert done.stderr.count("\n") == 1
