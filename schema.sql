@@ -23,7 +23,7 @@ CREATE TABLE IF NOT EXISTS messages (
     -- in the same row.
     is_final         INTEGER NOT NULL,         -- 1: delivered, undelivered, failed, rejected, read
     sequence         INTEGER NOT NULL,         -- Plivo's Sequence, 0 if absent
-    rank             INTEGER NOT NULL,         -- unknown 0, queued 1, sent 2, failures 3, delivered 4, read 5
+    rank             INTEGER NOT NULL,         -- our own send -1, unknown 0, queued 1, sent 2, failures 3, delivered 4, read 5
     digest           BLOB    NOT NULL          -- of the update's fields; settles what is equal otherwise
 ) STRICT;
 

@@ -10,13 +10,15 @@ import sqlite3
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from itertools import chain
+from math import ceil
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request, url_for
 from werkzeug.datastructures import MultiDict
 
 from . import openapi, plivo_api, sending
-from .callback import utc_now, utc_timestamp
+from .callback import Malformed, parse_form, utc_now, utc_timestamp
 from .error_codes import explain
 from .problems import Problem, require_token
 from .service import current_service
@@ -110,10 +112,12 @@ def list_messages() -> Response:
         return csv_response(store.walk(filters, limit))
     asked.refuse_others("limit", "cursor")
     page = store.list(filters, asked.limit(), asked.cursor())
-    return jsonify(
+    response = jsonify(
         messages=[message_json(message) for message in page.messages],
         next_cursor=encode_cursor(page.next) if page.next else None,
     )
+    response.vary.add("Accept")
+    return response
 
 
 @blueprint.get("/stats")
@@ -165,7 +169,7 @@ def percentile(ordered: list[float], share: float) -> float | None:
     """The value below which `share` of the sorted values lie (nearest rank)."""
     if not ordered:
         return None
-    return round(ordered[min(int(share * len(ordered)), len(ordered) - 1)], 3)
+    return round(ordered[max(ceil(share * len(ordered)) - 1, 0)], 3)
 
 
 def encode_cursor(position: Position) -> str:
@@ -176,17 +180,23 @@ def encode_cursor(position: Position) -> str:
 
 def decode_cursor(text: str) -> Position:
     """Raises ValueError unless `encode_cursor` made it."""
-    created_at, number = json.loads(urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-    position = Position(utc_timestamp(created_at), number)
-    if type(number) is not int or not 0 < number < 2**63 or encode_cursor(position) != text:
+    decoded = urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
+    made = re.fullmatch(r'\["([0-9TZ:.-]{27})", ([1-9][0-9]{0,17})\]', decoded, re.ASCII)
+    position = Position(made[1], int(made[2])) if made else None
+    if position is None or encode_cursor(position) != text:
         raise ValueError("not a cursor")
     return position
 
 
 def csv_response(messages: Iterable[Row]) -> Response:
-    """The messages as CSV, sent as they are read."""
+    """The messages as CSV, sent as they are read.
+
+    The first chunk is made at once, so that a database that cannot be read is an error and not an
+    answer that breaks off.
+    """
+    lines = csv_lines(messages)
     return Response(
-        csv_lines(messages),
+        chain([next(lines)], lines),
         content_type="text/csv; charset=utf-8",
         headers={"Content-Disposition": 'attachment; filename="messages.csv"'},
     )
@@ -241,16 +251,34 @@ def _on_its_way(message_uuid: str, sender: str, recipient: str, text: str) -> Ro
 
 def _sent_fields() -> Mapping[str, object]:
     if request.is_json:
-        content = request.get_json(silent=True)
+        try:
+            content = request.get_json(silent=True)
+        except RecursionError:
+            content = None
         if not isinstance(content, dict):
             raise Problem(400, 'The body is not a JSON object like {"to": "+1...", "text": "..."}.')
         return content
-    if request.mimetype not in ("application/x-www-form-urlencoded", "multipart/form-data"):
-        raise Problem(415, "Send JSON (Content-Type: application/json) or a form.")
-    repeated = [name for name, values in request.form.lists() if len(values) > 1]
+    pairs = _form_pairs()
+    names = [name for name, _ in pairs]
+    repeated = [name for name in names if names.count(name) > 1]
     if repeated:
         raise sending.BadInput({name[:40]: "give it once" for name in repeated})
-    return {name: _plus(value, name) for name, value in request.form.items()}
+    return {name: _plus(value, name) for name, value in pairs}
+
+
+def _form_pairs() -> list[tuple[str, str]]:
+    """Strictly decoded where Werkzeug would replace bytes that are not UTF-8, and send that."""
+    if request.mimetype == "multipart/form-data":
+        pairs = list(request.form.items(multi=True))
+        if not any("\ufffd" in value for _, value in pairs):
+            return pairs
+        raise Problem(400, "The form cannot be read: it is not UTF-8.")
+    if request.mimetype != "application/x-www-form-urlencoded":
+        raise Problem(415, "Send JSON (Content-Type: application/json) or a form.")
+    try:
+        return parse_form(request.get_data())
+    except Malformed as error:
+        raise Problem(400, f"The form cannot be read: it is {error}.") from None
 
 
 def _plus(value: str, name: str) -> str:
@@ -313,7 +341,7 @@ class _Query:
             return None
         try:
             return decode_cursor(text)
-        except (ValueError, TypeError):
+        except ValueError:
             raise self._bad("cursor", "must be a next_cursor of an earlier answer") from None
 
     def _status(self, text: str) -> str:

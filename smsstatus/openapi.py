@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from .callback import FINAL_STATUSES
+from .plivo_api import UUID_PATTERN as UUID_PATTERN
 from .sending import E164, SENDER
 
 FINAL = tuple(sorted(FINAL_STATUSES))
 
-UUID_PATTERN = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 STATUS_PATTERN = r"^[A-Za-z][A-Za-z0-9 _-]{0,40}$"
 TIME_PATTERN = (
     r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"

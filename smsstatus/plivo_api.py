@@ -7,12 +7,14 @@ and a 503 look alike, Retry-After is lost) and raises TypeError or AttributeErro
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from .settings import Settings
 
+UUID_PATTERN = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 TIMEOUT_SECONDS = 5.0
 """For connecting, and again for each read."""
 
@@ -88,13 +90,13 @@ def send_message(settings: Settings, *, sender: str, recipient: str, text: str) 
         ),
     )
     uuids = answer.content.get("message_uuid")
-    if isinstance(uuids, list) and uuids and isinstance(uuids[0], str):
-        return uuids[0]
+    if isinstance(uuids, list) and uuids and is_uuid(uuids[0]):
+        return str(uuids[0])
     if answer.content.get("invalid_number"):
         raise PlivoError(
             422, "Plivo refused the recipient", "Plivo says that the recipient is not valid."
         )
-    raise _not_understood()
+    raise not_understood()
 
 
 def fetch_message(settings: Settings, message_uuid: str) -> dict[str, Any]:
@@ -103,10 +105,14 @@ def fetch_message(settings: Settings, message_uuid: str) -> dict[str, Any]:
     https://www.plivo.com/docs/messaging/api/message/retrieve-a-message
     Raises NotConfigured or PlivoError.
     """
-    answer = _call(settings, lambda client: client.messages.get(message_uuid))
-    if not isinstance(answer.content.get("message_state"), str):
-        raise _not_understood()
-    return answer.content
+    if not is_uuid(message_uuid):  # `..` would ask for something else
+        raise UnknownMessage(404, "Plivo does not know this", "That is not a UUID.")
+    return _call(settings, lambda client: client.messages.get(message_uuid)).content
+
+
+def is_uuid(value: object) -> bool:
+    """Does it have the form of Plivo's message UUIDs?"""
+    return isinstance(value, str) and re.fullmatch(UUID_PATTERN, value, re.ASCII) is not None
 
 
 def check_credentials(settings: Settings) -> Answer:
@@ -136,6 +142,8 @@ def _call(settings: Settings, ask: Callable[[Any], object]) -> Answer:
     except Exception as error:  # the SDK's own trouble with an answer, judged below by itself
         failure = error
     answer: Answer | None = client.answer
+    if answer is None and client.asked:
+        raise not_understood()
     if answer is None:
         raise PlivoError(422, "Plivo's SDK refused the request", str(failure))
     _raise_for(answer)
@@ -148,6 +156,7 @@ def _client(settings: Settings, auth_id: str) -> Any:
 
     class Client(plivo.RestClient):  # type: ignore[misc]
         answer: Answer | None = None
+        asked = False
 
         @property
         def base_uri(self) -> str:
@@ -158,6 +167,7 @@ def _client(settings: Settings, auth_id: str) -> Any:
             """The SDK sets its own address before each request."""
 
         def send_request(self, request: Any, **options: Any) -> Any:
+            self.asked = True
             response = super().send_request(request, allow_redirects=False, **options)
             self.answer = _answer_of(response)
             return response
@@ -168,7 +178,7 @@ def _client(settings: Settings, auth_id: str) -> Any:
 def _answer_of(response: Any) -> Answer:
     try:
         content = response.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         content = None
     wait = response.headers.get("Retry-After", "")
     return Answer(
@@ -237,7 +247,8 @@ def _unreachable(error: Exception) -> PlivoError:
     )
 
 
-def _not_understood() -> PlivoError:
+def not_understood() -> PlivoError:
+    """For an answer that has no usable content."""
     return PlivoError(
         502,
         "Plivo's answer was not understood",

@@ -66,7 +66,9 @@ def require_token() -> None:
         raise Problem(503, "API_TOKEN is not set, so this is closed: set it and restart.")
     given = request.authorization
     secret = (given.token or given.password or "") if given else ""
-    if not hmac.compare_digest(secret.encode("utf-8", "replace"), expected.encode()):
+    # A header's bytes come as Latin-1; Basic's are decoded as UTF-8 by Werkzeug.
+    given_bytes = secret.encode("utf-8" if given and given.password else "latin-1", "replace")
+    if not hmac.compare_digest(given_bytes, expected.encode()):
         raise Problem(
             401,
             "Give API_TOKEN as `Authorization: Bearer TOKEN` or as the password of HTTP Basic.",

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from . import plivo_api
-from .callback import StatusUpdate, digest_of, make_update, utc_now, utc_timestamp
+from .callback import StatusUpdate, Unusable, digest_of, make_update, utc_now, utc_timestamp
 from .service import Service
 from .store import Outcome, StoreUnavailable, WorkRefused
 
@@ -82,28 +82,31 @@ def reconcile(
     """
     summary = Summary(left=len(uuids))
     troubles = 0
+    trouble = plivo_api.not_understood()
     next_request = time.monotonic()
     try:
         for message_uuid in uuids:
             time.sleep(max(next_request - time.monotonic(), 0))
             next_request = time.monotonic() + 1 / REQUESTS_PER_SECOND
             try:
-                summary.changed += reconcile_one(service, message_uuid)
-                troubles = 0
+                changed = reconcile_one(service, message_uuid)
+            except (plivo_api.RateLimited, plivo_api.AuthenticationFailed) as error:
+                raise _Stop(_how_long(error)) from None
             except plivo_api.UnknownMessage:
                 summary.unknown += 1
                 troubles = 0
-            except (plivo_api.RateLimited, plivo_api.AuthenticationFailed) as error:
-                raise _Stop(_how_long(error)) from None
             except plivo_api.PlivoError as error:
                 summary.failed += 1
                 troubles += 1
-                if troubles == TROUBLES_IN_A_ROW:
-                    raise _Stop(f"{error.title}: {error.detail}") from None
-            finally:
-                progress()
+                trouble = error
+            else:
+                summary.changed += changed
+                troubles = 0
             summary.asked += 1
             summary.left -= 1
+            progress()
+            if troubles == TROUBLES_IN_A_ROW:
+                raise _Stop(f"{trouble.title}: {trouble.detail}")
     except _Stop as stop:
         summary.stopped = str(stop)
     except (StoreUnavailable, WorkRefused) as error:
@@ -120,16 +123,22 @@ def reconcile_one(service: Service, message_uuid: str) -> bool:
     """
     try:
         answer = plivo_api.fetch_message(service.settings, message_uuid)
-    except plivo_api.UnknownMessage:
+        update = update_from_api(message_uuid, answer)
+    except (plivo_api.RateLimited, plivo_api.AuthenticationFailed):
+        raise  # says nothing about this message: the next run asks again
+    except plivo_api.PlivoError:
         service.store.note_check(message_uuid, utc_now())
         raise
-    outcome = service.store.record(update_from_api(message_uuid, answer))
+    outcome = service.store.record(update)
     service.store.note_check(message_uuid, utc_now())
     return outcome is Outcome.APPLIED
 
 
 def update_from_api(message_uuid: str, answer: dict[str, Any]) -> StatusUpdate:
-    """The Message API's answer as a status update. Its times carry the account's UTC offset."""
+    """The Message API's answer as a status update. Its times carry the account's UTC offset.
+
+    Raises PlivoError if it is none.
+    """
     fields = {
         ours: str(answer[theirs])
         for theirs, ours in _FIELD_NAMES.items()
@@ -137,13 +146,16 @@ def update_from_api(message_uuid: str, answer: dict[str, Any]) -> StatusUpdate:
     }
     fields["MessageUUID"] = message_uuid
     pairs = list(fields.items())
-    return make_update(
-        fields,
-        digest=digest_of([*pairs, ("source", "reconcile")]),
-        received_at=utc_now(),
-        source="reconcile",
-        parameters=urlencode(pairs),
-    )
+    try:
+        return make_update(
+            fields,
+            digest=digest_of([*pairs, ("source", "reconcile")]),
+            received_at=utc_now(),
+            source="reconcile",
+            parameters=urlencode(pairs),
+        )
+    except (Unusable, UnicodeError):
+        raise plivo_api.not_understood() from None
 
 
 class _Stop(Exception):

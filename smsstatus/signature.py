@@ -16,6 +16,7 @@ from __future__ import annotations
 import hmac
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import NamedTuple, Protocol
 
 Pairs = Sequence[tuple[str, str]]
@@ -101,7 +102,7 @@ def signed_v3(method: str, url: str, query: Pairs, body: Pairs, nonce: str) -> b
     if body and method != "GET":
         if query:
             text += "."
-        text += "".join([key + value for key, value in sorted(body)])
+        text += "".join(chain.from_iterable(sorted(body)))
     return f"{text}.{nonce}".encode("utf-8", "surrogatepass")
 
 

@@ -82,7 +82,7 @@ class Spool:
             content = json.loads(path.read_text())
             content["reason"] = reason
             text = json.dumps(content)
-        except (ValueError, TypeError, UnicodeError):
+        except (ValueError, TypeError, RecursionError):
             text = json.dumps({"reason": reason, "unreadable": path.read_bytes().decode("latin-1")})
         _write_synced(self.bad / path.name, text)
         path.unlink(missing_ok=True)
@@ -113,7 +113,7 @@ def read_file(path: Path) -> Callback:
     """Read a spool file. Raises NotReadable or OSError."""
     try:
         return _callback(json.loads(path.read_text()))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise NotReadable(f"{path.name} is not a spool file: {error}") from None
 
 

@@ -24,7 +24,7 @@ class Duration(click.ParamType[timedelta]):
         if isinstance(value, timedelta):
             return value
         match = re.fullmatch(r"([1-9][0-9]{0,5})([smhd])", str(value))
-        if match is None:
+        if match is None or (match[2] == "d" and len(match[1]) > 4):
             self.fail(f"{value!r} is not a time span such as 90s, 15m, 36h or 7d", param, ctx)
         return timedelta(**{_UNITS[match[2]]: int(match[1])})
 

@@ -17,6 +17,8 @@ from typing import Any
 
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
+from .logs import WithoutRequest
+
 READ_SECONDS = 4.0
 
 
@@ -26,6 +28,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._reading: dict[TConn, float] = {}
+
+    def init_process(self) -> None:
+        """Runs once, in the new process."""
+        self.log.error_log.addFilter(WithoutRequest())
+        super().init_process()
 
     def handle(self, conn: TConn) -> Any:
         """Serve one request; runs in a thread."""

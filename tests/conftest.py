@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -19,9 +20,11 @@ from smsstatus.settings import Settings
 
 from .live import API_TOKEN
 from .plivo import Plivo, Request
+from .plivo_api import PlivoApi, plivo_api
 
 Deliver = Callable[[Request], TestResponse]
 Query = Callable[..., list[dict[str, Any]]]
+Receive = Callable[..., str]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -78,3 +81,29 @@ def query(settings: Settings) -> Query:
             return [dict(row) for row in connection.execute(sql, values).fetchall()]
 
     return ask
+
+
+@pytest.fixture
+def receive(deliver: Deliver, plivo: Plivo) -> Receive:
+    """Have Plivo call back about a message; its UUID."""
+
+    def call_back(status: str, message_uuid: str | None = None, **more: str) -> str:
+        message_uuid = message_uuid or str(uuid.uuid4())
+        assert deliver(plivo.post(plivo.fields(status, message_uuid, **more))).status_code == 200
+        return message_uuid
+
+    return call_back
+
+
+@pytest.fixture
+def writable(app: Flask, settings: Settings) -> Iterator[sqlite3.Connection]:
+    """The application's database, to put rows in that callbacks would take long to make."""
+    with closing(sqlite3.connect(settings.database_path, isolation_level=None)) as connection:
+        yield connection
+
+
+@pytest.fixture
+def standin() -> Iterator[PlivoApi]:
+    """Plivo's API, answering sends with 202."""
+    with plivo_api() as api:
+        yield api

@@ -62,12 +62,20 @@ class LiveService:
         self.log = folder / "service.log"
         self.plivo = Plivo(base_url=more.get("BASE_URL", self.address))
         self._environment = environment(folder, self.plivo.base_url, **_without(more, "BASE_URL"))
+        self.application = "wsgi:app"
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, *, wait: bool = True) -> LiveService:
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{self.port}", "wsgi:app"],
+                [
+                    sys.executable,
+                    "-m",
+                    "gunicorn",
+                    "--bind",
+                    f"127.0.0.1:{self.port}",
+                    self.application,
+                ],
                 cwd=ROOT,
                 env=self._environment,
                 stdout=log,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import uuid
@@ -23,6 +24,8 @@ class Reply:
     headers: dict[str, str] = field(default_factory=dict)
     wait: threading.Event | None = None
     """Answer only once this is set: a Plivo that hangs."""
+    hang_up_after: int | None = None
+    """Close the connection after so many bytes of the content; -1: without answering at all."""
 
     def encoded(self) -> bytes:
         return (
@@ -74,6 +77,10 @@ def plivo_api() -> Iterator[PlivoApi]:
         protocol_version = "HTTP/1.1"
 
         def _serve(self) -> None:
+            with contextlib.suppress(ConnectionError):  # who waits no longer has hung up
+                self._take_and_answer()
+
+        def _take_and_answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             asked = Asked(
                 self.command,
@@ -85,12 +92,17 @@ def plivo_api() -> Iterator[PlivoApi]:
             if reply.wait is not None:
                 reply.wait.wait(30)
             content = reply.encoded()
-            self.send_response(reply.status)
+            if reply.hang_up_after is not None:
+                self.close_connection = True
+            if reply.hang_up_after == -1:
+                return
+            begin = self.send_response_only if "Date" in reply.headers else self.send_response
+            begin(reply.status)
             for name, value in reply.headers.items():
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            self.wfile.write(content)
+            self.wfile.write(content[: reply.hang_up_after])
 
         do_GET = do_POST = _serve  # noqa: N815 - http.server's names
 

@@ -35,7 +35,7 @@ def update(fields: dict[str, str] | None = None, **more: str) -> StatusUpdate:
     [
         (b"", []),
         (b"a=1&a=1&a=2", [("a", "1"), ("a", "1"), ("a", "2")]),
-        (b"a=&b&=c", [("a", ""), ("b", ""), ("", "c")]),
+        (b"a=&b&=c", [("", "c"), ("a", ""), ("b", "")]),
         (b"a=x+y%2B%26", [("a", "x y+&")]),
         (b"a=1;b=2", [("a", "1;b=2")]),
         (b"a=%C3%BC", [("a", "\u00fc")]),

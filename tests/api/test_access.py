@@ -1,0 +1,202 @@
+"""Who may use the API, and the form in which everybody else is refused."""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import subprocess
+import sys
+from base64 import b64encode
+from dataclasses import replace
+
+import pytest
+from flask.testing import FlaskClient
+
+from smsstatus import create_app
+from smsstatus.settings import Settings
+
+from ..live import API_TOKEN, ROOT
+from ..plivo_api import PlivoApi
+from .conftest import problem
+
+UNKNOWN = "/messages/00000000-0000-4000-8000-000000000000"
+CLOSED = [("GET", "/messages"), ("POST", "/messages"), ("GET", UNKNOWN), ("GET", "/stats")]
+SEND = {"to": "+14155550123", "text": "Hello"}
+
+
+def basic(user: str, password: str) -> str:
+    return "Basic " + b64encode(f"{user}:{password}".encode()).decode()
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        f"Bearer {API_TOKEN}",
+        f"bearer {API_TOKEN}",
+        basic("", API_TOKEN),
+        basic("anybody", API_TOKEN),
+        basic("jos\u00e9", API_TOKEN),
+    ],
+)
+@pytest.mark.parametrize(("method", "path"), CLOSED)
+def test_who_shows_the_token_may_do_everything(
+    client: FlaskClient, method: str, path: str, shown: str
+) -> None:
+    data = SEND if method == "POST" else None
+    answer = client.open(path, method=method, headers={"Authorization": shown}, data=data)
+    assert answer.status_code == (404 if path == UNKNOWN else 202 if data else 200)
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        None,
+        "",
+        "Bearer",
+        "Bearer ",
+        "Bearer wrong",
+        f"Bearer {API_TOKEN}x",
+        f"Bearer {API_TOKEN[:-1]}",
+        f"Bearer {API_TOKEN.upper()}",
+        "Bearer t\u00f6ken",
+        "Bearer \udcff\udcfe",
+        API_TOKEN,
+        "Basic",
+        "Basic !!!",
+        basic("anybody", "wrong"),
+        basic("anybody", ""),
+        basic(API_TOKEN, ""),
+        basic("anybody", "t\u00f6ken"),
+        "Basic " + b64encode(b"anybody:\xff\xfe").decode(),
+        "Digest username=x",
+    ],
+)
+@pytest.mark.parametrize(("method", "path"), CLOSED)
+def test_who_does_not_is_refused_and_nothing_is_sent(
+    client: FlaskClient, standin: PlivoApi, method: str, path: str, shown: str | None
+) -> None:
+    headers = {} if shown is None else {"Authorization": _as_wsgi(shown)}
+    answer = client.open(path, method=method, data=SEND, environ_overrides=_environ(headers))
+    assert "API_TOKEN" in problem(answer, 401)["detail"]
+    assert answer.headers["WWW-Authenticate"].startswith("Basic realm=")
+    assert standin.asked == []
+
+
+def _as_wsgi(text: str) -> str:
+    """Header bytes as WSGI hands them on (PEP 3333): each byte one character."""
+    return text.encode("utf-8", "surrogateescape").decode("latin-1")
+
+
+def _environ(headers: dict[str, str]) -> dict[str, str]:
+    return {f"HTTP_{name.upper()}": value for name, value in headers.items()}
+
+
+@pytest.mark.parametrize("shown", [None, "Bearer ", f"Bearer {API_TOKEN}", basic("", "None")])
+@pytest.mark.parametrize(("method", "path"), CLOSED)
+def test_without_api_token_everything_is_closed_and_says_so(
+    settings: Settings, method: str, path: str, shown: str | None
+) -> None:
+    client = create_app(replace(settings, api_token=None)).test_client()
+    headers = {"Authorization": shown} if shown else {}
+    answer = client.open(path, method=method, headers=headers, data=SEND)
+    assert "API_TOKEN is not set" in problem(answer, 503)["detail"]
+
+
+def test_a_token_that_is_not_ascii_works_with_basic(settings: Settings) -> None:
+    client = create_app(replace(settings, api_token="t\u00f6ken")).test_client()
+    assert (
+        client.get("/stats", headers={"Authorization": basic("", "t\u00f6ken")}).status_code == 200
+    )
+
+
+@pytest.mark.parametrize("scheme", ["bearer", "basic"])
+def test_tokens_are_compared_in_constant_time(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    compared: list[tuple[bytes, bytes]] = []
+
+    def compare(one: bytes, other: bytes) -> bool:
+        compared.append((one, other))
+        return one == other
+
+    monkeypatch.setattr(hmac, "compare_digest", compare)
+    shown = "Bearer guess" if scheme == "bearer" else basic("", "guess")
+    client.get("/stats", headers={"Authorization": shown})
+    assert compared == [(b"guess", API_TOKEN.encode())]
+
+
+def test_the_description_needs_no_token(client: FlaskClient) -> None:
+    assert client.get("/openapi.json").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/messages/a/b", 404),
+        ("GET", "/messages/", 404),
+        ("DELETE", "/messages", 405),
+        ("PUT", UNKNOWN, 405),
+        ("POST", "/stats", 405),
+        ("POST", "/openapi.json", 405),
+    ],
+)
+def test_other_paths_and_methods_are_problems_too(
+    api: FlaskClient, method: str, path: str, status: int
+) -> None:
+    answer = api.open(path, method=method)
+    problem(answer, status)
+    assert ("Allow" in answer.headers) == (status == 405)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/messages", "/messages?status=sent&status=queued", UNKNOWN, "/stats"],
+)
+@pytest.mark.parametrize("accept", ["application/json", "text/csv"])
+@pytest.mark.parametrize("damage", ["gone", "garbage"])
+def test_a_database_that_cannot_be_read_is_503_and_no_traceback(
+    api: FlaskClient,
+    settings: Settings,
+    caplog: pytest.LogCaptureFixture,
+    path: str,
+    accept: str,
+    damage: str,
+) -> None:
+    settings.database_path.unlink()
+    if damage == "garbage":
+        settings.database_path.write_bytes(b"no database" * 1000)
+    answer = api.get(path, headers={"Accept": accept})
+    assert "/readyz" in problem(answer, 503)["detail"]
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+TAKES_A_CALLBACK = """
+import sys
+from smsstatus import create_app
+from tests.plivo import Plivo
+
+plivo = Plivo(base_url="https://sms.example.com")
+client = create_app().test_client()
+request = plivo.post(plivo.fields("sent"))
+got = client.open(request.target, method="POST", headers=request.headers, data=request.body)
+got_too = client.get("/messages", headers={"Authorization": "Bearer test-api-token"})
+print(got.status_code, got_too.status_code, sorted({"plivo", "requests"} & set(sys.modules)))
+"""
+
+
+def test_the_web_process_imports_no_sdk_until_something_is_sent(settings: Settings) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", TAKES_A_CALLBACK],
+        cwd=ROOT,
+        env={
+            "PLIVO_AUTH_TOKEN": settings.auth_tokens[0],
+            "PLIVO_AUTH_ID": settings.auth_id or "",
+            "BASE_URL": settings.base_url,
+            "API_TOKEN": API_TOKEN,
+            "DATABASE_URL": f"sqlite:///{settings.database_path}",
+        },
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert done.stdout == "200 200 []\n", done.stderr

@@ -1,0 +1,75 @@
+"""The OpenAPI description is true: schemathesis finds nothing in the live service."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from flask import Flask
+from flask.testing import FlaskClient
+
+from smsstatus.error_codes import MEANINGS
+from smsstatus.settings import Settings
+
+from ..live import API_TOKEN, live_service
+from ..plivo import send
+from ..plivo_api import AUTH_ID, PlivoApi
+from .conftest import SENDER
+
+UNTRUE_OF_ANY_SCHEMA = "positive_data_acceptance"
+"""A schema cannot say that there is no 30 February, that a cursor must be one of ours, or that
+`from` is not `to`; requests that break only such rules are answered 400 or 422."""
+
+
+def test_schemathesis_finds_nothing(tmp_path: Path, standin: PlivoApi) -> None:
+    (tmp_path / "service").mkdir()
+    settings = {"PLIVO_AUTH_ID": AUTH_ID, "PLIVO_API_URL": standin.url, "PLIVO_SENDER": SENDER}
+    with live_service(tmp_path / "service", **settings) as service:
+        plivo = service.plivo
+        for status, code in (("sent", ""), ("delivered", "000"), ("failed", "30"), ("odd", "x")):
+            callback = plivo.post(plivo.fields(status, ErrorCode=code))
+            assert send(callback, service.address)[0] == 200
+        ran = subprocess.run(
+            [
+                *(f"{Path(sys.executable).parent}/st", "run", f"{service.address}/openapi.json"),
+                *("--header", f"Authorization: Bearer {API_TOKEN}", "--no-color"),
+                *("--seed", "1", "--max-examples", "30", "--generation-database", "none"),
+                *("--exclude-checks", UNTRUE_OF_ANY_SCHEMA),
+            ],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=110,
+        )
+        log = service.log.read_text()
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "4 selected / 4 total" in ran.stdout
+    assert standin.asked, "some of its sends were good"
+    assert "Traceback" not in log
+
+
+def test_every_route_of_the_api_is_described_and_no_other(app: Flask, client: FlaskClient) -> None:
+    described = {
+        (path, method.upper())
+        for path, methods in client.get("/openapi.json").get_json()["paths"].items()
+        for method in methods
+    }
+    routes = {
+        (str(rule.rule).replace("<", "{").replace(">", "}"), method)
+        for rule in app.url_map.iter_rules()
+        if rule.endpoint.startswith("messages.") and rule.rule != "/openapi.json"
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+    assert described == routes
+
+
+def test_it_is_openapi_3_1_of_this_service(client: FlaskClient, settings: Settings) -> None:
+    description = client.get("/openapi.json").get_json()
+    assert description["openapi"].startswith("3.1.")
+    assert description["servers"] == [{"url": settings.base_url}]
+    assert description["security"] == [{"bearer": []}, {"basic": []}]
+    retries = description["components"]["schemas"]["Error"]["properties"]["retry"]["enum"]
+    assert {meaning.retry for meaning in MEANINGS.values()} <= set(retries)
+    assert json.dumps(description).isascii()

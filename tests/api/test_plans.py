@@ -1,0 +1,212 @@
+"""With 200,000 messages every query finds its rows by an index, and a page costs a page.
+
+What SQLite is asked is taken from a real run of each function of store.reads, and its plan from
+EXPLAIN QUERY PLAN. A walk along a whole index is a SCAN in SQLite's words; it is fine where a LIMIT
+ends it. So the steps of SQLite's machine are counted too: they do not depend on the computer.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from itertools import pairwise, product
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from smsstatus.store import Store, reads
+from smsstatus.store.database import open_readonly
+from smsstatus.store.reads import Filters, Position
+
+MESSAGES = 200_000
+DEEP = Position("2026-11-01T01:00:00.000000Z", 2)
+"""Behind nearly all messages."""
+SINCE, UNTIL = "2026-11-01T10:00:00.000000Z", "2026-11-01T20:00:00.000000Z"
+LIMIT = 50
+
+FILL = f"""
+    INSERT INTO messages (id, message_uuid, sender_number, recipient_number, initial_status,
+        current_status, status_timestamp, error_code, created_at, updated_at, queued_at, is_final,
+        sequence, rank, digest)
+    WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {MESSAGES}),
+    t (i, moment) AS (
+        SELECT i, strftime('%Y-%m-%dT%H:%M:%S.000000Z', '2026-11-01', (i / 4) || ' seconds')
+        FROM n)
+    SELECT i, printf('%08d-0000-4000-8000-000000000000', i),
+        '1415555' || printf('%04d', i % 10), '+1415555' || printf('%04d', i % 10000), 'queued',
+        CASE WHEN i % 10 < 6 THEN 'delivered' WHEN i % 10 < 8 THEN 'sent'
+             WHEN i % 10 < 9 THEN 'undelivered' ELSE 'failed' END,
+        moment, CASE WHEN i % 10 > 7 THEN (i % 20) * 10 END, moment, moment, moment,
+        i % 10 < 6 OR i % 10 > 7, 0, 2, x'00'
+    FROM t
+    """
+
+Ask = Callable[[Path], object]
+
+
+@pytest.fixture(scope="module", params=["", "ANALYZE"])
+def full(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+    """A database with many messages, without and with statistics for SQLite's planner."""
+    path = tmp_path_factory.mktemp("full") / "sms.db"
+    Store(path).prepare()
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA synchronous = OFF")
+        connection.execute(FILL)
+        connection.execute(request.param)
+    return path
+
+
+class Watched:
+    """Notes what store.reads asks SQLite, and after how many steps it is answered."""
+
+    def __init__(self) -> None:
+        self.statements: list[str] = []
+        self.steps = 0
+
+    def open(self, path: Path) -> sqlite3.Connection:
+        connection = open_readonly(path)
+        connection.set_trace_callback(self.statements.append)
+        connection.set_progress_handler(self._count, 10)
+        return connection
+
+    def _count(self) -> None:
+        self.steps += 10
+
+    def plans(self, path: Path) -> Iterator[tuple[list[str], str]]:
+        with closing(sqlite3.connect(path)) as connection:
+            for statement in dict.fromkeys(self.statements):
+                rows = connection.execute(f"EXPLAIN QUERY PLAN {statement}").fetchall()
+                yield [row[3] for row in rows], statement
+
+
+@pytest.fixture
+def watched(monkeypatch: pytest.MonkeyPatch) -> Watched:
+    watched = Watched()
+    monkeypatch.setattr(reads, "open_readonly", watched.open)
+    return watched
+
+
+def full_scans(plan: list[str], statement: str) -> list[str]:
+    """The steps that read a whole table.
+
+    Reading one in its order until LIMIT rows are had is fine: nothing is skipped on the way.
+    """
+    in_order = "LIMIT" in statement and "WHERE" not in statement and not sorts_of(plan)
+    scans = [step for step in plan if step.startswith(("SCAN messages", "SCAN status_events"))]
+    return [] if in_order else scans
+
+
+def sorts_of(plan: list[str]) -> list[str]:
+    """For each sort the step whose rows are sorted."""
+    return [before for before, step in pairwise(plan) if "TEMP B-TREE" in step]
+
+
+CHOICES: dict[str, list[Any]] = {
+    "statuses": [(), ("sent",), ("sent", "delivered", "none")],
+    "recipient": [None, "+14155550123"],
+    "recipient_ending": [None, "0123", "50123"],
+    "sender": [None, "14155550003"],
+    "error_code": [None, "180"],
+    "since": [None, SINCE],
+    "until": [None, UNTIL],
+}
+LISTINGS = [
+    Filters(**dict(zip(CHOICES, values, strict=True))) for values in product(*CHOICES.values())
+]
+
+
+@pytest.mark.parametrize("after", [None, DEEP], ids=["first page", "deep page"])
+def test_every_listing_walks_an_index_in_its_order(
+    full: Path, watched: Watched, after: Position | None
+) -> None:
+    for filters in LISTINGS:
+        sql, values = reads.page_query(filters, LIMIT, after)
+        with closing(open_readonly(full)) as connection:
+            plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
+        walked = [step for step in plan if " messages " in step]
+        by_status = bool(filters.statuses) and not any(
+            (filters.recipient, filters.recipient_ending, filters.sender, filters.error_code)
+        )
+        assert all("USING INDEX messages_by_" in step for step in walked), plan
+        assert len(walked) == (len(filters.statuses) if by_status else 1), plan
+        assert full_scans(plan, sql) == [], plan
+        # Only the pages of the statuses asked for may be sorted, each page having its own LIMIT.
+        assert all(by_status and before.startswith("SCAN (subquery") for before in sorts_of(plan))
+        assert sql.count("LIMIT ?") == len(walked) + by_status
+        assert values.count(LIMIT) == len(walked) + by_status
+
+
+FILTERS = {
+    "all": Filters(),
+    "a status": Filters(statuses=("sent",)),
+    "statuses": Filters(statuses=("sent", "delivered", "failed", "none")),
+    "a recipient": Filters(recipient="+14155550003"),
+    "a sender": Filters(sender="+14155550003"),
+    "an error": Filters(error_code="180"),
+}
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_a_deep_page_costs_what_the_first_costs(full: Path, watched: Watched, name: str) -> None:
+    filters = FILTERS[name]
+    cost = []
+    middle = Position("2026-11-01T06:00:00.000000Z", 90_000)
+    for after in (None, middle):
+        watched.steps = 0
+        page = reads.list_messages(full, filters, LIMIT, after)
+        assert len(page.messages) == LIMIT or name == "a recipient"
+        cost.append(watched.steps)
+    rows_read = (LIMIT + 1) * max(len(filters.statuses), 1)
+    assert max(cost) < 200 * rows_read
+    assert cost[1] < 1.5 * cost[0] + 500
+
+
+OTHERS: dict[str, Ask] = {
+    "find_message": lambda path: reads.find_message(path, f"{7:08}-0000-4000-8000-000000000000"),
+    "count_by_status": lambda path: reads.count_by_status(path),
+    "read_stats": lambda path: reads.read_stats(path, SINCE, UNTIL),
+    "read_history": lambda path: reads.read_history(path, [SINCE, UNTIL, "2026-11-01T21"]),
+    "read_pulse": lambda path: reads.read_pulse(path, since=SINCE, before=UNTIL, newest=10),
+    "change_marker": lambda path: reads.change_marker(path),
+    "waiting_messages": lambda path: reads.waiting_messages(
+        path, silent_since=UNTIL, created_since=SINCE
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_every_other_query_searches_an_index(full: Path, watched: Watched, name: str) -> None:
+    assert OTHERS[name](full)
+    assert watched.statements
+    for plan, statement in watched.plans(full):
+        assert full_scans(plan, statement) == [], plan
+
+
+@pytest.mark.parametrize("name", ["read_stats", "waiting_messages"])
+def test_a_narrow_window_costs_little(full: Path, watched: Watched, name: str) -> None:
+    narrow = ("2026-11-01T10:00:00.000000Z", "2026-11-01T10:01:00.000000Z")
+    if name == "read_stats":
+        assert sum(reads.read_stats(full, *narrow).counts.values()) == 240
+    else:
+        reads.waiting_messages(full, silent_since="~", created_since="2026-11-01T13:52:00.000000Z")
+    assert watched.steps < 60_000
+
+
+def test_a_message_is_found_in_a_few_steps(full: Path, watched: Watched) -> None:
+    assert reads.find_message(full, f"{77_777:08}-0000-4000-8000-000000000000")
+    assert reads.find_message(full, "none") is None
+    assert watched.steps < 600
+
+
+def test_no_query_was_left_out() -> None:
+    asking = {
+        name
+        for name, function in inspect.getmembers(reads, inspect.isfunction)
+        if function.__module__ == reads.__name__
+        and not name.startswith("_")
+        and "path" in inspect.signature(function).parameters
+    }
+    assert asking - {"list_messages", "walk_messages"} <= OTHERS.keys()

@@ -1,0 +1,71 @@
+"""What the commands' tests share: `flask --app wsgi ...` in this process or in one of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from flask import Flask
+
+from smsstatus.settings import Settings
+
+from ..live import ROOT, LiveService, environment
+from ..plivo_api import AUTH_ID, PlivoApi
+
+SENDER = "+14155550100"
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def settings(settings: Settings, standin: PlivoApi) -> Settings:
+    return replace(settings, auth_id=AUTH_ID, sender=SENDER, plivo_api_url=standin.url)
+
+
+@pytest.fixture
+def run(app: Flask) -> Run:
+    """Run a command of the application; what is not one line for the person is raised."""
+
+    def invoke(*arguments: object, **more: Any) -> Result:
+        runner = app.test_cli_runner()
+        words = [str(argument) for argument in arguments]
+        return runner.invoke(args=words, catch_exceptions=False, **more)
+
+    return invoke
+
+
+def refused(result: Result, status: int = 1) -> str:
+    """The one line with which a command refused."""
+    assert result.exit_code == status, result.output
+    assert result.stdout == ""
+    assert result.stderr.startswith("Error: ")
+    assert result.stderr.count("\n") == 1
+    return result.stderr
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "flask", "--app", "wsgi", *arguments]
+
+
+def run_beside(
+    service: LiveService, *arguments: str, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a command as somebody would in a shell on the host of a running service."""
+    return subprocess.run(
+        command(*arguments),
+        cwd=ROOT,
+        env=environment(service.database.parent, service.plivo.base_url, **variables),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def files_of(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}

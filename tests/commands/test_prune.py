@@ -1,0 +1,129 @@
+"""`prune --older-than`: old messages go with their events, young ones stay, callbacks flow."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from smsstatus.callback import utc_timestamp
+from smsstatus.settings import Settings
+
+from ..conftest import Query, Receive
+from ..live import live_service, wait_until
+from ..plivo import send
+from ..rows import insert, row
+from .conftest import Run, refused, run_beside
+
+ADD_EVENTS = """
+    INSERT INTO status_events (message_id, digest, status, status_timestamp, sequence, rank,
+        is_final, received_at, source, parameters)
+    SELECT id, x'00', 'sent', '', 0, 2, 0, created_at, 'callback', '' FROM messages
+    """
+
+
+def aged(number: int, days: float) -> dict[str, Any]:
+    return row(number, utc_timestamp(str(datetime.now(UTC) - timedelta(days=days))))
+
+
+@pytest.fixture
+def aged_ones(writable: sqlite3.Connection) -> list[str]:
+    """Messages of 0, 10, 20, ... 90 days, each with an event; their UUIDs, youngest first."""
+    rows = [aged(number, 10 * number) for number in range(10)]
+    insert(writable, rows)
+    writable.execute(ADD_EVENTS)
+    return [values["message_uuid"] for values in rows]
+
+
+def test_old_messages_go_with_their_events_and_young_ones_stay(
+    run: Run, aged_ones: list[str], query: Query
+) -> None:
+    done = run("prune", "--older-than", "45d")
+    assert (done.exit_code, done.stdout, done.stderr) == (0, "5 messages removed.\n", "")
+    assert [m["message_uuid"] for m in query("SELECT * FROM messages ORDER BY id")] == aged_ones[:5]
+    assert query(
+        """SELECT (SELECT count(*) FROM status_events) AS events,
+           (SELECT count(*) FROM status_events WHERE message_id NOT IN (SELECT id FROM messages))
+           AS orphans"""
+    ) == [{"events": 5, "orphans": 0}]
+
+
+def test_a_dry_run_counts_and_removes_nothing(run: Run, aged_ones: list[str], query: Query) -> None:
+    done = run("prune", "--older-than", "45d", "--dry-run")
+    assert (done.exit_code, done.stdout) == (0, "5 messages would be removed.\n")
+    assert query("SELECT count(*) AS n FROM messages") == [{"n": 10}]
+
+
+def test_doing_it_again_removes_nothing(run: Run, aged_ones: list[str]) -> None:
+    run("prune", "--older-than", "45d")
+    assert run("prune", "--older-than", "45d").stdout == "0 messages removed.\n"
+
+
+def test_a_callback_about_a_pruned_message_makes_a_new_row(
+    run: Run, aged_ones: list[str], receive: Receive, query: Query
+) -> None:
+    run("prune", "--older-than", "45d")
+    receive("delivered", aged_ones[9])
+    (message,) = query("SELECT * FROM messages WHERE message_uuid = ?", aged_ones[9])
+    assert message["current_status"] == "delivered"
+    (event,) = query("SELECT * FROM status_events WHERE message_id = ?", message["id"])
+    assert event["status"] == "delivered"
+
+
+@pytest.mark.parametrize("arguments", [(), ("--older-than", "90"), ("--older-than", "0d")])
+def test_how_old_has_to_be_said(run: Run, aged_ones: list[str], arguments: tuple[str, ...]) -> None:
+    done = run("prune", *arguments)
+    assert done.exit_code == 2
+    assert "--older-than" in done.stderr
+
+
+def test_a_span_longer_than_the_calendar_is_no_traceback(run: Run) -> None:
+    done = run("prune", "--older-than", "999999d")
+    assert done.exit_code in (0, 1, 2)
+    assert "Traceback" not in done.output
+
+
+def test_a_database_that_cannot_be_read_is_one_line(run: Run, settings: Settings) -> None:
+    settings.database_path.unlink()
+    settings.database_path.mkdir()
+    assert "stays for the next run" in refused(run("prune", "--older-than", "1d"))
+
+
+def test_callbacks_keep_flowing_meanwhile(tmp_path: Path) -> None:
+    (tmp_path / "service").mkdir()
+    answers: list[int] = []
+    enough = threading.Event()
+    with live_service(tmp_path / "service") as service:
+        with closing(sqlite3.connect(service.database, isolation_level=None)) as connection:
+            insert(connection, [aged(number, 100) for number in range(3000)])
+            connection.execute(ADD_EVENTS)
+
+        def keep_calling() -> None:
+            while not enough.is_set():
+                plivo = service.plivo
+                answers.append(send(plivo.post(plivo.fields("sent")), service.address)[0])
+
+        thread = threading.Thread(target=keep_calling)
+        thread.start()
+        try:
+            wait_until(lambda: answers)
+            before = len(answers)
+            done = run_beside(service, "prune", "--older-than", "90d")
+            during = len(answers) - before
+        finally:
+            enough.set()
+            thread.join(20)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "3000 messages removed.\n", "")
+        assert during > 0
+        assert set(answers) == {200}
+        with closing(sqlite3.connect(service.database)) as connection:
+            left = connection.execute(
+                "SELECT count(*), (SELECT count(*) FROM status_events) FROM messages"
+            ).fetchall()
+        assert left == [(len(answers), len(answers))]
+        assert list(service.spool.glob("*.json")) == []

@@ -1,0 +1,523 @@
+"""`reconcile` asks Plivo about silent messages, slowly, and stops where going on is no use."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import signal
+import sqlite3
+import subprocess
+import threading
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from flask import Flask
+
+from smsstatus import create_app
+from smsstatus import reconcile as reconciling
+from smsstatus.callback import utc_timestamp
+from smsstatus.service import service_of
+from smsstatus.settings import Settings
+from smsstatus.store import Store
+
+from ..conftest import Query, Receive
+from ..live import ROOT, environment, wait_until
+from ..plivo_api import AUTH_ID, Asked, PlivoApi, Reply
+from ..rows import insert, row
+from .conftest import Run, command, refused
+
+DAY = "2026-11-01"
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+
+
+class Clock:
+    """In the place of the module time: sleeping only moves it on."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.sleeps: list[float] = []
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.sleeps.append(seconds)
+        self.now += seconds
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(reconciling, "time", clock)
+    return clock
+
+
+def silent(number: int, age: timedelta = HOUR, status: str = "sent", **more: Any) -> dict[str, Any]:
+    """A message that was last heard of so long ago."""
+    created_at = utc_timestamp(str(datetime.now(UTC) - age))
+    return row(number, created_at, status, **more)
+
+
+def uuid_of(number: int) -> str:
+    return str(row(number, "")["message_uuid"])
+
+
+def asked_about(standin: PlivoApi) -> list[str]:
+    return [asked.path.rstrip("/").rsplit("/", 1)[-1] for asked in standin.asked]
+
+
+@pytest.fixture
+def three(writable: sqlite3.Connection) -> list[str]:
+    """Three silent messages, the oldest first."""
+    insert(writable, [silent(number, HOUR - number * MINUTE) for number in range(3)])
+    return [uuid_of(number) for number in range(3)]
+
+
+def summary(result: Result) -> str:
+    """The last line; nothing else is printed, and no progress bar where nobody looks."""
+    assert result.stderr == ""
+    (line,) = result.stdout.splitlines()
+    return line
+
+
+def delivered(**more: str) -> dict[str, str]:
+    """What the Message API says, in an account whose clock is that of India."""
+    return {
+        "message_state": "delivered",
+        "error_code": "000",
+        "from_number": "14155550100",
+        "to_number": "14155550123",
+        "message_time": f"{DAY} 05:30:01+05:30",
+        "message_sent_time": f"{DAY} 05:30:02.5+05:30",
+        "message_updated_time": f"{DAY} 05:30:03.94772+05:30",
+        **more,
+    }
+
+
+# What an answer does.
+
+
+def test_an_answer_goes_the_way_of_a_callback(
+    run: Run, standin: PlivoApi, three: list[str], query: Query
+) -> None:
+    for message_uuid in three:
+        standin.messages[message_uuid] = delivered()
+    done = run("reconcile")
+    assert done.exit_code == 0
+    assert summary(done) == "3 asked, 3 changed, 0 unknown to Plivo, 0 failed, 0 left"
+    assert asked_about(standin) == three
+    assert {asked.method for asked in standin.asked} == {"GET"}
+    for message in query("SELECT * FROM messages"):
+        assert message["current_status"] == "delivered"
+        assert message["status_timestamp"] == f"{DAY}T00:00:03.947720Z"
+        assert message["queued_at"] == f"{DAY}T00:00:01.000000Z"
+        assert message["error_code"] is None
+        assert message["sender_number"] == "14155550100"
+    assert {event["source"] for event in query("SELECT * FROM status_events")} == {"reconcile"}
+
+
+def test_an_error_code_is_kept(run: Run, standin: PlivoApi, three: list[str], query: Query) -> None:
+    standin.messages[three[0]] = delivered(message_state="undelivered", error_code="30")
+    run("reconcile", "--limit", 1)
+    (changed,) = query("SELECT * FROM messages WHERE is_final = 1")
+    assert (changed["current_status"], changed["error_code"]) == ("undelivered", "30")
+
+
+def test_the_same_answer_again_changes_nothing(
+    app: Flask, standin: PlivoApi, three: list[str], query: Query
+) -> None:
+    standin.messages[three[0]] = delivered(message_state="sent")
+    assert reconciling.reconcile_one(service_of(app), three[0]) is True
+    before = query("SELECT * FROM status_events")
+    assert reconciling.reconcile_one(service_of(app), three[0]) is False
+    assert query("SELECT * FROM status_events") == before
+
+
+@pytest.mark.parametrize(
+    ("said", "at", "stands"),
+    [
+        ("sent", "05:30:09+05:30", "delivered"),
+        ("undelivered", "05:30:04.9+05:30", "delivered"),
+        ("undelivered", "05:30:05.1+05:30", "undelivered"),
+        ("undelivered", "00:00:04+00:00", "delivered"),
+        ("undelivered", "2026-10-31 19:00:06-05:00", "undelivered"),
+    ],
+)
+def test_a_callback_that_comes_while_plivo_is_asked_is_compared_by_time_whatever_the_offset(
+    run: Run,
+    standin: PlivoApi,
+    three: list[str],
+    receive: Receive,
+    query: Query,
+    said: str,
+    at: str,
+    stands: str,
+) -> None:
+    moment = at if at.startswith("2026") else f"{DAY} {at}"
+
+    def meanwhile(asked: Asked) -> Reply:
+        receive("delivered", three[0], DeliveryReportTime=f"{DAY} 00:00:05")
+        times = dict.fromkeys(("message_sent_time", "message_updated_time"), moment)
+        return Reply(200, delivered(message_state=said, **times))
+
+    standin.reply = meanwhile
+    assert run("reconcile", "--limit", 1).exit_code == 0
+    (message,) = query("SELECT * FROM messages WHERE message_uuid = ?", three[0])
+    assert message["current_status"] == stands
+
+
+def test_a_final_message_is_not_asked_about(
+    run: Run, standin: PlivoApi, writable: sqlite3.Connection
+) -> None:
+    finals = ("delivered", "undelivered", "failed", "rejected", "read")
+    insert(writable, [silent(number, HOUR, status) for number, status in enumerate(finals)])
+    assert summary(run("reconcile")).startswith("0 asked")
+    assert standin.asked == []
+
+
+# Which are asked about.
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        ([], [4, 3, 2]),
+        (["--older-than", "2m"], [4, 3, 2, 1]),
+        (["--older-than", "30m"], [4, 3]),
+        (["--older-than", "3600s", "--within", "10d"], [5, 4, 3]),
+        (["--within", "2h"], [3, 2]),
+        (["--limit", "2"], [4, 3]),
+        (["--within", "1s"], []),
+    ],
+)
+def test_the_silent_ones_of_the_window_are_asked_about(
+    run: Run,
+    standin: PlivoApi,
+    writable: sqlite3.Connection,
+    arguments: list[str],
+    wanted: list[int],
+) -> None:
+    ages = [MINUTE / 60, 5 * MINUTE, 20 * MINUTE, HOUR + MINUTE, 50 * HOUR, 9 * 24 * HOUR]
+    insert(writable, [silent(number, age) for number, age in enumerate(ages)])
+    run("reconcile", *arguments)
+    assert asked_about(standin) == [uuid_of(number) for number in wanted]
+
+
+def test_a_message_that_was_heard_of_lately_is_not_silent(
+    run: Run, standin: PlivoApi, three: list[str], receive: Receive
+) -> None:
+    receive("sent", three[0], Timestamp=f"{DAY} 00:00:09")
+    run("reconcile")
+    assert asked_about(standin) == three[1:]
+
+
+@pytest.mark.parametrize("span", ["0m", "15", "m", "-5m", "1.5h", "1w", "1000000d", "\u0661m", ""])
+@pytest.mark.parametrize("option", ["--older-than", "--within"])
+def test_a_span_that_is_none_is_refused(run: Run, option: str, span: str) -> None:
+    done = run("reconcile", option, span)
+    assert done.exit_code == 2
+    assert "is not a time span such as 90s, 15m, 36h or 7d" in done.stderr
+
+
+@pytest.mark.parametrize("option", ["--older-than", "--within"])
+def test_a_span_longer_than_the_calendar_is_no_traceback(run: Run, option: str) -> None:
+    done = run("reconcile", option, "999999d")
+    assert done.exit_code in (0, 1, 2)
+    assert "Traceback" not in done.output
+
+
+def test_a_dry_run_names_them_and_asks_nothing(
+    run: Run, standin: PlivoApi, three: list[str], query: Query
+) -> None:
+    before = query("SELECT * FROM messages")
+    done = run("reconcile", "--dry-run", "--limit", 2)
+    assert done.exit_code == 0
+    assert done.stdout.splitlines() == [*three[:2], "2 would be asked about."]
+    assert (standin.asked, query("SELECT * FROM messages")) == ([], before)
+
+
+def test_with_nothing_to_ask_it_says_so(run: Run) -> None:
+    done = run("reconcile")
+    assert done.exit_code == 0
+    assert summary(done) == "0 asked, 0 changed, 0 unknown to Plivo, 0 failed, 0 left"
+
+
+def test_the_next_run_takes_up_what_was_left(run: Run, standin: PlivoApi, three: list[str]) -> None:
+    for message_uuid in three:
+        standin.messages[message_uuid] = delivered(message_state="sent", message_updated_time="")
+    run("reconcile", "--limit", 1)
+    run("reconcile", "--limit", 1)
+    run("reconcile", "--limit", 1)
+    assert asked_about(standin) == three
+
+
+def test_a_message_unknown_to_plivo_is_counted_and_comes_last_next_time(
+    run: Run, standin: PlivoApi, three: list[str]
+) -> None:
+    done = run("reconcile", "--limit", 1)
+    assert done.exit_code == 0
+    assert summary(done).startswith("1 asked, 0 changed, 1 unknown to Plivo")
+    run("reconcile")
+    assert asked_about(standin) == [three[0], three[1], three[2], three[0]]
+
+
+def test_messages_that_plivo_always_fails_on_do_not_keep_the_others_from_being_asked_about(
+    run: Run, standin: PlivoApi, writable: sqlite3.Connection
+) -> None:
+    """Three troubles in a row end a run; the next must not begin with the same three."""
+    insert(writable, [silent(number, HOUR - number * MINUTE) for number in range(5)])
+    for number in (3, 4):
+        standin.messages[uuid_of(number)] = delivered()
+    poisoned = {uuid_of(number) for number in range(3)}
+    standin.reply = lambda asked: (
+        Reply(500, {"error": "oops"}) if asked_about(standin)[-1] in poisoned else None
+    )
+    run("reconcile")
+    run("reconcile")
+    assert {uuid_of(3), uuid_of(4)} <= set(asked_about(standin))
+
+
+def test_a_message_whose_id_is_no_uuid_does_not_ask_for_something_else(
+    run: Run, standin: PlivoApi, receive: Receive, writable: sqlite3.Connection
+) -> None:
+    """The SDK would make another path of it: `a/../b` would ask about b."""
+    for name in ("../..", "..", "a/../b", "x?limit=1", "%2e%2e"):
+        receive("sent", name)
+    old = utc_timestamp(str(datetime.now(UTC) - HOUR))
+    writable.execute("UPDATE messages SET created_at = ?, updated_at = ?", (old, old))
+    run("reconcile")
+    message = f"/v1/Account/{AUTH_ID}/Message/"
+    for asked in standin.asked:
+        assert asked.path.startswith(message), asked.path
+        assert re.fullmatch(r"[^/?]+/?", asked.path.removeprefix(message)), asked.path
+
+
+# How fast, and where it ends.
+
+
+def test_five_a_second_at_most(
+    run: Run, standin: PlivoApi, writable: sqlite3.Connection, clock: Clock
+) -> None:
+    insert(writable, [silent(number) for number in range(21)])
+    times: list[float] = []
+    standin.reply = lambda asked: times.append(clock.now)
+    run("reconcile")
+    assert len(times) == 21
+    gaps = [round(after - before, 6) for before, after in pairwise(times)]
+    assert min(gaps) >= 0.2
+    assert times[-1] - times[0] == pytest.approx(4.0)
+
+
+def test_a_slow_plivo_is_not_waited_for_twice(
+    run: Run, standin: PlivoApi, three: list[str], clock: Clock
+) -> None:
+    def slowly(asked: Asked) -> None:
+        clock.now += 0.5
+
+    standin.reply = slowly
+    run("reconcile")
+    assert clock.sleeps == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("headers", "wait"), [({"Retry-After": "7"}, "wait 7 s"), ({}, "wait 60 s")]
+)
+def test_the_rate_limit_stops_it_and_says_for_how_long(
+    run: Run, standin: PlivoApi, three: list[str], headers: dict[str, str], wait: str
+) -> None:
+    standin.messages[three[0]] = delivered()
+    standin.reply = lambda asked: (
+        Reply(429, {"error": "slow down"}, headers) if len(standin.asked) > 1 else None
+    )
+    done = run("reconcile")
+    assert done.exit_code == 1
+    line = summary(done)
+    assert line.startswith("1 asked, 1 changed, 0 unknown to Plivo, 0 failed, 2 left; stopped: ")
+    assert "rate limit" in line
+    assert wait in line
+    assert len(standin.asked) == 2
+
+
+def test_refused_credentials_stop_it_and_name_the_settings(
+    run: Run, standin: PlivoApi, three: list[str]
+) -> None:
+    standin.reply = lambda asked: Reply(401, {"error": "no"})
+    done = run("reconcile")
+    assert done.exit_code == 1
+    assert "3 left; stopped: " in summary(done)
+    assert "PLIVO_AUTH_ID" in summary(done)
+    assert len(standin.asked) == 1
+
+
+def test_three_troubles_in_a_row_stop_it(
+    run: Run, standin: PlivoApi, writable: sqlite3.Connection
+) -> None:
+    insert(writable, [silent(number) for number in range(9)])
+    standin.reply = lambda asked: Reply(503, b"<html>")
+    done = run("reconcile")
+    assert done.exit_code == 1
+    assert "3 failed" in summary(done)
+    assert "stopped: Plivo has trouble" in summary(done)
+    assert len(standin.asked) == 3
+
+
+def test_the_summary_counts_each_message_once(
+    run: Run, standin: PlivoApi, writable: sqlite3.Connection
+) -> None:
+    insert(writable, [silent(number) for number in range(9)])
+    standin.reply = lambda asked: Reply(503, b"<html>")
+    asked, _, _, failed, left = map(int, re.findall(r"\d+", summary(run("reconcile")))[:5])
+    assert (asked, failed, left) == (3, 3, 6)
+
+
+def test_troubles_that_are_not_in_a_row_do_not_stop_it_but_show_in_the_exit_code(
+    run: Run, standin: PlivoApi, writable: sqlite3.Connection
+) -> None:
+    insert(writable, [silent(number) for number in range(9)])
+    standin.reply = lambda asked: None if len(standin.asked) % 3 == 0 else Reply(500, {})
+    done = run("reconcile")
+    assert done.exit_code == 1
+    assert summary(done) == "9 asked, 0 changed, 3 unknown to Plivo, 6 failed, 0 left"
+
+
+TRAPS = {
+    "HTML": Reply(200, b"<html>"),
+    "null": Reply(200, None),
+    "a list": Reply(200, []),
+    "nothing": Reply(200, b""),
+    "an error with 200": Reply(200, {"error": "odd"}),
+    "a state that is null": Reply(200, {"message_state": None}),
+    "a state that is a number": Reply(200, {"message_state": 5}),
+    "a state that is empty": Reply(200, {"message_state": ""}),
+    "a state that is blank": Reply(200, {"message_state": " "}),
+    "a state without end": Reply(200, {"message_state": "x" * 5000}),
+    "a surrogate": Reply(200, b'{"message_state": "sent", "from_number": "\\ud800"}'),
+    "a NUL": Reply(200, {"message_state": "sent\0"}),
+    "an object in the place of a time": Reply(200, {"message_state": "sent", "message_time": {}}),
+    "402": Reply(402, {"error": "no"}),
+    "403": Reply(403, {"error": "no"}),
+    "500": Reply(500, {"error": "no"}),
+    "a redirect": Reply(302, b"", {"Location": "/elsewhere"}),
+    "a hang-up": Reply(hang_up_after=-1),
+    "a hang-up in the middle": Reply(200, {"message_state": "sent"}, hang_up_after=5),
+}
+
+
+@pytest.mark.parametrize("trap", TRAPS)
+def test_an_odd_answer_is_counted_and_the_rest_is_asked_about(
+    run: Run, standin: PlivoApi, three: list[str], query: Query, trap: str
+) -> None:
+    standin.messages |= {message_uuid: delivered() for message_uuid in three}
+    standin.reply = lambda asked: TRAPS[trap] if len(standin.asked) == 1 else None
+    line = summary(run("reconcile"))
+    assert asked_about(standin) == three
+    assert line.startswith("3 asked, ")
+    assert "0 left" in line
+    assert len(query("SELECT * FROM messages WHERE is_final = 1")) == 2
+
+
+def test_a_plivo_that_hangs_is_given_up(
+    run: Run, standin: PlivoApi, three: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("smsstatus.plivo_api.TIMEOUT_SECONDS", 0.1)
+    released = threading.Event()
+    standin.reply = lambda asked: Reply(200, {}, wait=released)
+    done = run("reconcile")
+    released.set()
+    assert done.exit_code == 1
+    assert "stopped: Plivo did not answer in time" in summary(done)
+
+
+def test_a_store_that_takes_nothing_stops_it(
+    run: Run, standin: PlivoApi, three: list[str], settings: Settings
+) -> None:
+    def break_it(asked: Asked) -> Reply:
+        settings.database_path.rename(settings.database_path.with_suffix(".away"))
+        settings.database_path.mkdir()
+        return Reply(200, delivered())
+
+    standin.reply = break_it
+    done = run("reconcile")
+    assert done.exit_code == 1
+    assert "0 asked, 0 changed" in done.stdout
+    assert "3 left; stopped: the answer could not be stored" in done.stdout
+    assert len(standin.asked) == 1
+
+
+def test_without_an_auth_id_the_setting_is_named(settings: Settings, three: list[str]) -> None:
+    app: Flask = create_app(replace(settings, auth_id=None))
+    done = app.test_cli_runner().invoke(args=["reconcile"], catch_exceptions=False)
+    assert "PLIVO_AUTH_ID is not set" in refused(done)
+
+
+def test_a_database_that_cannot_be_read_is_one_line(run: Run, settings: Settings) -> None:
+    settings.database_path.unlink()
+    settings.database_path.mkdir()
+    refused(run("reconcile"))
+
+
+# In a process of its own.
+
+
+@pytest.fixture
+def shell(tmp_path: Path, standin: PlivoApi) -> dict[str, str]:
+    """The environment of a shell, with thirty silent messages in its database."""
+    path = tmp_path / "shell" / "sms.db"
+    path.parent.mkdir()
+    Store(path).prepare()
+    connection = sqlite3.connect(path, isolation_level=None)
+    insert(connection, [silent(number) for number in range(30)])
+    connection.close()
+    settings = {"PLIVO_AUTH_ID": AUTH_ID, "PLIVO_API_URL": standin.url, "TERM": "xterm"}
+    return environment(path.parent, "https://sms.example.com", **settings)
+
+
+def test_ctrl_c_ends_it_with_a_summary(shell: dict[str, str], standin: PlivoApi) -> None:
+    released = threading.Event()
+    standin.reply = lambda asked: (
+        Reply(200, delivered(), wait=released)
+        if len(standin.asked) == 2
+        else Reply(200, delivered())
+    )
+    process = subprocess.Popen(
+        command("reconcile"),
+        cwd=ROOT,
+        env=shell,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    wait_until(lambda: len(standin.asked) == 2)
+    process.send_signal(signal.SIGINT)
+    said, complained = process.communicate(timeout=20)
+    released.set()
+    assert (process.returncode, complained) == (1, "")
+    assert said == (
+        "1 asked, 1 changed, 0 unknown to Plivo, 0 failed, 29 left; stopped: interrupted\n"
+    )
+
+
+def test_a_terminal_gets_a_progress_bar(shell: dict[str, str], standin: PlivoApi) -> None:
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        command("reconcile", "--limit", "3"), cwd=ROOT, env=shell, stdout=theirs, stderr=theirs
+    )
+    os.close(theirs)
+    shown = b""
+    try:
+        while received := os.read(ours, 65_536):
+            shown += received
+    except OSError:  # how Linux says that the other side has closed
+        pass
+    os.close(ours)
+    assert process.wait(20) == 0
+    assert b"messages  [" in shown
+    assert b"100%" in shown
+    assert b"3 asked" in shown
