@@ -216,7 +216,7 @@ def utc_timestamp(text: str) -> str:
 
 def utc_now() -> str:
     """Our clock in the form of `utc_timestamp`."""
-    return datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    return datetime.now(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 def _single_values(pairs: list[tuple[str, str]]) -> dict[str, str]:
