@@ -62,7 +62,16 @@ class Reader:
             count = STATS_REQUESTS if name.startswith("/stats") else REQUESTS
             yield name, self._measure(path, count)
         yield f"/messages?limit=50&cursor= ({DEEP_PAGES:,} pages of 200 deep)", self._deep()
+        for window in ("1h", "24h", "7d", "30d"):
+            yield f"/?window={window} (first look)", self._first_look(f"/?window={window}")
         self.connection.close()
+
+    def _first_look(self, path: str) -> Latency:
+        """The page counts once and then keeps what it counted, so only the first time tells."""
+        status, _, seconds = self._get(path)
+        if status != 200:
+            return Latency(None, None, f"answered {status}")
+        return Latency(seconds * 1e3, seconds * 1e3)
 
     def _kinds(self) -> dict[str, Callable[[], str]]:
         one, error_code = self._any_message, self._any_error

@@ -28,4 +28,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.register_blueprint(health.blueprint)
     app.register_blueprint(messages.blueprint)
     app.register_blueprint(cli.blueprint)
+    if settings.ui:
+        from . import ui  # not imported where the pages are off
+
+        app.register_blueprint(ui.blueprint)
     return app

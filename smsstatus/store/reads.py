@@ -26,6 +26,8 @@ EVENT_COLUMNS = (
 )
 PERCENTILE_SAMPLE = 10_000
 """Percentiles rest on the newest so many deliveries of a window, which bounds their cost."""
+WAITING_COUNTED = 1000
+"""Where reports are never sent, most messages wait: counting stops here."""
 
 _SELECT = f"SELECT {', '.join(COLUMNS)}, id FROM messages"
 _PAGE_END = "ORDER BY created_at DESC, id DESC LIMIT ?"
@@ -76,7 +78,9 @@ class Stats:
 
 @dataclass(frozen=True)
 class Pulse:
-    """How many messages wait, and when the newest callbacks were received, oldest first."""
+    """How many messages wait (WAITING_COUNTED: so many or more), and when the newest callbacks
+    were received, oldest first.
+    """
 
     waiting: int
     arrivals: list[str]
@@ -304,9 +308,10 @@ def read_pulse(path: Path, *, since: str, before: str, newest: int) -> Pulse:
     """Messages first heard of in the window that still wait, and when callbacks came lately."""
     with closing(open_readonly(path)) as connection:
         waiting = connection.execute(
-            """SELECT count(*) FROM messages INDEXED BY messages_waiting
-               WHERE is_final = 0 AND created_at >= ? AND created_at < ?""",
-            (since, before),
+            """SELECT count(*) FROM (
+                   SELECT 1 FROM messages INDEXED BY messages_waiting
+                   WHERE is_final = 0 AND created_at >= ? AND created_at < ? LIMIT ?)""",
+            (since, before, WAITING_COUNTED),
         ).fetchall()[0][0]
         events = connection.execute(
             "SELECT received_at, source FROM status_events ORDER BY id DESC LIMIT ?", (newest,)

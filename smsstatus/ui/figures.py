@@ -1,0 +1,131 @@
+"""What the overview counts: outcomes over a window, kept for as long as nothing has changed.
+
+While messages come in all the time, figures that took long to count are kept for COST times as
+long as that took: however large the window, counting takes at most a twentieth of one core,
+whoever looks.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from ..callback import utc_timestamp
+from ..messages import stats_json
+from ..store import Store
+from .chart import Chart, draw
+
+COST = 20
+TOP_FAILURES = 6
+
+
+@dataclass(frozen=True)
+class Window:
+    """A span of time that ends now, in equal parts; each `ticks_every`th is named."""
+
+    name: str
+    title: str
+    step: timedelta
+    bars: int
+    ticks_every: int
+    ticks: str
+    """How times under the axis are written: `clock` or `day`."""
+
+    def number_at(self, moment: datetime) -> int:
+        """Which of all the parts since 1970 the moment is in."""
+        return int(moment.timestamp() // self.step.total_seconds())
+
+    def edges(self, number: int) -> list[str]:
+        """The times between the parts; the last part is the one with that number."""
+        first = number + 1 - self.bars
+        return [
+            utc_timestamp(str(datetime.fromtimestamp(n * self.step.total_seconds(), UTC)))
+            for n in range(first, number + 2)
+        ]
+
+
+WINDOWS = {
+    window.name: window
+    for window in (
+        Window("1h", "last hour", timedelta(minutes=1), 60, 10, "clock"),
+        Window("24h", "last 24 hours", timedelta(minutes=30), 48, 8, "clock"),
+        Window("7d", "last 7 days", timedelta(hours=3), 56, 8, "day"),
+        Window("30d", "last 30 days", timedelta(hours=12), 60, 10, "day"),
+    )
+}
+DEFAULT_WINDOW = "24h"
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What was counted over a window. `key` says when: it differs where the figures may."""
+
+    key: tuple[str, int]
+    counted_at: float
+    cost: float
+    stats: dict[str, Any]
+    failures: list[dict[str, Any]]
+    chart: Chart
+
+
+class FiguresCache:
+    """The newest figures of each window. Safe to use from any thread."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, Figures] = {}
+        self._locks = {name: threading.Lock() for name in WINDOWS}
+
+    def get(self, store: Store, window: Window, marker: str, now: datetime) -> Figures:
+        """The window's figures, counted anew if they may differ and it is not too costly.
+
+        While one request counts, others get the figures before. Raises sqlite3.Error.
+        """
+        key = (marker, window.number_at(now))
+        kept = self._kept.get(window.name)
+        if kept is not None and _still_good(kept, key):
+            return kept
+        lock = self._locks[window.name]
+        if not lock.acquire(blocking=kept is None):
+            assert kept is not None
+            return kept
+        try:
+            kept = self._kept.get(window.name)
+            if kept is None or not _still_good(kept, key):
+                kept = self._kept[window.name] = _count(store, window, key)
+            return kept
+        finally:
+            lock.release()
+
+
+def _still_good(kept: Figures, key: tuple[str, int]) -> bool:
+    return kept.key == key or time.monotonic() - kept.counted_at < COST * kept.cost
+
+
+def _count(store: Store, window: Window, key: tuple[str, int]) -> Figures:
+    started = time.monotonic()
+    edges = window.edges(key[1])
+    slices, counted = store.history(edges)
+    stats = stats_json(counted, edges[0], edges[-1])
+    chart = draw(edges, slices, window.ticks_every)
+    finished = time.monotonic()
+    return Figures(key, finished, finished - started, stats, failures(stats), chart)
+
+
+def failures(stats: dict[str, Any]) -> list[dict[str, Any]]:
+    """The most frequent reasons, with their share of all failures; those without a code too."""
+    failed = stats["final"] - stats["delivered"]
+    coded = sum(error["count"] for error in stats["top_errors"])
+    everything = max(failed, coded)
+    rows = [
+        {**error, "share": error["count"] / everything}
+        for error in stats["top_errors"][:TOP_FAILURES]
+    ]
+    shown = sum(row["count"] for row in rows)
+    if everything > shown:
+        rest = everything - shown
+        reason = "Other codes, or none" if rows else "No error code told"
+        rows.append({"code": "", "reason": reason, "count": rest, "share": rest / everything})
+    return rows

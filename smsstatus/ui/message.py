@@ -1,0 +1,87 @@
+"""One message at `/ui/messages/<uuid>`: what became of it, and asking Plivo about it now."""
+
+from __future__ import annotations
+
+import re
+
+from flask import Response, request
+
+from .. import openapi
+from ..messages import message_json
+from ..plivo_api import NotConfigured, PlivoError, UnknownMessage
+from ..problems import Problem
+from ..reconcile import reconcile_one
+from ..service import Service, current_service
+from ..store import StoreUnavailable, WorkRefused
+from ..store.reads import Row
+from . import live
+from .links import to
+from .timeline import steps
+
+NOTICES = {
+    "changed": "Plivo was asked, and knew more than we did.",
+    "same": "Plivo was asked; it knows nothing newer.",
+    "sent": "",
+}
+UNKNOWN = "No callback has told of this message, and it was not sent from here."
+
+
+def show(message_uuid: str) -> Response:
+    """The page of a message. One that was just sent may still be on its way into the database."""
+    asked = request.args.get("asked", "")
+    message = current_service().store.find(message_uuid)
+    if message is None and asked != "sent":
+        raise Problem(404, UNKNOWN, title="Unknown message")
+    return _page(message_uuid, message, notice=NOTICES.get(asked, ""))
+
+
+def ask_plivo(message_uuid: str) -> Response:
+    """Ask Plivo about this message, then show it."""
+    service = current_service()
+    message = service.store.find(message_uuid)
+    if message is None:
+        raise Problem(404, UNKNOWN, title="Unknown message")
+    why_not = _why_not(service, message_uuid)
+    if why_not:
+        raise Problem(422, why_not)
+    try:
+        asked = "changed" if reconcile_one(service, message_uuid) else "same"
+    except UnknownMessage:
+        trouble = (404, "Plivo does not know this message (any more: it keeps 90 days).")
+    except NotConfigured as error:
+        trouble = (503, str(error))
+    except PlivoError as error:
+        trouble = (error.status, f"{error.title}. {error.detail}")
+    except (StoreUnavailable, WorkRefused) as error:
+        trouble = (503, f"Plivo's answer could not be stored ({error}).")
+    else:
+        address = to("message", message_uuid=message_uuid, asked=asked)
+        return Response(status=303, headers={"Location": address})
+    return _page(message_uuid, message, status=trouble[0], trouble=trouble[1])
+
+
+def _page(
+    message_uuid: str, row: Row | None, *, status: int = 200, notice: str = "", trouble: str = ""
+) -> Response:
+    etag = live.tag_of(row, notice)
+    unchanged = live.not_modified(etag) if request.method == "GET" else None
+    if unchanged:
+        return unchanged
+    shown = {
+        "message_uuid": message_uuid,
+        "message": message_json(row) if row else None,
+        "steps": steps(row["events"]) if row else [],
+        "notice": notice,
+        "trouble": trouble,
+        "why_not_ask": _why_not(current_service(), message_uuid),
+    }
+    return live.page("message.html", etag, shown, status=status)
+
+
+def _why_not(service: Service, message_uuid: str) -> str:
+    """Why Plivo cannot be asked about it, or nothing."""
+    if service.settings.auth_id is None:
+        return "Plivo cannot be asked: PLIVO_AUTH_ID is not set."
+    if not re.fullmatch(openapi.UUID_PATTERN, message_uuid, re.ASCII):
+        return "Plivo cannot be asked: this is not a UUID as Plivo makes them."
+    return ""

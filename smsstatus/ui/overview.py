@@ -1,0 +1,100 @@
+"""The overview at `/`: is SMS getting through, what fails and why, what is newest?
+
+It is shown when the database cannot be read, too: that is when somebody looks.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from flask import Response, current_app, request
+from flask.sansio.app import App
+
+from ..messages import message_json
+from ..problems import Problem
+from ..service import Service, current_service
+from ..store.reads import Filters
+from . import live
+from .alarms import Alarm, Alarms
+from .figures import DEFAULT_WINDOW, WINDOWS, Figures, FiguresCache, Window
+
+NEWEST = 12
+_EXTENSION = "smsstatus-overview"
+
+
+@dataclass
+class State:
+    """What requests share: nothing that could not be found out again."""
+
+    figures: FiguresCache = field(default_factory=FiguresCache)
+    alarms: Alarms = field(default_factory=Alarms)
+    rendered: dict[str, tuple[str, bytes]] = field(default_factory=dict)
+    """Window -> tag and content of the page that was rendered last."""
+
+
+def install(app: App) -> None:
+    """Give the application an empty state."""
+    app.extensions[_EXTENSION] = State()
+
+
+def show() -> Response:
+    """The page, from what is known already where nothing has changed."""
+    window = _window(request.args.get("window", DEFAULT_WINDOW))
+    service = current_service()
+    state = cast(State, current_app.extensions[_EXTENSION])
+    marker, figures = _counted(service, state, window)
+    alarms = state.alarms.now(service)
+    etag = live.tag_of(window.name, marker, figures.key if figures else None, alarms)
+    return live.not_modified(etag) or _page(service, state, window, etag, figures, alarms)
+
+
+def _window(name: str) -> Window:
+    if name not in WINDOWS:
+        raise Problem(400, f"window must be one of {', '.join(WINDOWS)}.")
+    return WINDOWS[name]
+
+
+def _counted(service: Service, state: State, window: Window) -> tuple[str, Figures | None]:
+    """The change marker, and the figures; none if the database cannot be read."""
+    try:
+        marker = service.store.change_marker()
+        return marker, state.figures.get(service.store, window, marker, datetime.now(UTC))
+    except sqlite3.Error:
+        return "", None
+
+
+def _page(
+    service: Service,
+    state: State,
+    window: Window,
+    etag: str,
+    figures: Figures | None,
+    alarms: list[Alarm],
+) -> Response:
+    """All who look at the same window get the same bytes."""
+    kept_etag, content = state.rendered.get(window.name, ("", b""))
+    if kept_etag == etag:
+        response = Response(content, mimetype="text/html")
+        response.set_etag(etag)
+        return response
+    shown = {
+        "window": window,
+        "windows": WINDOWS.values(),
+        "alarms": alarms,
+        "figures": figures,
+        "newest": _newest(service) if figures else [],
+        "webhook_url": service.settings.webhook_url,
+    }
+    response = live.page("overview.html", etag, shown)
+    state.rendered[window.name] = (etag, response.get_data())
+    return response
+
+
+def _newest(service: Service) -> list[dict[str, Any]]:
+    try:
+        return [message_json(row) for row in service.store.list(Filters(), NEWEST).messages]
+    except sqlite3.Error:
+        return []

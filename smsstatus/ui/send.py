@@ -1,0 +1,66 @@
+"""Sending a test message at `/ui/send`: a small form, then straight to the message's page."""
+
+from __future__ import annotations
+
+import re
+
+from flask import Response, request
+
+from ..plivo_api import NotConfigured, PlivoError
+from ..sending import BadInput
+from ..sending import send as send_message
+from ..service import Service, current_service
+from . import live
+from .links import to
+
+FIELDS = ("to", "from", "text")
+NOT_CONFIGURED = "Sending is not configured: set PLIVO_AUTH_ID, and restart."
+
+
+def show() -> Response:
+    """The form, empty."""
+    return _page(current_service(), dict.fromkeys(FIELDS, ""))
+
+
+def send_now() -> Response:
+    """Send; on trouble show the form again as it was filled in."""
+    service = current_service()
+    typed = {name: request.form.get(name, "")[:5000] for name in FIELDS}
+    try:
+        message_uuid = send_message(service, fields_of(typed))
+    except BadInput as error:
+        return _page(service, typed, status=422, errors=error.errors)
+    except NotConfigured:
+        return _page(service, typed, status=503)
+    except PlivoError as error:
+        return _page(service, typed, status=error.status, trouble=f"{error.title}. {error.advice}")
+    address = to("message", message_uuid=message_uuid, asked="sent")
+    return Response(status=303, headers={"Location": address})
+
+
+def fields_of(typed: dict[str, str]) -> dict[str, object]:
+    """What `sending` wants: numbers without the spaces people type, lines ended as phones do."""
+    recipient = re.sub(r"[\s().-]", "", typed["to"])
+    fields: dict[str, object] = {"to": recipient, "text": typed["text"].replace("\r\n", "\n")}
+    if typed["from"].strip():
+        fields["from"] = typed["from"].strip()
+    return fields
+
+
+def _page(
+    service: Service,
+    typed: dict[str, str],
+    *,
+    status: int = 200,
+    errors: dict[str, str] | None = None,
+    trouble: str = "",
+) -> Response:
+    why_not = NOT_CONFIGURED if service.settings.auth_id is None else ""
+    shown = {
+        "typed": typed,
+        "errors": errors or {},
+        "trouble": trouble,
+        "why_not": why_not,
+        "sender": service.settings.sender or "",
+    }
+    return live.page("send.html", live.tag_of("send", why_not), shown, status=status)

@@ -1,0 +1,108 @@
+"""Numbers, times, statuses and advice as a person reads them. Pure; used by the templates."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from math import floor
+
+from ..callback import FINAL_STATUSES, RANKS
+from ..error_codes import Retry
+
+STATUSES = tuple(RANKS)
+"""The statuses Plivo documents, in the order of a message's life."""
+
+DELIVERED = ("delivered", "read")
+
+OUTCOMES = {"good": "Delivered", "wait": "On their way", "bad": "Not delivered"}
+"""What statuses come down to. The keys are also names of colours and shapes."""
+
+RETRY: dict[Retry, str] = {
+    "permanent": "Sending it again will not help.",
+    "transient": "Sending it again later can help.",
+    "unknown": "Nobody can say whether sending it again helps.",
+}
+SOURCES = {
+    "callback": "Plivo called back",
+    "send": "sent from here",
+    "reconcile": "Plivo said so when asked",
+    "replay": "replayed from the spool",
+}
+SHOWN = {
+    "ago": "%d %b %Y, %H:%M:%S UTC",
+    "full": "%d %b %Y, %H:%M:%S UTC",
+    "precise": "%d %b %Y, %H:%M:%S.%f UTC",
+    "minute": "%d %b, %H:%M",
+    "day": "%d %b %H:%M",
+    "clock": "%H:%M",
+}
+NOT_TOLD = "not told"
+
+
+def outcome(status: str) -> str:
+    """A key of OUTCOMES. A word that Plivo has not documented is not final, so it waits."""
+    if status in DELIVERED:
+        return "good"
+    return "bad" if status in FINAL_STATUSES else "wait"
+
+
+def label(status: str) -> str:
+    """`delivered` as a word that stands by itself."""
+    return status[:1].upper() + status[1:]
+
+
+def in_order(counts: dict[str, int]) -> list[tuple[str, int]]:
+    """Counts by status in the order of a message's life, unknown statuses last."""
+    known = [(status, counts[status]) for status in STATUSES if status in counts]
+    return known + sorted(item for item in counts.items() if item[0] not in RANKS)
+
+
+def number(value: int) -> str:
+    """12345 as 12,345."""
+    return f"{value:,}"
+
+
+def count(value: int, one: str, many: str) -> str:
+    """`1 message`, `2 messages`."""
+    return f"{value:,} {one if value == 1 else many}"
+
+
+def percent(share: float) -> str:
+    """A share with one decimal, rounded down: 100 % only if it is all."""
+    return f"{floor(share * 1000 + 1e-9) / 10:.1f}".removesuffix(".0")
+
+
+def share(part: float) -> str:
+    """A share in whole per cent; what is there is never 0."""
+    return "<1" if 0 < part < 0.01 else str(round(part * 100))
+
+
+def duration(seconds: float) -> str:
+    """A time span with two units at most: `0.4 s`, `3 min 4 s`, `2 d 5 h`."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    for size, unit, smaller, small in (
+        (86400, "d", 3600, "h"),
+        (3600, "h", 60, "min"),
+        (60, "min", 1, "s"),
+    ):
+        if whole >= size:
+            rest = whole % size // smaller
+            return f"{whole // size} {unit} {rest} {small}" if rest else f"{whole // size} {unit}"
+    return f"{whole} s"
+
+
+def utc(timestamp: str, show: str = "full") -> str:
+    """A timestamp of callback.utc_timestamp in words, or that Plivo told none.
+
+    `show` is a key of SHOWN; live.js writes the same in local time, `ago` as time gone by.
+    """
+    if not timestamp:
+        return NOT_TOLD
+    moment = moment_of(timestamp)
+    return moment.strftime(SHOWN[show])
+
+
+def moment_of(timestamp: str) -> datetime:
+    """The datetime of a timestamp. Raises ValueError for an empty one."""
+    return datetime.fromisoformat(timestamp).astimezone(UTC)

@@ -1,0 +1,224 @@
+"""What the pages are made of: words, chart, timeline, warnings, filters. Nothing runs here."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from smsstatus.store.reads import Pulse
+from smsstatus.ui import alarms, chart, figures, listing, send, timeline, words
+
+NOW = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
+
+
+def stamp(minutes_ago: float) -> str:
+    moment = NOW - timedelta(minutes=minutes_ago)
+    return f"{moment:%Y-%m-%dT%H:%M:%S.%f}Z"
+
+
+def event(status: str, at: str, received_at: str, **more: Any) -> dict[str, Any]:
+    return {
+        "status": status,
+        "status_timestamp": at,
+        "error_code": None,
+        "received_at": received_at,
+        "source": "callback",
+        "repeats": 0,
+        "parameters": f"Status={status}",
+        **more,
+    }
+
+
+# Words
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(1, "100"), (0.9999, "99.9"), (0.29, "29"), (0.123, "12.3"), (0.0004, "0"), (0, "0")],
+)
+def test_a_rate_is_rounded_down_so_that_100_is_all(share: float, text: str) -> None:
+    assert words.percent(share) == text
+
+
+def test_a_small_share_is_never_nothing() -> None:
+    assert [words.share(part) for part in (0, 0.001, 0.5, 1)] == ["0", "<1", "50", "100"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        *((0, "0.0 s"), (2.34, "2.3 s"), (9.96, "10 s"), (59.6, "1 min")),
+        *((61, "1 min 1 s"), (3600, "1 h"), (7500, "2 h 5 min"), (86400 * 2 + 3600, "2 d 1 h")),
+    ],
+)
+def test_a_time_span_has_two_units_at_most(seconds: float, text: str) -> None:
+    assert words.duration(seconds) == text
+
+
+def test_an_undocumented_status_waits_and_comes_last() -> None:
+    assert words.outcome("<b>new</b>") == "wait"
+    assert words.in_order({"zzz": 1, "delivered": 2, "queued": 3}) == [
+        *(("queued", 3), ("delivered", 2), ("zzz", 1)),
+    ]
+
+
+def test_a_time_that_was_not_told_is_said_so() -> None:
+    assert words.utc("") == "not told"
+    assert words.utc("2026-11-01T00:00:03.250000Z") == "01 Nov 2026, 00:00:03 UTC"
+
+
+# Chart
+
+
+@pytest.mark.parametrize(
+    ("highest", "top"), [(0, 4), (4, 4), (5, 6), (7, 8), (9, 10), (11, 20), (401, 600)]
+)
+def test_the_axis_ends_at_a_round_number_with_a_whole_half(highest: int, top: int) -> None:
+    assert chart.nice_top(highest) == top
+    assert top % 2 == 0
+
+
+def test_one_failure_among_thousands_is_seen() -> None:
+    drawn = chart.draw([stamp(2), stamp(1)], [{"delivered": 9_999, "failed": 1}], 1)
+    pieces = {piece.outcome: piece for piece in drawn.bars[0].pieces}
+    assert pieces["bad"].height == chart.THINNEST
+    assert sum(piece.height for piece in pieces.values()) <= chart.HEIGHT
+    assert all(piece.y >= 0 for piece in pieces.values())
+
+
+def test_a_bar_is_as_high_as_its_count() -> None:
+    drawn = chart.draw([stamp(2), stamp(1), stamp(0)], [{"sent": 5}, {"read": 10}], 1)
+    assert [bar.pieces[0].height for bar in drawn.bars] == [50, 100]
+    assert [bar.pieces[0].outcome for bar in drawn.bars] == ["wait", "good"]
+
+
+def test_the_chart_is_told_in_words() -> None:
+    drawn = chart.draw([stamp(2), stamp(1)], [{"delivered": 2, "queued": 1, "rejected": 1}], 1)
+    assert "4 messages: 2 delivered, 1 on their way, 1 not delivered" in drawn.text
+
+
+@pytest.mark.parametrize("window", figures.WINDOWS.values())
+def test_the_last_bar_of_a_window_holds_now(window: figures.Window) -> None:
+    edges = window.edges(window.number_at(NOW))
+    assert len(edges) == window.bars + 1
+    assert edges[-2] <= stamp(0) < edges[-1]
+    assert window.bars % window.ticks_every == 0, "ticks are equally far apart"
+
+
+def test_reasons_and_the_rest_make_all_failures() -> None:
+    errors = [{"code": str(n), "reason": "", "count": 10} for n in range(9)]
+    rows = figures.failures({"final": 120, "delivered": 20, "top_errors": errors})
+    assert len(rows) == figures.TOP_FAILURES + 1
+    assert sum(row["count"] for row in rows) == 100
+    assert sum(row["share"] for row in rows) == pytest.approx(1)
+    assert figures.failures({"final": 5, "delivered": 5, "top_errors": []}) == []
+
+
+# Timeline
+
+
+def test_the_time_between_events_is_by_plivos_clock() -> None:
+    steps = timeline.steps(
+        [
+            event("queued", "", stamp(9), source="send"),
+            event("queued", stamp(3), stamp(3)),
+            event("delivered", stamp(1), stamp(1)),
+        ]
+    )
+    assert [step.since_last for step in steps] == [None, None, 120]
+
+
+def test_an_event_that_was_overtaken_is_late() -> None:
+    steps = timeline.steps(
+        [
+            event("queued", stamp(9), stamp(8)),
+            event("sent", stamp(7), stamp(2)),
+            event("delivered", stamp(6), stamp(5)),
+        ]
+    )
+    assert [step.overtaken_by for step in steps] == ["", "delivered", ""]
+    assert [step.on_the_way for step in steps] == [60, 300, 60]
+
+
+def test_parameters_are_shown_as_they_came() -> None:
+    raw = "a=%3Cb%3E&a=2&blank=&Text=one+two"
+    step = timeline.steps([event("sent", "", stamp(0), parameters=raw)])[0]
+    assert step.parameters == [("a", "<b>"), ("a", "2"), ("blank", ""), ("Text", "one two")]
+
+
+# Warnings
+
+
+def test_silence_while_messages_wait_is_told() -> None:
+    alarm = alarms.silence_in(Pulse(3, [stamp(15), stamp(14), stamp(13)]), NOW)
+    assert alarm is not None
+    assert alarm.since == stamp(13)
+    assert "3 messages wait" in alarm.advice
+
+
+@pytest.mark.parametrize(
+    "pulse",
+    [
+        Pulse(0, [stamp(600)]),
+        Pulse(3, [stamp(300), stamp(9)]),
+        Pulse(3, [stamp(300), stamp(100), stamp(90)]),
+    ],
+    ids=["nothing waits", "ten minutes are not over", "such pauses are usual"],
+)
+def test_silence_that_means_nothing_is_not_told(pulse: Pulse) -> None:
+    assert alarms.silence_in(pulse, NOW) is None
+
+
+def test_no_callback_ever_is_told() -> None:
+    alarm = alarms.silence_in(Pulse(1, []), NOW)
+    assert alarm is not None
+    assert alarm.title == "No callback has come yet."
+
+
+def test_what_readyz_finds_is_told() -> None:
+    found = {"ready": False, "reasons": ["store: disk full"], "spooled": 2, "bad": 1}
+    titles = [alarm.title for alarm in alarms._of_readiness(found)]
+    assert titles == [
+        "Not ready: store: disk full.",
+        "2 callbacks wait in the spool.",
+        "1 callback could not be used.",
+    ]
+
+
+# Filters and the send form
+
+
+def test_a_number_is_found_by_its_ending_however_it_is_written() -> None:
+    for text in ("+1 (415) 555-0123", "14155550123", "0123"):
+        asked = listing.read_form({"to": text})
+        assert not asked.errors
+        assert asked.filters.recipient_ending == "".join(filter(str.isdigit, text))
+
+
+def test_each_bad_filter_has_its_own_fault() -> None:
+    asked = listing.read_form(
+        {"to": "123", "from": "<", "error_code": "?", "since": "soon", "status": "<x>"}
+    )
+    assert set(asked.errors) == {"to", "from", "error_code", "since", "status"}
+
+
+def test_empty_fields_filter_nothing() -> None:
+    asked = listing.read_form(dict.fromkeys(listing.FIELDS, " "))
+    assert not asked.errors
+    assert not asked.query
+    assert asked.filters == listing.Filters()
+
+
+def test_times_are_utc_and_stand_in_the_form_as_it_wants_them() -> None:
+    asked = listing.read_form({"since": "2026-11-01T14:30", "until": "2026-11-01T14:30:15+01:00"})
+    assert asked.filters.since == "2026-11-01T14:30:00.000000Z"
+    assert asked.filters.until == "2026-11-01T13:30:15.000000Z"
+    assert asked.typed["since"] == "2026-11-01T14:30"
+    assert asked.typed["until"] == "2026-11-01T13:30:15"
+
+
+def test_what_people_type_into_the_send_form_is_tidied() -> None:
+    typed = {"to": "+1 415 555-0123", "from": " ", "text": "one\r\ntwo"}
+    assert send.fields_of(typed) == {"to": "+14155550123", "text": "one\ntwo"}
