@@ -60,8 +60,11 @@ def on_starting(server):  # noqa: ANN001, ANN201 - gunicorn's hooks
 
 def post_worker_init(worker):  # noqa: ANN001, ANN201
     """Start the background work in the process that serves."""
+    import gc
+
     from smsstatus.service import service_of
 
+    gc.freeze()  # what is loaded by now stays: no use in looking through it again and again
     service_of(worker.wsgi).start()
 
 

@@ -12,6 +12,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, abort, request
+from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import MethodNotAllowed
 
 from .callback import (
@@ -88,15 +89,24 @@ def _raw_body(environ: WSGIEnvironment) -> bytes:
     if length.isdecimal():
         if int(length) > MAX_BODY:
             abort(413)
-        body: bytes = environ["wsgi.input"].read(int(length))
+        body = _read(environ, int(length))
         if len(body) < int(length):
             abort(400, "The body is shorter than its Content-Length.")
         return body
     if not environ.get("wsgi.input_terminated"):
         return b""
-    body = environ["wsgi.input"].read(MAX_BODY + 1)
+    body = _read(environ, MAX_BODY + 1)
     if len(body) > MAX_BODY:
         abort(413)
+    return body
+
+
+def _read(environ: WSGIEnvironment, size: int) -> bytes:
+    """gunicorn raises what it thinks of a chunked body while it is read."""
+    try:
+        body: bytes = environ["wsgi.input"].read(size)
+    except (OSError, ParseException) as error:
+        abort(400, f"The body cannot be read: {type(error).__name__}.")
     return body
 
 

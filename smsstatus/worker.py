@@ -1,4 +1,4 @@
-"""gunicorn's gthread worker, with two gaps closed.
+"""gunicorn's gthread worker, with three gaps closed.
 
 * It has no read deadline: as many stalled clients as there are threads stop the service for
   good (https://github.com/benoitc/gunicorn/issues/2652). Here a request has READ_SECONDS to
@@ -6,13 +6,18 @@
 * On SIGTERM it drops the connections that wait in the accept backlog, with requests already
   sent (https://github.com/benoitc/gunicorn/issues/3397). Here they are accepted and answered
   before the listener closes; a later client is refused and can go elsewhere.
+* It closes a connection by waiting, in its main loop, up to 2 s for the client to close first:
+  a few clients that do not stop the service. Here the poller waits for them.
 """
 
 from __future__ import annotations
 
 import contextlib
+import selectors
 import socket
 import time
+from concurrent.futures import Future
+from functools import partial
 from typing import Any
 
 from gunicorn.workers.gthread import TConn, ThreadWorker
@@ -20,6 +25,9 @@ from gunicorn.workers.gthread import TConn, ThreadWorker
 from .logs import WithoutRequest
 
 READ_SECONDS = 4.0
+LINGER_SECONDS = 2.0
+LOOK_SECONDS = 0.25
+_LINGER_BYTES = 65_536
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
@@ -28,6 +36,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._reading: dict[TConn, float] = {}
+        self._lingering: dict[TConn, tuple[float, int]] = {}
+        self._next_look = 0.0
 
     def init_process(self) -> None:
         """Runs once, in the new process."""
@@ -43,14 +53,65 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self._reading.pop(conn, 0.0)
 
     def murder_pending(self) -> None:
-        """Called by the main loop once a second at least."""
+        """Called by the main loop once a second at least, and after each of its events."""
         super().murder_pending()
         now = time.monotonic()
+        if now < self._next_look:
+            return
+        self._next_look = now + LOOK_SECONDS
         for conn, deadline in list(self._reading.items()):
             if now > deadline and self._reading.pop(conn, 0.0):
                 # A request that has fully arrived is not disturbed: its answer can still be sent.
                 with contextlib.suppress(OSError):
                     conn.sock.shutdown(socket.SHUT_RD)
+        for conn, (until, _) in list(self._lingering.items()):
+            if now > until:
+                self._let_go(conn)
+
+    def finish_request(self, conn: TConn, fs: Future[Any]) -> None:
+        """Keep or close a connection; runs in the main loop, so it must not wait.
+
+        gunicorn waits here up to 2 s for the client to close its side: while it does, nobody is
+        accepted. Here the poller waits.
+        """
+        try:
+            keep = fs.result()
+        except Exception:  # whatever failed, it is logged by now: what is left is to hang up
+            keep = False
+        if keep:
+            super().finish_request(conn, fs)
+        else:
+            self._hang_up(conn)
+
+    def _hang_up(self, conn: TConn) -> None:
+        try:
+            conn.sock.shutdown(socket.SHUT_WR)
+            conn.sock.setblocking(False)
+            self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._drain, conn))
+            self._lingering[conn] = (time.monotonic() + LINGER_SECONDS, _LINGER_BYTES)
+        except (OSError, ValueError, KeyError):  # the client was faster
+            self.nr_conns -= 1
+            conn.close()
+
+    def _drain(self, conn: TConn, client: socket.socket) -> None:
+        """Unread bytes would make the kernel reset the connection and the answer with it."""
+        until, room = self._lingering[conn]
+        try:
+            data = client.recv(4096)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        self._lingering[conn] = (until, room - len(data))
+        if not data or room <= len(data):
+            self._let_go(conn)
+
+    def _let_go(self, conn: TConn) -> None:
+        del self._lingering[conn]
+        with contextlib.suppress(OSError, KeyError, ValueError):
+            self.poller.unregister(conn.sock)
+        self.nr_conns -= 1
+        conn.close()
 
     def set_accept_enabled(self, enabled: bool) -> None:
         """Stop accepting; when the worker stops for good, take in the backlog first."""

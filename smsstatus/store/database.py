@@ -92,6 +92,21 @@ class Database:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+            self._remove_orphaned_wal()
+
+    def follow(self) -> None:
+        """Put back a deleted file before closing. Raises as `connect`."""
+        if self._connection is not None:
+            self._follow_the_path(self._connection)
+
+    def _remove_orphaned_wal(self) -> None:
+        """SQLite leaves the -wal of a file that was moved; it would be applied to the new one."""
+        file, wal = _identity(self.path), _identity(self._wal)
+        if file is None or wal is None or file[:2] == self._file[:2]:
+            return
+        if wal[:2] == self._wal_file[:2]:
+            self._wal.unlink(missing_ok=True)
+            self.path.with_name(self.path.name + "-shm").unlink(missing_ok=True)
 
     def _follow_the_path(self, connection: sqlite3.Connection) -> None:
         file, wal = _identity(self.path), _identity(self._wal)

@@ -8,6 +8,7 @@ it has to be idempotent. Every wait is bounded: `submit` takes ANSWER_SECONDS at
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import queue
@@ -148,6 +149,8 @@ class Writer:
                 _fail(batch, "unexpected error")
             if closing:
                 with database.lock.hold(LOCK_SECONDS):
+                    with contextlib.suppress(*_STORE_FAILURES):
+                        database.follow()
                     database.close()
                 database.lock.close()
                 return

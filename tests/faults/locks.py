@@ -1,0 +1,41 @@
+"""Another process that holds a lock on the database."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+_HOLD = {
+    "BEGIN IMMEDIATE": (
+        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=30);"
+        "c.execute('BEGIN IMMEDIATE'); print('held', flush=True); sys.stdin.read()"
+    ),
+    "BEGIN EXCLUSIVE": (
+        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=30);"
+        "c.execute('BEGIN EXCLUSIVE'); print('held', flush=True); sys.stdin.read()"
+    ),
+    "flock": (
+        "import fcntl, sys; f = open(sys.argv[1] + '.lock', 'a'); fcntl.flock(f, fcntl.LOCK_EX);"
+        "print('held', flush=True); sys.stdin.read()"
+    ),
+}
+KINDS = tuple(_HOLD)
+
+
+@contextlib.contextmanager
+def holding_the_database(database: Path, kind: str = "BEGIN IMMEDIATE") -> Iterator[None]:
+    """Keep every writer out while the context lasts."""
+    holder = subprocess.Popen(
+        [sys.executable, "-c", _HOLD[kind], str(database)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        yield
+    finally:
+        holder.communicate(timeout=10)

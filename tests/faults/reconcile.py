@@ -1,0 +1,105 @@
+"""Where every callback is that was answered 200: in the store, the spool or the log."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from smsstatus.callback import Callback, read_callback
+from smsstatus.spool import NotReadable, read_log
+
+from ..live import LiveService, wait_until
+from .load import Delivery
+
+
+class Kept(NamedTuple):
+    """The bodies of callbacks, by the place that holds them."""
+
+    stored: set[str]
+    spooled: set[str]
+    bad: set[str]
+    logged: set[str]
+
+    @property
+    def anywhere(self) -> set[str]:
+        return self.stored | self.spooled | self.bad | self.logged
+
+
+def kept(service: LiveService) -> Kept:
+    """Look everywhere. The spool comes first: what leaves it meanwhile is in the store by then."""
+    spooled, bad = spooled_bodies(service.spool), spooled_bodies(service.spool / "bad")
+    logged = [callback.body for callback in logged_callbacks(service)]
+    return Kept(stored_bodies(service.database), spooled, bad, set(logged))
+
+
+def missing(deliveries: Iterable[Delivery], service: LiveService) -> list[Delivery]:
+    """Those that were answered 200 and are nowhere."""
+    anywhere = kept(service).anywhere
+    return [d for d in deliveries if d.status == 200 and d.body not in anywhere]
+
+
+def not_stored(deliveries: Iterable[Delivery], service: LiveService) -> list[Delivery]:
+    """Those that were answered 200 and are not in the database."""
+    stored = stored_bodies(service.database)
+    return [d for d in deliveries if d.status == 200 and d.body not in stored]
+
+
+def wrong_rows(deliveries: Iterable[Delivery], service: LiveService) -> list[str]:
+    """Messages whose row does not say what the greatest of their updates says.
+
+    Only for a load of which every callback was answered 200.
+    """
+    expected: dict[str, tuple[tuple[bool, str, int, int, bytes], str]] = {}
+    for delivery in deliveries:
+        update = read_callback(Callback("POST", "", delivery.body, ""), source="callback")
+        key = (update.order_key, update.status)
+        expected[update.message_uuid] = max(expected.get(update.message_uuid, key), key)
+    rows = dict(query(service.database, "SELECT message_uuid, current_status FROM messages"))
+    return [uuid for uuid, (_, status) in expected.items() if rows.get(uuid) != status]
+
+
+def wait_until_drained(service: LiveService, seconds: float = 60.0) -> None:
+    """Wait until nothing is left in the spool."""
+    wait_until(lambda: not spooled_bodies(service.spool), seconds, "the spool is drained")
+
+
+def stored_bodies(database: Path) -> set[str]:
+    """The callbacks in the database; none if it cannot be read."""
+    try:
+        return {row[0] for row in query(database, "SELECT parameters FROM status_events")}
+    except sqlite3.Error:
+        return set()
+
+
+def spooled_bodies(folder: Path) -> set[str]:
+    """The callbacks in a folder of spool files; none if there is no such folder."""
+    bodies = set()
+    for path in folder.glob("*.json"):
+        try:
+            bodies.add(json.loads(path.read_text())["body"])
+        except FileNotFoundError:
+            continue  # drained meanwhile
+    return bodies
+
+
+def logged_callbacks(service: LiveService) -> list[Callback]:
+    """The callbacks in the log's lines of last resort."""
+    with open(service.log, encoding="utf-8", errors="replace") as lines:
+        found = list(read_log(lines, [service.plivo.token]))
+    assert not any(isinstance(callback, NotReadable) for callback in found)
+    return [callback for callback in found if isinstance(callback, Callback)]
+
+
+def integrity(database: Path) -> str:
+    """What SQLite's integrity_check says: `ok`, or what is wrong."""
+    return "; ".join(str(row[0]) for row in query(database, "PRAGMA integrity_check"))
+
+
+def query(database: Path, sql: str) -> list[tuple[Any, ...]]:
+    """Ask the database file from outside the service."""
+    with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True, timeout=5)) as reader:
+        return reader.execute(sql).fetchall()

@@ -1,0 +1,159 @@
+"""No space left on the device, and then there is again."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ..live import LiveService, wait_until
+from .conftest import Figure
+from .load import Load, slowest
+from .reconcile import (
+    integrity,
+    logged_callbacks,
+    missing,
+    not_stored,
+    spooled_bodies,
+    wait_until_drained,
+    wrong_rows,
+)
+from .test_last_resort import replay
+from .tracing import strace, worker_pid
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """48 MB, room for a WAL that is not yet checkpointed; only root may mount it."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=48m", "none", str(folder)]
+    mounted = os.geteuid() == 0 and subprocess.run(command, check=False).returncode == 0
+    if not mounted:
+        pytest.skip("NOT CHECKED: only root may mount a small file system to be filled")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.mark.timeout(120)
+def test_while_the_databases_disk_is_full_callbacks_go_to_a_spool_elsewhere_and_drain_by_themselves(
+    small_disk: Path, tmp_path: Path, figure: Figure
+) -> None:
+    with (
+        _service(small_disk, tmp_path, spool=tmp_path / "spool") as service,
+        Load(service.port, service.plivo, pause=0.02) as load,
+    ):
+        load.wait_for(100)
+        with _filled(small_disk):
+            wait_until(lambda: len(spooled_bodies(service.spool)) > 100, what="they are spooled")
+            assert service.get("/readyz")[0] == 503
+            lost = missing(load.acknowledged, service)
+        wait_until(lambda: service.get("/readyz")[0] == 200, what="ready again")
+        load.wait_for(50)
+        load.stop()
+        wait_until_drained(service)
+        lost += not_stored(load.acknowledged, service)
+        figure(
+            "disk of the database full, then space again, under load from 8 clients",
+            f"{len(load.acknowledged):,} answered 200, slowest {slowest(load.deliveries):.2f} s, "
+            f"missing: {len(lost)}, drained without a restart",
+        )
+        assert load.others == []
+        assert slowest(load.deliveries) < 5
+        assert lost == []
+        assert wrong_rows(load.acknowledged, service) == []
+        assert integrity(service.database) == "ok"
+
+
+@pytest.mark.timeout(120)
+def test_while_the_one_disk_of_database_and_spool_is_full_callbacks_are_in_the_log_for_replay(
+    small_disk: Path, tmp_path: Path, figure: Figure
+) -> None:
+    """New callbacks go to the store again by themselves; the logged ones are fed to `replay`."""
+    with (
+        _service(small_disk, tmp_path, spool=small_disk / "sms.db-spool") as service,
+        Load(service.port, service.plivo, pause=0.02) as load,
+    ):
+        load.wait_for(100)
+        with _filled(small_disk):
+            wait_until(lambda: len(logged_callbacks(service)) > 100, what="they are logged")
+            assert service.get("/readyz")[0] == 503
+            lost = missing(load.acknowledged, service)
+        wait_until(lambda: service.get("/readyz")[0] == 200, what="ready again")
+        load.wait_for(50)
+        load.stop()
+        wait_until_drained(service)
+        logged = len(logged_callbacks(service))
+        lost += missing(load.acknowledged, service)
+        replay(service)
+        lost += not_stored(load.acknowledged, service)
+        figure(
+            "disk of database and spool full, then space again, under load from 8 clients",
+            f"{len(load.acknowledged):,} answered 200, of these {logged:,} in the log, slowest "
+            f"{slowest(load.deliveries):.2f} s, missing after `replay`: {len(lost)}",
+        )
+        assert load.others == []
+        assert slowest(load.deliveries) < 5
+        assert lost == []
+        assert wrong_rows(load.acknowledged, service) == []
+        assert integrity(service.database) == "ok"
+
+
+@pytest.mark.timeout(120)
+def test_callbacks_are_spooled_while_every_write_of_the_database_finds_no_space(
+    service: LiveService, tmp_path: Path, figure: Figure
+) -> None:
+    """The same without root: strace makes each of SQLite's writes fail with ENOSPC."""
+    inject = ("-e", "trace=pwrite64", "-e", "inject=pwrite64:error=ENOSPC")
+    with Load(service.port, service.plivo, pause=0.02) as load:
+        load.wait_for(100)
+        with strace(worker_pid(service), tmp_path / "trace", *inject):
+            wait_until(lambda: len(spooled_bodies(service.spool)) > 100, what="they are spooled")
+            lost = missing(load.acknowledged, service)
+        load.wait_for(50)
+    wait_until_drained(service)
+    lost += not_stored(load.acknowledged, service)
+    figure(
+        "ENOSPC at every write of the database, then none, under load from 8 clients",
+        f"{len(load.acknowledged):,} answered 200, slowest {slowest(load.deliveries):.2f} s, "
+        f"missing: {len(lost)}, drained without a restart",
+    )
+    assert load.others == []
+    assert slowest(load.deliveries) < 5
+    assert lost == []
+    assert integrity(service.database) == "ok"
+
+
+@contextlib.contextmanager
+def _service(disk: Path, log_folder: Path, spool: Path) -> Iterator[LiveService]:
+    """A service with its database on the small disk and its log elsewhere."""
+    service = LiveService(disk, SPOOL_DIR=str(spool))
+    service.spool = spool
+    service.log = log_folder / "service.log"
+    try:
+        yield service.start()
+    finally:
+        service.kill()
+
+
+@contextlib.contextmanager
+def _filled(disk: Path) -> Iterator[None]:
+    """Leave no space on a disk while the context lasts."""
+    filler = disk / "filler"
+    with open(filler, "wb", buffering=0) as file, contextlib.suppress(OSError):
+        for size in (65_536, 4096):
+            for _ in range(1000):
+                try:
+                    file.write(b"x" * size)
+                except OSError:
+                    break
+    try:
+        yield
+    finally:
+        filler.unlink()

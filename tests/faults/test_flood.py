@@ -1,0 +1,125 @@
+"""A stranger without the token sends as fast as possible."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from smsstatus.logs import RateLimit
+
+from ..live import LiveService, wait_until
+from ..plivo import Plivo
+from .conftest import Figure
+from .load import Load, slowest
+from .reconcile import not_stored, query
+from .tracing import calls, cpu_seconds, strace, worker_pid
+
+_DISK = "openat,open,creat,stat,newfstatat,statx,pwrite64,fsync,fdatasync,rename,unlink,flock"
+_SHOWN = 10  # refusals that get a line of their own in each minute
+
+
+@pytest.fixture
+def forger(service: LiveService) -> Plivo:
+    """Knows everything but the token."""
+    return Plivo(token="not-the-token", base_url=service.plivo.base_url)
+
+
+@pytest.mark.timeout(120)
+def test_a_refused_request_touches_no_disk_and_changes_no_row(
+    service: LiveService, forger: Plivo, tmp_path: Path, full: bool, figure: Figure
+) -> None:
+    """The threads that read requests do nothing with files but write their few log lines."""
+    with Load(service.port, forger, seconds=60) as load:
+        load.wait_for(300)  # beyond what is loaded once, and the log lines of this minute
+        with strace(worker_pid(service), tmp_path / "trace", "-e", f"trace={_DISK},recvfrom,write"):
+            load.wait_for(3000 if full else 500, 60)
+    traced = calls(tmp_path / "trace")
+    serving = {call.thread for call in traced if call.name == "recvfrom"}
+    refused = sum(call.name == "recvfrom" and "POST" in call.arguments for call in traced)
+    touching = [
+        call
+        for call in traced
+        if call.thread in serving
+        and (call.name in _DISK.split(",") or (call.name == "write" and _is_log(call.arguments)))
+    ]
+    figure(
+        "forged requests, seen with strace",
+        f"{refused:,} refused with 403, calls that touch a file: {len(touching)}",
+    )
+    assert refused > 200
+    assert touching == []
+    assert {delivery.status for delivery in load.deliveries} == {403}
+    assert query(service.database, "SELECT count(*) FROM messages") == [(0,)]
+    assert query(service.database, "SELECT count(*) FROM status_events") == [(0,)]
+    assert not list(service.spool.rglob("*.json"))
+
+
+@pytest.mark.timeout(180)
+def test_genuine_callbacks_are_answered_200_in_5_seconds_in_the_middle_of_a_flood(
+    service: LiveService, forger: Plivo, full: bool, figure: Figure
+) -> None:
+    with (
+        Load(service.port, forger, keep_alive=False) as flood,
+        Load(service.port, service.plivo, clients=1, keep_alive=False, pause=0.02) as genuine,
+    ):
+        genuine.wait_for(500 if full else 100, 60)
+    lines = [line for line in service.log.read_text().splitlines() if "refused with 403" in line]
+    seconds = flood.deliveries[-1].ended - flood.deliveries[0].began
+    figure(
+        "forged flood from 8 clients",
+        f"{len(flood.deliveries):,} refused with 403 in {seconds:.1f} s, {len(lines)} log lines; "
+        f"{len(genuine.acknowledged)} genuine callbacks answered 200 meanwhile, slowest "
+        f"{slowest(genuine.deliveries):.2f} s",
+    )
+    assert genuine.others == []
+    assert slowest(genuine.deliveries) < 5
+    assert not_stored(genuine.acknowledged, service) == []
+    assert {delivery.status for delivery in flood.deliveries} == {403}
+    assert 1 <= len(lines) <= _SHOWN * (2 + int(seconds // 60))
+    if full:  # the next minute's first line tells how many were left out
+        with Load(service.port, forger, clients=1, pause=0.5) as after:
+            told = r"; (\d+) more refused since the last such line"
+            wait_until(lambda: re.search(told, service.log.read_text()), 75, "the count is logged")
+        count = sum(int(n) for n in re.findall(told, service.log.read_text()))
+        assert 0 <= len(flood.deliveries) - _SHOWN - count + len(after.deliveries) < 200
+
+
+def test_after_a_while_a_line_tells_how_many_refusals_had_none() -> None:
+    limit = RateLimit(lines=2, seconds=0.2)
+    assert [limit.allow() for _ in range(7)] == [0, 0, None, None, None, None, None]
+    said: list[int] = []
+
+    def says_again() -> bool:
+        left_out = limit.allow()
+        said.extend([] if left_out is None else [left_out])
+        return bool(said)
+
+    wait_until(says_again)
+    assert said[0] >= 5
+
+
+@pytest.mark.timeout(120)
+def test_a_refused_request_costs_less_cpu_than_an_accepted_one(
+    service: LiveService, forger: Plivo, full: bool, figure: Figure
+) -> None:
+    requests = 10_000 if full else 2000
+    worker = worker_pid(service)
+    cost: dict[str, float] = {}
+    for name, sender in (("warm", service.plivo), ("accepted", service.plivo), ("refused", forger)):
+        before = cpu_seconds(worker)
+        with Load(service.port, sender) as load:
+            load.wait_for(200 if name == "warm" else requests, 60)
+        cost[name] = (cpu_seconds(worker) - before) / len(load.deliveries)
+    figure(
+        f"CPU of a refused request beside an accepted one, {requests:,} each",
+        f"{cost['refused'] * 1e6:.0f} µs and {cost['accepted'] * 1e6:.0f} µs, ratio "
+        f"{cost['refused'] / cost['accepted']:.2f}",
+    )
+    assert cost["refused"] < cost["accepted"]
+
+
+def _is_log(arguments: str) -> bool:
+    """The worker wakes its main loop by writing a NUL to a pipe: no file."""
+    return r'"\0"' not in arguments

@@ -1,0 +1,133 @@
+"""A 200 is sent after the fsync that covers its callback: seen in the order of system calls.
+
+kill -9 cannot show this: what a killed process has written is still in the kernel's memory.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ..live import LiveService, wait_until
+from .conftest import Figure
+from .load import Load
+from .locks import holding_the_database
+from .reconcile import spooled_bodies
+from .tracing import Call, calls, strace, worker_pid
+
+_TRACED = "trace=recvfrom,sendto,sendmsg,write,pwrite64,pwritev,fdatasync,fsync,rename"
+_OPTIONS = ("-y", "-s", "5000", "-e", _TRACED)
+_ESCAPED = re.compile(r'"((?:[^"\\]|\\.)*)"')
+
+Covered = Callable[[list[Call], str, int], bool]
+
+
+@pytest.mark.timeout(120)
+def test_every_200_is_sent_after_the_fdatasync_of_the_commit_that_holds_its_callback(
+    service: LiveService, tmp_path: Path, full: bool, figure: Figure
+) -> None:
+    """For each 200: its callback was written to the WAL, then the frame that commits it, then a
+    sync of the WAL began and succeeded, and only then did the answer begin to be sent."""
+    with Load(service.port, service.plivo) as load:
+        load.wait_for(50)
+        with strace(worker_pid(service), tmp_path / "trace", *_OPTIONS):
+            load.wait_for(2000 if full else 300, 60)
+    answers, too_early = _check(calls(tmp_path / "trace"), _committed_and_synced)
+    figure(
+        "order of fdatasync and answer, seen with strace, 8 clients",
+        f"{answers:,} answers 200, sent before their commit was synced: {too_early}",
+    )
+    assert answers >= 200
+    assert too_early == 0
+
+
+@pytest.mark.timeout(120)
+def test_every_200_for_a_spooled_callback_is_sent_after_its_file_and_folder_are_fsynced(
+    service: LiveService, tmp_path: Path, full: bool, figure: Figure
+) -> None:
+    """For each 200: content written, file synced, renamed, folder synced, answer sent."""
+    with holding_the_database(service.database), Load(service.port, service.plivo) as load:
+        wait_until(lambda: len(spooled_bodies(service.spool)) > 20, what="callbacks are spooled")
+        with strace(worker_pid(service), tmp_path / "trace", *_OPTIONS):
+            load.wait_for(2000 if full else 200, 60)
+    answers, too_early = _check(calls(tmp_path / "trace"), _spooled_and_synced)
+    figure(
+        "order of the spool's fsyncs and answer, seen with strace, 8 clients",
+        f"{answers:,} answers 200, sent before file and folder were synced: {too_early}",
+    )
+    assert answers >= 100
+    assert too_early == 0
+
+
+def _check(traced: list[Call], covered: Covered) -> tuple[int, int]:
+    """How many callbacks came in and were answered 200 in the trace; how many too early."""
+    came: dict[int, tuple[int, str]] = {}
+    answers = too_early = 0
+    for index, call in enumerate(traced):
+        if call.name == "recvfrom" and "MessageUUID=" in call.arguments:
+            came[call.thread] = (index, _body(call.arguments))
+        elif call.name in ("sendto", "sendmsg", "write") and "HTTP/1.1 200" in call.arguments:
+            start, body = came.pop(call.thread, (0, ""))
+            if body:
+                answers += 1
+                too_early += not covered(traced[start:index], body, call.entered)
+    return answers, too_early
+
+
+def _body(request: str) -> str:
+    """A callback's form body, which no other callback has."""
+    return request.partition(r"\r\n\r\n")[2].partition('"')[0]
+
+
+def _committed_and_synced(traced: list[Call], body: str, answered: int) -> bool:
+    """Whether the callback's page, a commit frame and a sync of the WAL came before, in order.
+
+    A frame is a header, then a page: the callback's page may be the committing frame's own.
+    """
+    written = committed = header_commits = False
+    for call in traced:
+        if call.failed or "-wal>" not in call.arguments.partition(",")[0]:
+            continue
+        if call.name.startswith("pwrite"):
+            if _is_header(call):
+                header_commits = _commits(call)
+            written = written or body in call.arguments
+            committed = committed or (written and header_commits)
+        elif committed and call.name in ("fdatasync", "fsync") and 0 <= call.left < answered:
+            return True
+    return False
+
+
+def _is_header(call: Call) -> bool:
+    return re.search(r'", 24, \d+', call.arguments) is not None
+
+
+def _commits(call: Call) -> bool:
+    """Whether this is the header of a WAL frame that ends a transaction.
+
+    Its second word is then the size of the database (https://www.sqlite.org/fileformat.html#walformat).
+    """
+    text = _ESCAPED.search(call.arguments)
+    if text is None or not _is_header(call):
+        return False
+    header = text[1].encode("latin-1").decode("unicode_escape").encode("latin-1")
+    return header[4:8] != b"\0\0\0\0"
+
+
+def _spooled_and_synced(traced: list[Call], body: str, answered: int) -> bool:
+    """Whether one thread wrote the callback, synced, renamed and synced the folder before."""
+    steps = [("write", body), ("fsync", ".json"), ("rename", ".json"), ("fsync", "-spool>")]
+    thread = -1
+    for call in traced:
+        name, text = steps[0]
+        if thread in (-1, call.thread) and call.name == name and text in call.arguments:
+            if call.failed or not 0 <= call.left < answered:
+                continue
+            thread = call.thread
+            del steps[0]
+            if not steps:
+                return True
+    return False

@@ -1,0 +1,61 @@
+"""The disk answers with an error now and then: injected into the running worker by strace."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from ..live import LiveService, wait_until
+from .conftest import Figure
+from .load import Load, slowest
+from .reconcile import integrity, missing, wait_until_drained
+from .tracing import calls, strace, worker_pid
+
+_FAULTS = {
+    "EIO at the 5th write and every 7th after": "pwrite64:error=EIO:when=5+7",
+    "EIO at the 40th write and every 53rd after": "pwrite64:error=EIO:when=40+53",
+    "ENOSPC at the 20th write and every 9th after": "pwrite64:error=ENOSPC:when=20+9",
+    "EIO at every 3rd fdatasync": "fdatasync:error=EIO:when=3+3",
+    "EIO at every fdatasync and fsync": "fdatasync,fsync:error=EIO",
+}
+
+
+@pytest.mark.timeout(300)
+def test_no_callback_is_answered_200_and_nowhere_when_writes_and_syncs_fail(
+    service: LiveService, tmp_path: Path, full: bool, figure: Figure
+) -> None:
+    """With the last of the faults the spool fails as well: its callbacks are in the log."""
+    worker = worker_pid(service)
+    answers = 300 if full else 60
+    lost = []
+    injected = 0
+    with Load(service.port, service.plivo, pause=0.01, seconds=250) as load:
+        load.wait_for(50)
+        for number, fault in enumerate(_FAULTS.values()):
+            output = tmp_path / f"trace-{number}"
+            names = fault.partition(":")[0]
+            with strace(worker, output, "-e", f"trace={names}", "-e", f"inject={fault}"):
+                wait_until(partial(_injected, output), 30, fault)
+                load.wait_for(answers, 60)
+                lost += missing(load.acknowledged, service)
+            injected += sum(call.failed for call in calls(output))
+            wait_until(lambda: service.get("/readyz")[0] == 200, what="ready again")
+            load.wait_for(20)
+    wait_until_drained(service)
+    lost += missing(load.acknowledged, service)
+    figure(
+        "I/O errors injected at the Nth write and at fdatasync, under load from 8 clients",
+        f"{injected} errors, {len(load.acknowledged):,} answered 200, slowest "
+        f"{slowest(load.deliveries):.2f} s, missing: {len(lost)}; integrity ok",
+    )
+    assert lost == []
+    assert load.others == []
+    assert slowest(load.deliveries) < 5
+    assert integrity(service.database) == "ok"
+
+
+def _injected(output: Path) -> bool:
+    """Whether strace has let a call fail."""
+    return "(INJECTED)" in output.read_text()

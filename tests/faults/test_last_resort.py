@@ -1,0 +1,73 @@
+"""Database and spool both fail: the log is what is left."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ..live import ROOT, LiveService, environment
+from .conftest import Figure
+from .load import Load, slowest
+from .locks import holding_the_database
+from .reconcile import integrity, logged_callbacks, missing, stored_bodies
+
+
+@pytest.mark.timeout(120)
+def test_what_neither_store_nor_spool_takes_is_in_one_error_line_each_and_replay_restores_it(
+    service: LiveService, tmp_path: Path, figure: Figure
+) -> None:
+    """The database is locked and a file stands where the spool's folder was."""
+    away = tmp_path / "spool.away"
+    with Load(service.port, service.plivo, pause=0.02) as load:
+        load.wait_for(50)
+        with holding_the_database(service.database):
+            service.spool.rename(away)
+            service.spool.write_text("a file where the folder was")
+            load.wait_for(200)
+            assert service.get("/readyz")[0] == 503
+            load.stop()
+    service.kill()
+    service.spool.unlink()
+    away.rename(service.spool)
+
+    lines = service.log.read_text().splitlines()
+    error_lines = [line for line in lines if " ERROR " in line and "smsstatus-callback " in line]
+    logged = [callback.body for callback in logged_callbacks(service)]
+    assert len(error_lines) == len(logged) == len(set(logged)) > 100
+    assert not stored_bodies(service.database).intersection(logged)
+    lost = missing(load.acknowledged, service)
+
+    assert replay(service) == f"{len(logged)} applied, 0 cannot be applied."
+    stored = stored_bodies(service.database)
+    lost += [d for d in load.acknowledged if d.body in set(logged) - stored]
+    figure(
+        "database and spool both failing under load from 8 clients",
+        f"{len(logged):,} answered 200 with one ERROR line each, slowest "
+        f"{slowest(load.deliveries):.2f} s; missing after `replay` of the log: {len(lost)}",
+    )
+    assert lost == []
+    assert load.others == []
+    assert slowest(load.deliveries) < 5
+    replay(service)
+    assert stored_bodies(service.database) == stored
+    assert integrity(service.database) == "ok"
+
+
+def replay(service: LiveService) -> str:
+    """`flask --app wsgi replay -` of the service's log; what it says."""
+    with open(service.log, "rb") as log:
+        done = subprocess.run(
+            [sys.executable, "-m", "flask", "--app", "wsgi", "replay", "-"],
+            cwd=ROOT,
+            env=environment(service.database.parent, service.plivo.base_url),
+            stdin=log,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()

@@ -1,0 +1,102 @@
+"""SIGTERM, as a host sends it at every deployment."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections import Counter
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from ..live import LiveService, live_service, wait_until
+from .conftest import Figure
+from .load import Delivery, Load
+from .raw import connect, read_reply, wire
+from .reconcile import missing
+from .tracing import worker_pid
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("keep_alive", [True, False], ids=["keep-alive", "a connection each"])
+def test_no_request_that_was_sent_is_reset_when_the_service_is_stopped_under_load(
+    tmp_path: Path, full: bool, figure: Figure, keep_alive: bool
+) -> None:
+    """More clients than threads, so that some always wait.
+
+    A reset is: a connection on which a whole request was sent ends without an answer. A refused
+    connection is none: the client knows that nothing was taken. Nor is a kept connection that the
+    client finds closed before it sends.
+    """
+    rounds = 10 if full else 3
+    sent: list[Delivery] = []
+    exits: list[float] = []
+    lost: list[Delivery] = []
+    service = LiveService(tmp_path)
+    service.start()
+    try:
+        for _ in range(rounds):
+            with Load(service.port, service.plivo, clients=40, keep_alive=keep_alive) as load:
+                load.wait_for(300)
+                began = time.monotonic()
+                assert service.stop() == 0
+                exits.append(time.monotonic() - began)
+            sent += load.deliveries
+            service.start()
+            lost += missing(load.deliveries, service)
+    finally:
+        service.kill()
+    problems = Counter(delivery.problem for delivery in sent if delivery.problem != "refused")
+    figure(
+        "SIGTERM under load from 40 clients, " + ("keep-alive" if keep_alive else "no keep-alive"),
+        f"{rounds} rounds, {problems['']:,} requests answered, reset after being sent: "
+        f"{problems['reset']}, connection lost while sending: {problems['unsent']}, missing: "
+        f"{len(lost)}; slowest exit {max(exits):.1f} s",
+    )
+    assert problems["reset"] == 0
+    assert problems["timeout"] == 0
+    assert lost == []
+    assert {delivery.status for delivery in sent} <= {200, None}
+    assert max(exits) < 20
+
+
+@pytest.mark.timeout(300)
+def test_requests_that_wait_to_be_accepted_when_sigterm_comes_are_all_answered(
+    tmp_path: Path, full: bool, figure: Figure
+) -> None:
+    """The worker is held (SIGSTOP) while requests arrive and SIGTERM is sent, then let go."""
+    rounds, waiting = (10 if full else 2), 60
+    answered = 0
+    for number in range(rounds):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        with live_service(folder) as service, contextlib.ExitStack() as clients:
+            worker = worker_pid(service)
+            os.kill(worker, signal.SIGSTOP)
+            backlog = [clients.enter_context(connect(service.port)) for _ in range(waiting)]
+            for client in backlog:
+                request = service.plivo.post(service.plivo.fields("sent"))
+                client.sendall(wire(request, keep_alive=False))
+            assert service.process is not None
+            service.process.send_signal(signal.SIGTERM)
+            wait_until(partial(_pending, worker, signal.SIGTERM), what="the worker is told")
+            os.kill(worker, signal.SIGCONT)
+            for client in backlog:
+                with contextlib.suppress(ConnectionError):
+                    answered += read_reply(client).status == 200
+            assert service.process.wait(20) == 0
+    figure(
+        f"SIGTERM while {waiting} requests wait to be accepted",
+        f"{rounds} rounds, answered 200: {answered} of {rounds * waiting}",
+    )
+    assert answered == rounds * waiting
+
+
+def _pending(pid: int, number: signal.Signals) -> bool:
+    """Whether a signal waits to be seen by a process."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    masks = [int(line.split()[1], 16) for line in lines if line.startswith(("SigPnd", "ShdPnd"))]
+    return any(mask >> (number - 1) & 1 for mask in masks)

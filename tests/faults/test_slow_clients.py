@@ -1,0 +1,92 @@
+"""As many clients as there are threads do nothing, or nearly nothing, and stay."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from smsstatus.settings import WEBHOOK_PATH
+
+from ..live import LiveService
+from ..plivo import send
+from .conftest import Figure
+from .raw import connect, head
+
+THREADS = 32
+
+_POST = f"POST {WEBHOOK_PATH} HTTP/1.1"
+_FORM = {"Host": "127.0.0.1", "Content-Type": "application/x-www-form-urlencoded"}
+_STALLED = {
+    "which say nothing": b"",
+    "after half a header": f"{_POST}\r\nHost: 127.0.0.1\r\nX-Plivo-Sig".encode(),
+    "after half a body": head(_POST, {**_FORM, "Content-Length": "600"}) + b"Status=sent&From=1",
+    "after half a chunk": head(_POST, {**_FORM, "Transfer-Encoding": "chunked"}) + b"ff\r\nStat",
+    "which do not close after an answer": head("GET /healthz HTTP/1.1", {"Connection": "close"}),
+    "which do not close after a refusal": b"This is not HTTP.\r\n\r\n",
+}
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("sent", _STALLED.values(), ids=_STALLED.keys())
+def test_a_healthy_client_is_answered_in_6_seconds_beside_as_many_stalled_ones_as_threads(
+    service: LiveService, figure: Figure, sent: bytes
+) -> None:
+    what = next(name for name, data in _STALLED.items() if data == sent)
+    with contextlib.ExitStack() as stalled:
+        for _ in range(THREADS):
+            client = stalled.enter_context(connect(service.port))
+            client.sendall(sent)
+        seconds = _healthy(service)
+    figure(f"{THREADS} clients {what}", f"a healthy client is answered after {seconds:.1f} s")
+    assert seconds < 6
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("part", ["header", "body"])
+def test_a_healthy_client_is_answered_in_6_seconds_beside_clients_that_send_a_byte_a_second(
+    service: LiveService, figure: Figure, part: str
+) -> None:
+    start = _STALLED["after half a header"] if part == "header" else _STALLED["after half a body"]
+    with contextlib.ExitStack() as stalled:
+        clients = [stalled.enter_context(connect(service.port)) for _ in range(THREADS)]
+        for client in clients:
+            client.sendall(start)
+        with _dripping(clients):
+            seconds = _healthy(service)
+    figure(
+        f"{THREADS} clients sending a byte of their {part} a second",
+        f"a healthy client is answered after {seconds:.1f} s",
+    )
+    assert seconds < 6
+
+
+def _healthy(service: LiveService) -> float:
+    """Seconds until a genuine callback is answered 200."""
+    began = time.monotonic()
+    request = service.plivo.post(service.plivo.fields("delivered"))
+    assert send(request, service.address, seconds=90)[0] == 200
+    return time.monotonic() - began
+
+
+@contextlib.contextmanager
+def _dripping(clients: list[socket.socket]) -> Iterator[None]:
+    over = threading.Event()
+
+    def drip() -> None:
+        while not over.wait(1):
+            for client in clients:
+                with contextlib.suppress(OSError):
+                    client.sendall(b"a")
+
+    thread = threading.Thread(target=drip, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(10)
