@@ -13,8 +13,12 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import os
+import select
 import selectors
 import socket
+import struct
 import time
 from concurrent.futures import Future
 from functools import partial
@@ -27,7 +31,16 @@ from .logs import WithoutRequest
 READ_SECONDS = 4.0
 LINGER_SECONDS = 2.0
 LOOK_SECONDS = 0.25
+HANDSHAKE_SECONDS = 0.05
 _LINGER_BYTES = 65_536
+
+_SO_ATTACH_FILTER = 26  # asm-generic/socket.h
+_DROP_SYN = (
+    (0x30, 0, 0, 13),  # load the byte of the TCP header that holds the flags
+    (0x45, 0, 1, 0x02),  # is SYN among them?
+    (0x06, 0, 0, 0),  # then drop the packet
+    (0x06, 0, 0, 0xFFFFFFFF),  # else take all of it
+)
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
@@ -121,9 +134,36 @@ class Worker(ThreadWorker):  # type: ignore[misc]
                 self._take_backlog(listener)
 
     def _take_backlog(self, listener: Any) -> None:
-        waiting = True
-        while waiting and self.nr_conns < self.worker_connections:
-            before = self.nr_conns
-            self.accept(listener)  # counts a connection, or returns quietly if there is none
-            waiting = self.nr_conns > before
+        """Accept what waits; what would come between the last accept and the close is kept out."""
+        if not _held_by(self.ppid, listener):  # the master holds it at a reload: others accept
+            _drop_new_connections(listener)
+        while self.nr_conns < self.worker_connections and _readable(listener, HANDSHAKE_SECONDS):
+            self.accept(listener)
         listener.close()
+
+
+def _readable(listener: Any, seconds: float) -> bool:
+    return bool(select.select([listener.fileno()], [], [], seconds)[0])
+
+
+def _held_by(pid: int, listener: Any) -> bool:
+    """Has the process this socket open? True where that cannot be told."""
+    socket_name = f"socket:[{os.fstat(listener.fileno()).st_ino}]"
+    try:
+        return any(os.readlink(link) == socket_name for link in os.scandir(f"/proc/{pid}/fd"))
+    except OSError:
+        return True
+
+
+def _drop_new_connections(listener: Any) -> None:
+    """Have the kernel ignore SYNs to this socket, while handshakes under way still finish.
+
+    The client tries again a second later, and is refused then because nobody listens. Without
+    this, a connection made between the last accept and the close would be reset with its
+    request. https://docs.kernel.org/networking/filter.html; elsewhere than on Linux that gap stays.
+    """
+    code = b"".join(struct.pack("HBBI", *instruction) for instruction in _DROP_SYN)
+    program = ctypes.create_string_buffer(code, len(code))
+    described = struct.pack("HP", len(_DROP_SYN), ctypes.addressof(program))
+    with contextlib.suppress(OSError):
+        listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, described)

@@ -22,7 +22,7 @@ from ..plivo import Plivo
 from .conftest import Figure
 from .raw import exchange, wire
 
-ANSWERS = {200, 400, 403, 404, 405, 413, 414, 417, 431, 501, 505}
+ANSWERS = {200, 400, 401, 403, 404, 405, 413, 414, 417, 431, 501, 505}
 """What may be answered. 417, 501 and 505 are gunicorn's: an Expect, a transfer coding or an HTTP
 version it does not know. Bytes that make no request are answered nothing."""
 

@@ -13,11 +13,24 @@ from pathlib import Path
 import pytest
 
 from ..live import LiveService, live_service, wait_until
+from ..plivo import send
 from .conftest import Figure
 from .load import Delivery, Load
 from .raw import connect, read_reply, wire
 from .reconcile import missing
 from .tracing import worker_pid
+
+
+def test_after_a_reload_callbacks_are_still_taken(tmp_path: Path) -> None:
+    """SIGHUP starts a new worker on the same listening socket, which must stay open to all."""
+    with live_service(tmp_path) as service:
+        assert service.process is not None
+        before = worker_pid(service)
+        service.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: not Path(f"/proc/{before}").exists(), what="the old worker is gone")
+        for _ in range(20):
+            request = service.plivo.post(service.plivo.fields("delivered"))
+            assert send(request, service.address)[0] == 200
 
 
 @pytest.mark.timeout(600)
