@@ -36,7 +36,7 @@ test: .venv/dev ## Set up and check: lint, types, all tests
 
 .PHONY: faults
 faults: .venv/dev ## Break it on purpose, in full, and print the figures
-	$(BIN)/python -m pytest tests/faults --fault-rounds=full -s
+	$(BIN)/python -m pytest tests/faults --fault-rounds=full --fault-report=fault-figures.md
 
 .PHONY: bench
 bench: .venv/dev ## Measure against Fastify, FastAPI and an empty application

@@ -156,8 +156,8 @@ def send(to: str, text: str, sender: str | None) -> None:
 @click.option("--json", "as_json", is_flag=True, help="As the API answers.")
 def messages(message_uuid: str | None, limit: int, as_json: bool) -> None:
     """The newest messages, or what happened to one."""
-    from .messages import message_json
     from .store.reads import Filters
+    from .views import message_json
 
     store = current_service().store
     try:

@@ -36,10 +36,18 @@ class _OneLine(logging.Formatter):
 class WithoutRequest(logging.Filter):
     """For gunicorn's log: it quotes requests it cannot read, with the numbers or tokens in them."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._limit = RateLimit()
+
     def filter(self, record: logging.LogRecord) -> bool:
         message = record.getMessage()
         if message.startswith("Invalid request from "):
-            record.msg, record.args = re.sub(r"(ip=\S*):.*", r"\1", message, flags=re.DOTALL), ()
+            left_out = self._limit.allow()
+            if left_out is None:
+                return False
+            short = re.sub(r"(ip=\S*):.*", r"\1", message, flags=re.DOTALL)
+            record.msg, record.args = f"{short}; {left_out} more since the last such line", ()
         elif message.startswith("Error handling request "):
             record.msg, record.args = message.partition("?")[0], ()
         return True

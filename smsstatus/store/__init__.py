@@ -71,6 +71,8 @@ class Store:
 
         Raises StoreUnavailable if it does not.
         """
+        if self.path.exists() and self.path.stat().st_size == 0:
+            return self.probe()  # a reader would make SQLite remove what is left in the -wal
         try:
             with closing(open_readonly(self.path)) as connection:
                 connection.execute("SELECT 1 FROM messages LIMIT 1").fetchall()

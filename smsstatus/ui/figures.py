@@ -14,8 +14,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ..callback import utc_timestamp
-from ..messages import stats_json
 from ..store import Store
+from ..views import stats_json
 from .chart import Chart, draw
 
 COST = 20

@@ -13,10 +13,10 @@ from flask import Response, request
 
 from .. import openapi
 from ..callback import utc_timestamp
-from ..messages import csv_response, decode_cursor, encode_cursor, message_json
 from ..problems import Problem
 from ..service import current_service
 from ..store.reads import Filters, Position
+from ..views import csv_response, decode_cursor, encode_cursor, message_json
 from . import live, words
 from .links import to
 

@@ -7,13 +7,13 @@ import re
 from flask import Response, request
 
 from .. import openapi
-from ..messages import message_json
 from ..plivo_api import NotConfigured, PlivoError, UnknownMessage
 from ..problems import Problem
 from ..reconcile import reconcile_one
 from ..service import Service, current_service
 from ..store import StoreUnavailable, WorkRefused
 from ..store.reads import Row
+from ..views import message_json
 from . import live
 from .links import to
 from .timeline import steps

@@ -13,10 +13,10 @@ from typing import Any, cast
 from flask import Response, current_app, request
 from flask.sansio.app import App
 
-from ..messages import message_json
 from ..problems import Problem
 from ..service import Service, current_service
 from ..store.reads import Filters
+from ..views import message_json
 from . import live
 from .alarms import Alarm, Alarms
 from .figures import DEFAULT_WINDOW, WINDOWS, Figures, FiguresCache, Window

@@ -10,7 +10,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from smsstatus.callback import utc_timestamp
-from smsstatus.messages import percentile
+from smsstatus.views import percentile
 
 from ..conftest import Receive
 from ..rows import insert, row

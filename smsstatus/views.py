@@ -1,0 +1,133 @@
+"""How the store's answers look outside: JSON, CSV, and the cursor of a listing.
+
+No Flask request in here: the routes, the pages and the commands share these.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from math import ceil
+from typing import Any
+
+from flask import Response
+
+from .callback import FINAL_STATUSES
+from .error_codes import explain
+from .store.reads import Position, Row, Stats
+
+TOP_ERRORS = 10
+
+PUBLIC_EVENT = (
+    *("status", "status_timestamp", "error_code", "sequence", "received_at", "source"),
+    "repeats",
+)
+CSV_COLUMNS = (
+    *("message_uuid", "sender_number", "recipient_number", "message_body", "initial_status"),
+    *("current_status", "status_timestamp", "error_code", "created_at", "updated_at", "is_final"),
+    "error_reason",
+)
+
+
+def message_json(message: Row) -> Row:
+    """A message as the API shows it."""
+    shown = dict(message)
+    code = shown.get("error_code")
+    shown["error"] = explain(code) if code else None
+    if "events" in shown:
+        shown["events"] = [
+            {name: event[name] for name in PUBLIC_EVENT} for event in shown["events"]
+        ]
+    return shown
+
+
+def stats_json(stats: Stats, since: str, until: str) -> dict[str, Any]:
+    """Stats as the API shows them. Rates are None where there is nothing to divide by."""
+    final = sum(stats.counts.get(status, 0) for status in FINAL_STATUSES)
+    delivered = stats.counts.get("delivered", 0) + stats.counts.get("read", 0)
+    worst = sorted(stats.errors.items(), key=lambda item: (-item[1], item[0]))[:TOP_ERRORS]
+    return {
+        "since": since,
+        "until": until,
+        "total": sum(stats.counts.values()),
+        "counts": stats.counts,
+        "final": final,
+        "delivered": delivered,
+        "delivery_rate": delivered / final if final else None,
+        "seconds_to_deliver": {
+            "p50": percentile(stats.delivered_in, 0.50),
+            "p95": percentile(stats.delivered_in, 0.95),
+            "sample": len(stats.delivered_in),
+        },
+        "top_errors": [{**explain(code), "count": count} for code, count in worst],
+    }
+
+
+def percentile(ordered: list[float], share: float) -> float | None:
+    """The value below which `share` of the sorted values lie (nearest rank)."""
+    if not ordered:
+        return None
+    return round(ordered[max(ceil(share * len(ordered)) - 1, 0)], 3)
+
+
+def encode_cursor(position: Position) -> str:
+    """A listing's position as one opaque word."""
+    text = json.dumps([position.created_at, position.id])
+    return urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def decode_cursor(text: str) -> Position:
+    """Raises ValueError unless `encode_cursor` made it."""
+    decoded = urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
+    made = re.fullmatch(r'\["([0-9TZ:.-]{27})", ([1-9][0-9]{0,17})\]', decoded, re.ASCII)
+    position = Position(made[1], int(made[2])) if made else None
+    if position is None or encode_cursor(position) != text:
+        raise ValueError("not a cursor")
+    return position
+
+
+def csv_response(messages: Iterable[Row]) -> Response:
+    """The messages as CSV, sent as they are read.
+
+    The first chunk is made at once, so that a database that cannot be read is an error and not an
+    answer that breaks off.
+    """
+    lines = csv_lines(messages)
+    return Response(
+        chain([next(lines)], lines),
+        content_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": 'attachment; filename="messages.csv"'},
+    )
+
+
+def csv_lines(messages: Iterable[Row]) -> Iterator[str]:
+    """CSV (RFC 4180) with a head line, in chunks of text."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer)
+    writer.writerow(CSV_COLUMNS)
+    for message in messages:
+        code = message["error_code"]
+        shown = {**message, "error_reason": explain(code)["reason"] if code else None}
+        writer.writerow([_harmless(shown[name]) for name in CSV_COLUMNS])
+        if buffer.tell() > 16_384:
+            yield buffer.getvalue()
+            buffer.seek(0)
+            buffer.truncate()
+    yield buffer.getvalue()
+
+
+def _harmless(value: object) -> object:
+    """A spreadsheet takes text that starts like this for a formula; a quote makes it text again.
+
+    https://owasp.org/www-community/attacks/CSV_Injection
+    """
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return "'" + value
+    return value
