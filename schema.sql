@@ -31,7 +31,9 @@ CREATE TABLE IF NOT EXISTS messages (
 -- a recipient also by its last four digits or more.
 CREATE INDEX IF NOT EXISTS messages_by_time ON messages (created_at);
 CREATE INDEX IF NOT EXISTS messages_by_status ON messages (current_status, created_at);
-CREATE INDEX IF NOT EXISTS messages_by_recipient ON messages (substr(recipient_number, -4), created_at);
+-- The whole number stands in that index too, so that strangers with the same ending cost little.
+CREATE INDEX IF NOT EXISTS messages_by_recipient
+    ON messages (substr(recipient_number, -4), created_at, id, recipient_number);
 CREATE INDEX IF NOT EXISTS messages_by_sender ON messages (ltrim(sender_number, '+'), created_at);
 CREATE INDEX IF NOT EXISTS messages_by_error ON messages (error_code, created_at)
     WHERE error_code IS NOT NULL;

@@ -32,6 +32,7 @@ from bench.verify import verify
 EMPTY, FULL = "empty", "filled"
 LIST_GOAL_MS = 10.0
 STATS_GOAL_MS = 200.0
+PAGE_GOAL_MS = 300
 THROUGHPUT_GOAL = 0.85
 
 
@@ -187,7 +188,7 @@ def _throughput_lines(growth: Growth) -> list[str]:
 
 def _read_line(growth: Growth, name: str) -> str:
     empty, full = growth.reads[EMPTY].get(name, Latency(None, None)), growth.reads[FULL][name]
-    limit = STATS_GOAL_MS if name.startswith("/stats") else LIST_GOAL_MS
+    limit = {"/stats": STATS_GOAL_MS, "/?wind": PAGE_GOAL_MS}.get(name[:6], LIST_GOAL_MS)
     goal = ratio = ""
     if full.p99_ms is not None:
         goal = f"p99 {limit:g} ms: {_reached(full.p99_ms < limit)}"
