@@ -11,6 +11,7 @@ import subprocess
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -493,6 +494,8 @@ def test_ctrl_c_ends_it_with_a_summary(shell: dict[str, str], standin: PlivoApi)
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # Started in the background, a shell has its children ignore SIGINT, and theirs too.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     wait_until(lambda: len(standin.asked) == 2)
     process.send_signal(signal.SIGINT)
