@@ -54,10 +54,10 @@ def simulate(url: str | None, count: int) -> None:
     settings = current_service().settings
     base_url = (url or settings.base_url).rstrip("/")
     answers = []
-    todo = list(steps(count))
+    planned = list(steps(count))
     try:
-        with progress("callbacks", len(todo), worth_it=len(todo) > FEW) as advance:
-            for step in todo:
+        with progress("callbacks", len(planned), worth_it=len(planned) > FEW) as advance:
+            for step in planned:
                 answers.append(play(step, base_url, settings.auth_tokens[0]))
                 advance(1)
     except NoAnswer as error:
