@@ -1,5 +1,6 @@
 -- The data of smsstatus, and its dictionary. Applied by the service at start and by
--- `flask --app wsgi init-db`; applying it again changes nothing.
+-- `flask --app wsgi init-db`; applying it again changes nothing. On a file of an earlier version it
+-- creates what is missing, and drops what is no longer needed.
 --
 -- Times are UTC text of fixed width, 2026-11-01T00:00:03.250000Z, so that text compares as time.
 
@@ -37,8 +38,7 @@ CREATE INDEX IF NOT EXISTS messages_by_recipient
 CREATE INDEX IF NOT EXISTS messages_by_sender ON messages (ltrim(sender_number, '+'), created_at);
 CREATE INDEX IF NOT EXISTS messages_by_error ON messages (error_code, created_at)
     WHERE error_code IS NOT NULL;
--- `reconcile` asks Plivo about these.
-CREATE INDEX IF NOT EXISTS messages_waiting ON messages (created_at) WHERE is_final = 0;
+DROP INDEX IF EXISTS messages_waiting;  -- of version 1; messages_by_status finds what waits
 
 -- One row for each distinct update of a message; a repeated callback adds none. Rows are only ever
 -- appended, so callbacks that share a commit share pages too.
@@ -66,4 +66,4 @@ CREATE TABLE IF NOT EXISTS v2_nonces (
     digest           BLOB    NOT NULL          -- of the fields that came with it
 ) STRICT, WITHOUT ROWID;
 
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;

@@ -99,6 +99,18 @@ def test_the_file_carries_the_schema_version(settings: Settings, query: Query) -
     assert query("PRAGMA user_version") == [{"user_version": SCHEMA_VERSION}]
 
 
+def test_a_file_of_version_1_is_brought_up_to_date(settings: Settings, query: Query) -> None:
+    store = Store(settings.database_path)
+    store.prepare()
+    ask(settings.database_path, "CREATE INDEX messages_waiting ON messages (created_at)")
+    ask(settings.database_path, "INSERT INTO v2_nonces VALUES ('nonce', x'00')")
+    ask(settings.database_path, "PRAGMA user_version = 1")
+    store.prepare()
+    assert query("SELECT 1 FROM sqlite_master WHERE name = 'messages_waiting'") == []
+    assert query("SELECT nonce FROM v2_nonces") == [{"nonce": "nonce"}]
+    assert query("PRAGMA user_version") == [{"user_version": SCHEMA_VERSION}]
+
+
 def test_a_file_of_a_later_version_is_refused_and_left_as_it_is(settings: Settings) -> None:
     path = settings.database_path
     ask(path, f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
@@ -107,6 +119,15 @@ def test_a_file_of_a_later_version_is_refused_and_left_as_it_is(settings: Settin
     with pytest.raises(StartError, match=rf"DATABASE_URL: .* version {SCHEMA_VERSION + 1}"):
         create_app(settings)
     assert ask(path, "SELECT count(*) FROM sqlite_master") == [(0,)]
+
+
+def test_a_probe_does_not_take_back_what_a_later_program_has_done(settings: Settings) -> None:
+    store = Store(settings.database_path)
+    store.probe()
+    ask(settings.database_path, f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    store.probe()
+    store.close()
+    assert ask(settings.database_path, "PRAGMA user_version") == [(SCHEMA_VERSION + 1,)]
 
 
 def test_the_program_stops_with_one_line_on_a_file_of_a_later_version(tmp_path: Path) -> None:

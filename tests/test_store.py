@@ -177,6 +177,30 @@ def update_of(fields: Fields, received_at: str = f"{DAY}T12:00:00.000000Z") -> S
     return update._replace(message_body=fields.get("Body"))
 
 
+def test_a_change_of_status_rewrites_no_index_of_what_stays(settings: Settings) -> None:
+    numbers = {"MessageUUID": "a-uuid", "From": "1", "To": "2"}
+
+    def work(connection: sqlite3.Connection) -> set[str]:
+        apply_update(connection, update_of({**numbers, "Status": "sent"}))
+        statements: list[str] = []
+        connection.set_trace_callback(statements.append)
+        apply_update(connection, update_of({**numbers, "Status": "delivered"}))
+        connection.set_trace_callback(None)
+        roots = dict(connection.execute("SELECT rootpage, name FROM sqlite_master").fetchall())
+        return {index for text in statements for index in rewritten(connection, text, roots)}
+
+    store = Store(settings.database_path)
+    assert store.writer.submit(work) == {"messages_by_status", "messages_by_error"}
+    store.close()
+
+
+def rewritten(connection: sqlite3.Connection, statement: str, roots: dict[int, str]) -> set[str]:
+    """The indexes from which a statement may remove an entry, by SQLite's own account."""
+    steps = connection.execute(f"EXPLAIN {statement}").fetchall()
+    opened = {step[2]: roots[step[3]] for step in steps if step[1] == "OpenWrite"}
+    return {opened[step[2]] for step in steps if step[1] == "IdxDelete"}
+
+
 # For any set of updates of a message, any arrival order with any duplicates leaves the same.
 
 _times = st.sampled_from(

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from .locking import FileLock
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SCHEMA = Path(__file__).resolve().parents[2] / "schema.sql"
 
 BUSY_SECONDS = 1.5
@@ -189,7 +189,10 @@ def open_readonly(path: Path) -> sqlite3.Connection:
 
 
 def apply_schema(connection: sqlite3.Connection) -> None:
-    """Create what is missing. Raises SchemaTooNew for a file of a later version."""
+    """Create what is missing, drop what only earlier versions had.
+
+    Raises SchemaTooNew for a file of a later version.
+    """
     version = connection.execute("PRAGMA user_version").fetchall()[0][0]
     if version > SCHEMA_VERSION:
         raise SchemaTooNew(
@@ -210,8 +213,12 @@ def apply_schema(connection: sqlite3.Connection) -> None:
 
 
 def rewrite_header(connection: sqlite3.Connection) -> None:
-    """A write that changes nothing: page 1, which holds the file's header, is written again."""
-    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    """A write that changes nothing: page 1, which holds the file's header, is written again.
+
+    The version is the one in the file: a later program may be taking over from this one.
+    """
+    version = connection.execute("PRAGMA user_version").fetchall()[0][0]
+    connection.execute(f"PRAGMA user_version = {version}")
 
 
 def write_copy(connection: sqlite3.Connection, target: Path) -> None:

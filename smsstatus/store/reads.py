@@ -14,6 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from ..callback import FINAL_STATUSES
 from .database import open_readonly
 
 COLUMNS = (
@@ -282,13 +283,20 @@ def waiting_messages(path: Path, *, silent_since: str, created_since: str) -> li
     heard of after `created_since`; those that Plivo was not asked about for longest come first.
     """
     with closing(open_readonly(path)) as connection:
+        statuses = _waiting_statuses(connection)
         rows = connection.execute(
-            """SELECT message_uuid FROM messages INDEXED BY messages_waiting
-               WHERE is_final = 0 AND created_at >= ? AND updated_at < ?
-               ORDER BY coalesce(checked_at, ''), created_at""",
-            (created_since, silent_since),
+            f"""SELECT message_uuid FROM messages INDEXED BY messages_by_status
+                WHERE current_status IN ({_marks(statuses)}) AND created_at >= ? AND updated_at < ?
+                ORDER BY coalesce(checked_at, ''), created_at""",
+            (*statuses, created_since, silent_since),
         ).fetchall()
     return [row[0] for row in rows]
+
+
+def _waiting_statuses(connection: sqlite3.Connection) -> list[str]:
+    """Those of the statuses in the database that are not final, the undocumented ones too."""
+    statuses = _distinct(connection, "current_status", "messages_by_status")
+    return [status for status in statuses if status not in FINAL_STATUSES]
 
 
 def change_marker(path: Path) -> str:
@@ -307,11 +315,13 @@ def change_marker(path: Path) -> str:
 def read_pulse(path: Path, *, since: str, before: str, newest: int) -> Pulse:
     """Messages first heard of in the window that still wait, and when callbacks came lately."""
     with closing(open_readonly(path)) as connection:
+        statuses = _waiting_statuses(connection)
         waiting = connection.execute(
-            """SELECT count(*) FROM (
-                   SELECT 1 FROM messages INDEXED BY messages_waiting
-                   WHERE is_final = 0 AND created_at >= ? AND created_at < ? LIMIT ?)""",
-            (since, before, WAITING_COUNTED),
+            f"""SELECT count(*) FROM (
+                    SELECT 1 FROM messages INDEXED BY messages_by_status
+                    WHERE current_status IN ({_marks(statuses)})
+                        AND created_at >= ? AND created_at < ? LIMIT ?)""",
+            (*statuses, since, before, WAITING_COUNTED),
         ).fetchall()[0][0]
         events = connection.execute(
             "SELECT received_at, source FROM status_events ORDER BY id DESC LIMIT ?", (newest,)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import Enum
 from operator import itemgetter
 from typing import Any
@@ -44,7 +44,21 @@ def _bind(sql: str) -> Bound:
     return execute
 
 
-_upsert = _bind("""
+_NUMBERS = ("sender_number", "recipient_number")
+_DETAILS = (*_NUMBERS, "queued_at", "message_body")
+"""What an update can tell of a message beside its status."""
+
+
+def _least(column: str, new: str) -> str:
+    """What such a column holds after an update: the least of all values told, in any order."""
+    return f"coalesce(min(m.{column}, {new}), m.{column}, {new})"
+
+
+def _set(columns: Iterable[str]) -> str:
+    return "".join([f", {column} = {_least(column, f'excluded.{column}')}" for column in columns])
+
+
+_UPSERT = """
     INSERT INTO messages AS m (
         message_uuid, sender_number, recipient_number, message_body,
         initial_status, current_status, status_timestamp, error_code,
@@ -54,13 +68,6 @@ _upsert = _bind("""
         :status, :status, :status_timestamp, :error_code,
         :received_at, :received_at, :queued_at, :is_final, :sequence, :rank, :digest)
     ON CONFLICT (message_uuid) DO UPDATE SET
-        sender_number = coalesce(min(m.sender_number, excluded.sender_number),
-                                 m.sender_number, excluded.sender_number),
-        recipient_number = coalesce(min(m.recipient_number, excluded.recipient_number),
-                                    m.recipient_number, excluded.recipient_number),
-        message_body = coalesce(m.message_body, excluded.message_body),
-        queued_at = coalesce(min(m.queued_at, excluded.queued_at),
-                             m.queued_at, excluded.queued_at),
         current_status = excluded.current_status,
         status_timestamp = excluded.status_timestamp,
         error_code = excluded.error_code,
@@ -69,10 +76,22 @@ _upsert = _bind("""
         sequence = excluded.sequence,
         rank = excluded.rank,
         digest = excluded.digest
+        {details}
     WHERE (excluded.is_final, excluded.status_timestamp, excluded.sequence, excluded.rank,
            excluded.digest)
         > (m.is_final, m.status_timestamp, m.sequence, m.rank, m.digest)
-    """)
+        {only_if}
+    """
+
+# SQLite writes the index of each column that is SET, also where the value stays: two pages more
+# for nearly every callback. So first without the numbers; it is refused if one would change.
+_upsert_status = _bind(
+    _UPSERT.format(
+        details=_set(column for column in _DETAILS if column not in _NUMBERS),
+        only_if="".join([f"AND m.{c} IS {_least(c, f'excluded.{c}')} " for c in _NUMBERS]),
+    )
+)
+_upsert_whole = _bind(_UPSERT.format(details=_set(_DETAILS), only_if=""))
 
 _insert_event = _bind("""
     INSERT INTO status_events (
@@ -84,14 +103,9 @@ _insert_event = _bind("""
     ON CONFLICT (message_id, digest) DO NOTHING
     """)
 
-_fill_in = _bind("""
+_fill_in = _bind(f"""
     UPDATE messages AS m SET
-        sender_number = coalesce(min(sender_number, :sender_number),
-                                 sender_number, :sender_number),
-        recipient_number = coalesce(min(recipient_number, :recipient_number),
-                                    recipient_number, :recipient_number),
-        message_body = coalesce(message_body, :message_body),
-        queued_at = coalesce(min(queued_at, :queued_at), queued_at, :queued_at),
+        {"".join([f"{c} = {_least(c, f':{c}')}, " for c in _DETAILS])}
         initial_status = (
             SELECT status FROM status_events WHERE message_id = m.id
             ORDER BY is_final, status_timestamp, sequence, rank, digest LIMIT 1)
@@ -115,7 +129,10 @@ def apply_update(connection: sqlite3.Connection, update: StatusUpdate) -> Outcom
     """
     if update.v2_nonce and not claim_nonce(connection, update.v2_nonce, update.digest):
         return Outcome.NONCE_TAKEN
-    stands = _upsert(connection, update).rowcount == 1
+    stands = (
+        _upsert_status(connection, update).rowcount == 1
+        or _upsert_whole(connection, update).rowcount == 1
+    )
     is_new = _insert_event(connection, update).rowcount == 1
     if stands:
         return Outcome.APPLIED
