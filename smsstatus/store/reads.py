@@ -27,6 +27,8 @@ EVENT_COLUMNS = (
 )
 PERCENTILE_SAMPLE = 10_000
 """Percentiles rest on the newest so many deliveries of a window, which bounds their cost."""
+COUNTED_TO_CHOOSE = 5000
+"""Of two indexes the one with fewer entries is walked; so far they are counted."""
 WAITING_COUNTED = 1000
 """Where reports are never sent, most messages wait: counting stops here."""
 
@@ -105,8 +107,9 @@ def find_message(path: Path, message_uuid: str) -> Row | None:
 
 def list_messages(path: Path, filters: Filters, limit: int, after: Position | None = None) -> Page:
     """A page of messages, newest first."""
-    sql, values = page_query(filters, limit + 1, after)
     with closing(open_readonly(path)) as connection:
+        by_status = _has_rarer_statuses(connection, filters, after)
+        sql, values = page_query(filters, limit + 1, after, by_status=by_status)
         rows = connection.execute(sql, values).fetchall()
     last = rows[limit - 1] if len(rows) > limit else None
     return Page(
@@ -129,17 +132,18 @@ def walk_messages(path: Path, filters: Filters, limit: int | None) -> Iterator[R
 
 
 def page_query(
-    filters: Filters, limit: int, after: Position | None = None
+    filters: Filters, limit: int, after: Position | None = None, *, by_status: bool = False
 ) -> tuple[str, list[object]]:
     """The statement for a page and its values. One index is walked for each status asked for.
 
     The index is named, so that the plan does not depend on what SQLite guesses about the data.
+    `by_status` prefers that index to the sender's.
     """
     if filters.recipient or filters.recipient_ending:
         return _arm("messages_by_recipient", filters, limit, after)
     if filters.error_code:
         return _arm("messages_by_error", filters, limit, after)
-    if filters.sender:
+    if filters.sender and not (by_status and filters.statuses):
         return _arm("messages_by_sender", filters, limit, after)
     if not filters.statuses:
         return _arm("messages_by_time", filters, limit, after)
@@ -152,6 +156,38 @@ def page_query(
         arms.append(f"SELECT * FROM ({arm})")
         values += arm_values
     return f"{' UNION ALL '.join(arms)} {_PAGE_END}", [*values, limit]
+
+
+def _has_rarer_statuses(
+    connection: sqlite3.Connection, filters: Filters, after: Position | None
+) -> bool:
+    """Are messages of these statuses rarer than those of this sender, if both are asked for?
+
+    Some senders have sent nearly everything, and some statuses are those of nearly everything. Of
+    two that are both frequent the sender is taken.
+    """
+    others = filters.recipient or filters.recipient_ending or filters.error_code
+    if others or not (filters.sender and filters.statuses):
+        return False
+    if after is not None:
+        filters = replace(filters, until=after.created_at)
+    of_sender = replace(filters, statuses=())
+    of_statuses = replace(filters, sender=None)
+    return _count_some(connection, "messages_by_status", of_statuses) < _count_some(
+        connection, "messages_by_sender", of_sender
+    )
+
+
+def _count_some(connection: sqlite3.Connection, index: str, filters: Filters) -> int:
+    """How many entries of an index these filters let through, COUNTED_TO_CHOOSE at most."""
+    conditions, values = _conditions(filters)
+    found = connection.execute(
+        f"""SELECT count(*) FROM (
+                SELECT 1 FROM messages INDEXED BY {index} WHERE {" AND ".join(conditions)} LIMIT ?
+            )""",
+        (*values, COUNTED_TO_CHOOSE),
+    ).fetchall()
+    return int(found[0][0])
 
 
 def _arm(
