@@ -32,11 +32,12 @@ limit_request_line = 4094
 limit_request_fields = 100
 limit_request_field_size = 8256
 
-# The signed URL comes from BASE_URL, so nothing is believed that a client says about the address;
-# with forwarder_headers set, any client could change SCRIPT_NAME (and so the route) where a host
-# exports FORWARDED_ALLOW_IPS=*.
+# The signed URL comes from BASE_URL, so nothing is believed that anybody says about the address:
+# with forwarder_headers set, a client could change SCRIPT_NAME (and so the route); with
+# secure_scheme_headers, proxies that contradict one another would get their callbacks a 400.
 forwarded_allow_ips = "127.0.0.1"
 forwarder_headers = ""
+secure_scheme_headers = {}
 
 # gunicorn's control socket is a second way in that nobody here uses.
 control_socket_disable = True

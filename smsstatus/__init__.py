@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from flask import Flask
+from flask import Flask, Request
+from flask.sessions import NullSession, SessionInterface
 
 from . import cli, health, logs, messages, problems, webhook
 from .service import Service
 from .settings import Settings
+
+
+class _NoSessions(SessionInterface):
+    """Flask's cookie sessions are not used, so no request looks for one."""
+
+    _none = NullSession()
+
+    def open_session(self, app: Flask, request: Request) -> NullSession:
+        return self._none
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -21,6 +31,7 @@ def create_app(settings: Settings | None = None) -> Flask:
 
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = webhook.MAX_BODY + 1  # one more, so that a cut body shows
+    app.session_interface = _NoSessions()
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the order in which it is documented
     service.install(app)
     problems.install(app)

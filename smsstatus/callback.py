@@ -104,6 +104,8 @@ def parse_form(raw: bytes) -> list[tuple[str, str]]:
     Sorted, because a signature and a digest are made of sorted fields: sorting again costs little.
     Raises Malformed when it is not UTF-8, before or after percent-decoding, or holds a NUL.
     """
+    if not raw:
+        return []
     try:
         text = raw.decode("utf-8")
         if "\0" in text or "%00" in text:

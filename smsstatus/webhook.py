@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 MAX_BODY = 65_536  # bytes; a status callback has about 600
+PLAIN_TEXT = "text/plain; charset=utf-8"
 
 _SIGNATURE_KEYS = [(name, "HTTP_" + name.upper().replace("-", "_")) for name in HEADERS]
 
@@ -76,7 +77,9 @@ def receive_status() -> Response:
     if kept == Outcome.NONCE_TAKEN.value:
         return _refuse(service, "V2 nonce came with another body", query_pairs)
     service.metrics.count_callback(200, kept)
-    return _plain(PROBE_ANSWER if kept == "probe" else "ok", 200)
+    if kept == "probe":
+        return _plain(PROBE_ANSWER, 200)
+    return Response(content_type=PLAIN_TEXT)  # no body: gunicorn would send it apart from the head
 
 
 def _raw_body(environ: WSGIEnvironment) -> bytes:
@@ -161,4 +164,4 @@ def _refuse(service: Service, reason: str, query: Pairs) -> Response:
 
 
 def _plain(text: str, status: int) -> Response:
-    return Response(text + "\n", status, content_type="text/plain; charset=utf-8")
+    return Response(text + "\n", status, content_type=PLAIN_TEXT)

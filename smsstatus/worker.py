@@ -1,4 +1,4 @@
-"""gunicorn's gthread worker, with three gaps closed.
+"""gunicorn's gthread worker, with three gaps closed and with less to do for each request.
 
 * It has no read deadline: as many stalled clients as there are threads stop the service for
   good (https://github.com/benoitc/gunicorn/issues/2652). Here a request has READ_SECONDS to
@@ -8,6 +8,10 @@
   before the listener closes; a later client is refused and can go elsewhere.
 * It closes a connection by waiting, in its main loop, up to 2 s for the client to close first:
   a few clients that do not stop the service. Here the poller waits for them.
+* It hands every request of a kept connection from the thread that waits to the main loop, and on
+  to another thread. Here a thread that has answered stays for STAY_SECONDS, if nobody needs it.
+* It calls functions for each look at a setting, and has the kernel put a woken thread in the
+  place of the one that holds the interpreter. docs/performance.md says what each of these cost.
 """
 
 from __future__ import annotations
@@ -20,15 +24,17 @@ import selectors
 import socket
 import struct
 import time
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
+from gunicorn.config import Config
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from .logs import WithoutRequest
 
 READ_SECONDS = 4.0
+STAY_SECONDS = 0.005
 LINGER_SECONDS = 2.0
 LOOK_SECONDS = 0.25
 HANDSHAKE_SECONDS = 0.05
@@ -46,8 +52,11 @@ _DROP_SYN = (
 class Worker(ThreadWorker):  # type: ignore[misc]
     """gthread with a read deadline and a backlog that is served before stopping."""
 
+    alive: bool  # gunicorn's: False once the worker is to stop
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._queued: dict[TConn, bool] = {}
         self._reading: dict[TConn, float] = {}
         self._lingering: dict[TConn, tuple[float, int]] = {}
         self._next_look = 0.0
@@ -55,15 +64,45 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def init_process(self) -> None:
         """Runs once, in the new process."""
         self.log.error_log.addFilter(WithoutRequest())
+        settle(self.cfg)
         super().init_process()
 
+    def get_thread_pool(self) -> ThreadPoolExecutor:
+        """gunicorn's hook."""
+        return ThreadPoolExecutor(self.cfg.threads, initializer=_wait_for_a_turn)
+
+    def is_parent_alive(self) -> bool:
+        """Asked by the main loop, which ends if not: so the threads must not go on either."""
+        if not super().is_parent_alive():
+            self.alive = False
+        return self.alive
+
+    def enqueue_req(self, conn: TConn) -> None:
+        """Hand a connection to the threads; runs in the main loop."""
+        self._queued[conn] = True
+        super().enqueue_req(conn)
+
     def handle(self, conn: TConn) -> Any:
-        """Serve one request; runs in a thread."""
-        self._reading[conn] = time.monotonic() + READ_SECONDS
-        try:
-            return super().handle(conn)
-        finally:
-            self._reading.pop(conn, 0.0)
+        """Serve a request, and those that follow it at once; runs in a thread."""
+        self._queued.pop(conn, False)
+        while True:
+            self._reading[conn] = time.monotonic() + READ_SECONDS
+            try:
+                keep = super().handle(conn)
+            finally:
+                self._reading.pop(conn, 0.0)
+            if keep is not True or not self._goes_on(conn):
+                return keep
+
+    def _goes_on(self, conn: TConn) -> bool:
+        """Does the client send its next request at once, while nobody waits for this thread?"""
+        if self._queued or not self.alive:
+            return False
+        if conn.parser.unreader.buf.getvalue():
+            return True
+        waiter = select.poll()
+        waiter.register(conn.sock, select.POLLIN)
+        return bool(waiter.poll(STAY_SECONDS * 1000))
 
     def murder_pending(self) -> None:
         """Called by the main loop once a second at least, and after each of its events."""
@@ -73,7 +112,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             return
         self._next_look = now + LOOK_SECONDS
         for conn, deadline in list(self._reading.items()):
-            if now > deadline and self._reading.pop(conn, 0.0):
+            # Looked up again: by now the thread may have gone on to the connection's next request.
+            if now > deadline == self._reading.get(conn) and self._reading.pop(conn, 0.0):
                 # A request that has fully arrived is not disturbed: its answer can still be sent.
                 with contextlib.suppress(OSError):
                     conn.sock.shutdown(socket.SHUT_RD)
@@ -140,6 +180,29 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         while self.nr_conns < self.worker_connections and _readable(listener, HANDSHAKE_SECONDS):
             self.accept(listener)
         listener.close()
+
+
+def settle(config: Config) -> None:
+    """Make plain attributes of gunicorn's settings, which change no more once a worker runs.
+
+    A request looks at them some 20 times and once for each header, each time through two functions.
+    """
+    config.__dict__.update({name: setting.get() for name, setting in config.settings.items()})
+
+
+def _wait_for_a_turn() -> None:
+    """Have this thread not interrupt the one that wakes it.
+
+    A commit wakes a dozen threads, and one thread at a time runs Python. The kernel would put each
+    in the place of the one that woke it, only for it to find that one holding the interpreter.
+    SCHED_BATCH lets it wait its turn: https://man7.org/linux/man-pages/man7/sched.7.html
+    The price: beside a program that keeps the same core busy, it waits for that one too, for some
+    milliseconds. The main loop and the store's writer do not. Another policy that somebody has
+    chosen for the process is left alone.
+    """
+    with contextlib.suppress(AttributeError, OSError):  # elsewhere than on Linux; or not allowed
+        if os.sched_getscheduler(0) == os.SCHED_OTHER:
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 def _readable(listener: Any, seconds: float) -> bool:

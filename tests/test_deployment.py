@@ -146,7 +146,7 @@ def test_gunicorn_believes_no_client_and_opens_no_second_way_in(
 ) -> None:
     conf = gunicorn_conf(monkeypatch)
     assert conf["forwarder_headers"] == ""
-    assert conf["forwarded_allow_ips"] == "127.0.0.1"
+    assert conf["secure_scheme_headers"] == {}
     assert conf["control_socket_disable"] is True
 
 

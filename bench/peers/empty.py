@@ -13,5 +13,5 @@ def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable
     would then be one of new connections.
     """
     environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "2")])
-    return [b"ok"]
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "0")])
+    return []
