@@ -190,7 +190,7 @@ def test_a_change_of_status_rewrites_no_index_of_what_stays(settings: Settings) 
         return {index for text in statements for index in rewritten(connection, text, roots)}
 
     store = Store(settings.database_path)
-    assert store.writer.submit(work) == {"messages_by_status", "messages_by_error"}
+    assert store.writer.submit(work) == {"messages_by_status_and_sender", "messages_by_error"}
     store.close()
 
 

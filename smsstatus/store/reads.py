@@ -151,7 +151,7 @@ def page_query(
     values: list[object] = []
     for status in dict.fromkeys(filters.statuses):
         arm, arm_values = _arm(
-            "messages_by_status", replace(filters, statuses=(status,)), limit, after
+            "messages_by_status_and_sender", replace(filters, statuses=(status,)), limit, after
         )
         arms.append(f"SELECT * FROM ({arm})")
         values += arm_values
@@ -173,7 +173,7 @@ def _has_rarer_statuses(
         filters = replace(filters, until=after.created_at)
     of_sender = replace(filters, statuses=())
     of_statuses = replace(filters, sender=None)
-    return _count_some(connection, "messages_by_status", of_statuses) < _count_some(
+    return _count_some(connection, "messages_by_status_and_sender", of_statuses) < _count_some(
         connection, "messages_by_sender", of_sender
     )
 
@@ -248,7 +248,7 @@ def read_history(path: Path, edges: Sequence[str]) -> tuple[list[dict[str, int]]
     Both at once, so that the index is walked once.
     """
     with closing(open_readonly(path)) as connection:
-        statuses = _distinct(connection, "current_status", "messages_by_status")
+        statuses = _distinct(connection, "current_status", "messages_by_status_and_sender")
         slices = [
             _count_by_status(connection, since, until, statuses) for since, until in pairwise(edges)
         ]
@@ -270,7 +270,7 @@ def _stats(connection: sqlite3.Connection, since: str, until: str, counts: dict[
     }
     seconds = connection.execute(
         """SELECT (julianday(status_timestamp) - julianday(queued_at)) * 86400
-           FROM messages INDEXED BY messages_by_status
+           FROM messages INDEXED BY messages_by_status_and_sender
            WHERE current_status = 'delivered' AND created_at >= ? AND created_at < ?
            ORDER BY created_at DESC LIMIT ?""",
         (since, until, PERCENTILE_SAMPLE),
@@ -286,10 +286,10 @@ def _count_by_status(
     connection: sqlite3.Connection, since: str, until: str, statuses: Sequence[str] | None = None
 ) -> dict[str, int]:
     if statuses is None:
-        statuses = _distinct(connection, "current_status", "messages_by_status")
+        statuses = _distinct(connection, "current_status", "messages_by_status_and_sender")
     counts = {
         status: connection.execute(
-            """SELECT count(*) FROM messages INDEXED BY messages_by_status
+            """SELECT count(*) FROM messages INDEXED BY messages_by_status_and_sender
                WHERE current_status = ? AND created_at >= ? AND created_at < ?""",
             (status, since, until),
         ).fetchall()[0][0]
@@ -321,7 +321,7 @@ def waiting_messages(path: Path, *, silent_since: str, created_since: str) -> li
     with closing(open_readonly(path)) as connection:
         statuses = _waiting_statuses(connection)
         rows = connection.execute(
-            f"""SELECT message_uuid FROM messages INDEXED BY messages_by_status
+            f"""SELECT message_uuid FROM messages INDEXED BY messages_by_status_and_sender
                 WHERE current_status IN ({_marks(statuses)}) AND created_at >= ? AND updated_at < ?
                 ORDER BY coalesce(checked_at, ''), created_at""",
             (*statuses, created_since, silent_since),
@@ -331,7 +331,7 @@ def waiting_messages(path: Path, *, silent_since: str, created_since: str) -> li
 
 def _waiting_statuses(connection: sqlite3.Connection) -> list[str]:
     """Those of the statuses in the database that are not final, the undocumented ones too."""
-    statuses = _distinct(connection, "current_status", "messages_by_status")
+    statuses = _distinct(connection, "current_status", "messages_by_status_and_sender")
     return [status for status in statuses if status not in FINAL_STATUSES]
 
 
@@ -354,7 +354,7 @@ def read_pulse(path: Path, *, since: str, before: str, newest: int) -> Pulse:
         statuses = _waiting_statuses(connection)
         waiting = connection.execute(
             f"""SELECT count(*) FROM (
-                    SELECT 1 FROM messages INDEXED BY messages_by_status
+                    SELECT 1 FROM messages INDEXED BY messages_by_status_and_sender
                     WHERE current_status IN ({_marks(statuses)})
                         AND created_at >= ? AND created_at < ? LIMIT ?)""",
             (*statuses, since, before, WAITING_COUNTED),
