@@ -10,8 +10,9 @@
   a few clients that do not stop the service. Here the poller waits for them.
 * It hands every request of a kept connection from the thread that waits to the main loop, and on
   to another thread. Here a thread that has answered stays for STAY_SECONDS, if nobody needs it.
-* It calls functions for each look at a setting, and has the kernel put a woken thread in the
-  place of the one that holds the interpreter. docs/performance.md says what each of these cost.
+* It calls functions for each look at a setting, looks twice for what is left of a body that was
+  read, and has the kernel put a woken thread in the place of the one that holds the interpreter.
+  docs/performance.md says what each of these cost.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from functools import partial
 from typing import Any
 
 from gunicorn.config import Config
+from gunicorn.http.body import Body, LengthReader
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from .logs import WithoutRequest
@@ -103,6 +105,17 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         waiter = select.poll()
         waiter.register(conn.sock, select.POLLIN)
         return bool(waiter.poll(STAY_SECONDS * 1000))
+
+    def _keepalive_after(self, conn: TConn, keepalive: bool) -> bool:
+        """gunicorn reads what the application left of the body, now and before the next request.
+
+        Where nothing is left, the parser needs not look: it is as before its first request.
+        """
+        body = conn.parser.mesg.body
+        if keepalive and _is_read(body):
+            conn.parser.mesg = None
+            return True
+        return bool(super()._keepalive_after(conn, keepalive))
 
     def murder_pending(self) -> None:
         """Called by the main loop once a second at least, and after each of its events."""
@@ -188,6 +201,12 @@ def settle(config: Config) -> None:
     A request looks at them some 20 times and once for each header, each time through two functions.
     """
     config.__dict__.update({name: setting.get() for name, setting in config.settings.items()})
+
+
+def _is_read(body: Body) -> bool:
+    """Has the application read this body to its end? Of a chunked one that is not asked."""
+    at_end = isinstance(body.reader, LengthReader) and body.reader.length == 0
+    return at_end and not body.buf.tell() and not body.failed
 
 
 def _wait_for_a_turn() -> None:

@@ -73,6 +73,25 @@ def test_a_kept_connection_is_served_again_whenever_its_next_request_comes(
             threading.Event().wait(pause)
 
 
+@pytest.mark.parametrize(
+    "unread",
+    [
+        b"Content-Length: 5\r\n\r\nhello",
+        b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    ],
+    ids=["with a length", "in chunks"],
+)
+def test_a_body_that_nobody_read_is_not_taken_for_the_next_request(
+    service: LiveService, unread: bytes
+) -> None:
+    with connect(service.port) as client:
+        for _ in range(3):
+            client.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n" + unread)
+            assert read_reply(client).status == 200
+            client.sendall(callback(service))
+            assert read_reply(client).status == 200
+
+
 def test_more_kept_connections_than_threads_are_all_served(service: LiveService) -> None:
     with contextlib.ExitStack() as stack:
         clients = [stack.enter_context(connect(service.port)) for _ in range(3 * THREADS)]
