@@ -69,7 +69,7 @@ class Plan:
 @click.option("--only", default="", help="Some services only: smsstatus,fastify,fastapi,empty.")
 @click.option(
     "--max-rate",
-    default=20_000,
+    default=30_000,
     show_default=True,
     help="Callbacks made for each second; more than any service takes.",
 )
