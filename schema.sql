@@ -39,7 +39,7 @@ CREATE INDEX IF NOT EXISTS messages_by_recipient
 CREATE INDEX IF NOT EXISTS messages_by_sender ON messages (ltrim(sender_number, '+'), created_at);
 CREATE INDEX IF NOT EXISTS messages_by_error ON messages (error_code, created_at)
     WHERE error_code IS NOT NULL;
--- Of version 1: the first does for both.
+-- Of version 1. messages_by_status_and_sender does for both.
 DROP INDEX IF EXISTS messages_by_status;
 DROP INDEX IF EXISTS messages_waiting;
 

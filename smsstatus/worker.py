@@ -216,8 +216,8 @@ def _wait_for_a_turn() -> None:
     in the place of the one that woke it, only for it to find that one holding the interpreter.
     SCHED_BATCH lets it wait its turn: https://man7.org/linux/man-pages/man7/sched.7.html
     The price: beside a program that keeps the same core busy, it waits for that one too, for some
-    milliseconds. The main loop and the store's writer do not. Another policy that somebody has
-    chosen for the process is left alone.
+    milliseconds. So does the store's writer, which a serving thread starts and which inherits this;
+    the main loop does not. Another policy that somebody has chosen for the process is left alone.
     """
     with contextlib.suppress(AttributeError, OSError):  # elsewhere than on Linux; or not allowed
         if os.sched_getscheduler(0) == os.SCHED_OTHER:
