@@ -156,7 +156,7 @@ def send(to: str, text: str, sender: str | None) -> None:
 @click.option("--json", "as_json", is_flag=True, help="As the API answers.")
 def messages(message_uuid: str | None, limit: int, as_json: bool) -> None:
     """The newest messages, or what happened to one."""
-    from .store.reads import Filters
+    from .store.listing import Filters
     from .views import message_json
 
     store = current_service().store

@@ -14,7 +14,7 @@ from . import openapi, plivo_api, sending
 from .callback import Malformed, parse_form, utc_now, utc_timestamp
 from .problems import Problem, require_token
 from .service import current_service
-from .store.reads import Filters, Position, Row
+from .store.listing import Filters, Position, Row
 from .views import csv_response, decode_cursor, encode_cursor, message_json, stats_json
 
 MAX_LIMIT = 200

@@ -19,7 +19,8 @@ from flask import Response
 
 from .callback import FINAL_STATUSES
 from .error_codes import explain
-from .store.reads import Position, Row, Stats
+from .store.counting import Stats
+from .store.listing import Position, Row
 
 TOP_ERRORS = 10
 

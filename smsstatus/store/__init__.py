@@ -3,7 +3,7 @@
 * `database`: the writing connection, and whether its file is still the file it was;
 * `writer`: group commit, and the guarantee that comes with it;
 * `updates`: what a status update does to the tables, the ordering guard;
-* `reads`: queries; `upkeep`: backup and pruning.
+* `listing`, `counting`: queries; `upkeep`: backup and pruning.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from ..callback import StatusUpdate
-from . import reads, upkeep
+from . import counting, listing, upkeep
 from .database import LOCK_SECONDS, Database, SchemaTooNew, open_readonly, rewrite_header
 from .updates import Outcome, apply_update, claim_nonce, mark_checked
 from .writer import Observer, StoreUnavailable, WorkRefused, Writer
@@ -82,43 +82,43 @@ class Store:
 
     # Queries raise sqlite3.Error.
 
-    def find(self, message_uuid: str) -> reads.Row | None:
+    def find(self, message_uuid: str) -> listing.Row | None:
         """One message with its events, or None."""
-        return reads.find_message(self.path, message_uuid)
+        return listing.find_message(self.path, message_uuid)
 
     def list(
-        self, filters: reads.Filters, limit: int, after: reads.Position | None = None
-    ) -> reads.Page:
+        self, filters: listing.Filters, limit: int, after: listing.Position | None = None
+    ) -> listing.Page:
         """A page of messages, newest first."""
-        return reads.list_messages(self.path, filters, limit, after)
+        return listing.list_messages(self.path, filters, limit, after)
 
-    def walk(self, filters: reads.Filters, limit: int | None = None) -> Iterator[reads.Row]:
+    def walk(self, filters: listing.Filters, limit: int | None = None) -> Iterator[listing.Row]:
         """All matching messages, newest first; no read stays open between them."""
-        return reads.walk_messages(self.path, filters, limit)
+        return listing.walk_messages(self.path, filters, limit)
 
-    def stats(self, since: str, until: str) -> reads.Stats:
+    def stats(self, since: str, until: str) -> counting.Stats:
         """Counts, error codes and delivery times of a window."""
-        return reads.read_stats(self.path, since, until)
+        return counting.read_stats(self.path, since, until)
 
     def count_by_status(self) -> dict[str, int]:
         """All messages by current_status."""
-        return reads.count_by_status(self.path)
+        return counting.count_by_status(self.path)
 
-    def history(self, edges: Sequence[str]) -> tuple[Sequence[dict[str, int]], reads.Stats]:
+    def history(self, edges: Sequence[str]) -> tuple[Sequence[dict[str, int]], counting.Stats]:
         """Counts between each two neighbouring times, and the stats of the whole."""
-        return reads.read_history(self.path, edges)
+        return counting.read_history(self.path, edges)
 
     def change_marker(self) -> str:
         """A word that differs once something that is listed or counted has changed."""
-        return reads.change_marker(self.path)
+        return counting.change_marker(self.path)
 
-    def pulse(self, *, since: str, before: str, newest: int) -> reads.Pulse:
+    def pulse(self, *, since: str, before: str, newest: int) -> counting.Pulse:
         """How many messages of a window wait, and when the newest callbacks came."""
-        return reads.read_pulse(self.path, since=since, before=before, newest=newest)
+        return counting.read_pulse(self.path, since=since, before=before, newest=newest)
 
     def waiting(self, *, silent_since: str, created_since: str) -> Sequence[str]:
         """UUIDs of messages to ask Plivo about; those not asked about for longest first."""
-        return reads.waiting_messages(
+        return counting.waiting_messages(
             self.path, silent_since=silent_since, created_since=created_since
         )
 

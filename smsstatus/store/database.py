@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -186,6 +187,11 @@ def open_readonly(path: Path) -> sqlite3.Connection:
     )
     connection.row_factory = sqlite3.Row
     return connection
+
+
+def marks(values: Sequence[object]) -> str:
+    """As many `?` as there are values, for an IN (...)."""
+    return ", ".join("?" * len(values))
 
 
 def apply_schema(connection: sqlite3.Connection) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 from ..callback import utc_timestamp
 from ..health import readiness
 from ..service import Service
-from ..store.reads import WAITING_COUNTED, Pulse
+from ..store.counting import WAITING_COUNTED, Pulse
 from . import words
 
 FRESH_SECONDS = 5.0

@@ -15,7 +15,7 @@ from .. import openapi
 from ..callback import utc_timestamp
 from ..problems import Problem
 from ..service import current_service
-from ..store.reads import Filters, Position
+from ..store.listing import Filters, Position
 from ..views import csv_response, decode_cursor, encode_cursor, message_json
 from . import live, words
 from .links import to

@@ -12,7 +12,7 @@ from ..problems import Problem
 from ..reconcile import reconcile_one
 from ..service import Service, current_service
 from ..store import StoreUnavailable, WorkRefused
-from ..store.reads import Row
+from ..store.listing import Row
 from ..views import message_json
 from . import live
 from .links import to

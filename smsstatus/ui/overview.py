@@ -15,7 +15,7 @@ from flask.sansio.app import App
 
 from ..problems import Problem
 from ..service import Service, current_service
-from ..store.reads import Filters
+from ..store.listing import Filters
 from ..views import message_json
 from . import live
 from .alarms import Alarm, Alarms

@@ -1,8 +1,9 @@
 """With 200,000 messages every query finds its rows by an index, and a page costs a page.
 
-What SQLite is asked is taken from a real run of each function of store.reads, and its plan from
-EXPLAIN QUERY PLAN. A walk along a whole index is a SCAN in SQLite's words; it is fine where a LIMIT
-ends it. So the steps of SQLite's machine are counted too: they do not depend on the computer.
+What SQLite is asked is taken from a real run of each function of store.listing and
+store.counting, and its plan from EXPLAIN QUERY PLAN. A walk along a whole index is a SCAN in
+SQLite's words; it is fine where a LIMIT ends it. So the steps of SQLite's machine are counted too:
+they do not depend on the computer.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from typing import Any
 
 import pytest
 
-from smsstatus.store import Store, reads
+from smsstatus.store import Store, counting, listing
 from smsstatus.store.database import open_readonly
-from smsstatus.store.reads import Filters, Position
+from smsstatus.store.listing import Filters, Position
 
 MESSAGES = 200_000
 DEEP = Position("2026-11-01T01:00:00.000000Z", 2)
@@ -60,7 +61,7 @@ def full(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReques
 
 
 class Watched:
-    """Notes what store.reads asks SQLite, and after how many steps it is answered."""
+    """Notes what those two ask SQLite, and after how many steps it is answered."""
 
     def __init__(self) -> None:
         self.statements: list[str] = []
@@ -85,7 +86,8 @@ class Watched:
 @pytest.fixture
 def watched(monkeypatch: pytest.MonkeyPatch) -> Watched:
     watched = Watched()
-    monkeypatch.setattr(reads, "open_readonly", watched.open)
+    for module in (listing, counting):
+        monkeypatch.setattr(module, "open_readonly", watched.open)
     return watched
 
 
@@ -124,7 +126,7 @@ def test_every_listing_walks_an_index_in_its_order(
     full: Path, after: Position | None, prefer_status: bool
 ) -> None:
     for filters in LISTINGS:
-        sql, values = reads.page_query(filters, LIMIT, after, by_status=prefer_status)
+        sql, values = listing.page_query(filters, LIMIT, after, by_status=prefer_status)
         with closing(open_readonly(full)) as connection:
             plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
         walked = [step for step in plan if " messages " in step]
@@ -158,7 +160,7 @@ def test_a_deep_page_costs_what_the_first_costs(full: Path, watched: Watched, na
     middle = Position("2026-11-01T06:00:00.000000Z", 90_000)
     for after in (None, middle):
         watched.steps = 0
-        page = reads.list_messages(full, filters, LIMIT, after)
+        page = listing.list_messages(full, filters, LIMIT, after)
         assert len(page.messages) == LIMIT or name == "a recipient"
         cost.append(watched.steps)
     rows_read = (LIMIT + 1) * max(len(filters.statuses), 1)
@@ -186,7 +188,7 @@ LOPSIDED = """
 def test_of_a_sender_and_a_status_the_rarer_one_is_walked(
     lopsided: Path, watched: Watched, sender: str, status: str, after: Position | None
 ) -> None:
-    page = reads.list_messages(lopsided, Filters(statuses=(status,), sender=sender), LIMIT, after)
+    page = listing.list_messages(lopsided, Filters(statuses=(status,), sender=sender), LIMIT, after)
     there_are = status == "failed" or (status == "sent" and after is None)
     assert len(page.messages) == (LIMIT if there_are else 0)
     assert watched.steps < 120_000
@@ -206,13 +208,13 @@ def lopsided(full: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 OTHERS: dict[str, Ask] = {
-    "find_message": lambda path: reads.find_message(path, f"{7:08}-0000-4000-8000-000000000000"),
-    "count_by_status": lambda path: reads.count_by_status(path),
-    "read_stats": lambda path: reads.read_stats(path, SINCE, UNTIL),
-    "read_history": lambda path: reads.read_history(path, [SINCE, UNTIL, "2026-11-01T21"]),
-    "read_pulse": lambda path: reads.read_pulse(path, since=SINCE, before=UNTIL, newest=10),
-    "change_marker": lambda path: reads.change_marker(path),
-    "waiting_messages": lambda path: reads.waiting_messages(
+    "find_message": lambda path: listing.find_message(path, f"{7:08}-0000-4000-8000-000000000000"),
+    "count_by_status": lambda path: counting.count_by_status(path),
+    "read_stats": lambda path: counting.read_stats(path, SINCE, UNTIL),
+    "read_history": lambda path: counting.read_history(path, [SINCE, UNTIL, "2026-11-01T21"]),
+    "read_pulse": lambda path: counting.read_pulse(path, since=SINCE, before=UNTIL, newest=10),
+    "change_marker": lambda path: counting.change_marker(path),
+    "waiting_messages": lambda path: counting.waiting_messages(
         path, silent_since=UNTIL, created_since=SINCE
     ),
 }
@@ -230,23 +232,26 @@ def test_every_other_query_searches_an_index(full: Path, watched: Watched, name:
 def test_a_narrow_window_costs_little(full: Path, watched: Watched, name: str) -> None:
     narrow = ("2026-11-01T10:00:00.000000Z", "2026-11-01T10:01:00.000000Z")
     if name == "read_stats":
-        assert sum(reads.read_stats(full, *narrow).counts.values()) == 240
+        assert sum(counting.read_stats(full, *narrow).counts.values()) == 240
     else:
-        reads.waiting_messages(full, silent_since="~", created_since="2026-11-01T13:52:00.000000Z")
+        counting.waiting_messages(
+            full, silent_since="~", created_since="2026-11-01T13:52:00.000000Z"
+        )
     assert watched.steps < 60_000
 
 
 def test_a_message_is_found_in_a_few_steps(full: Path, watched: Watched) -> None:
-    assert reads.find_message(full, f"{77_777:08}-0000-4000-8000-000000000000")
-    assert reads.find_message(full, "none") is None
+    assert listing.find_message(full, f"{77_777:08}-0000-4000-8000-000000000000")
+    assert listing.find_message(full, "none") is None
     assert watched.steps < 600
 
 
 def test_no_query_was_left_out() -> None:
     asking = {
         name
-        for name, function in inspect.getmembers(reads, inspect.isfunction)
-        if function.__module__ == reads.__name__
+        for module in (listing, counting)
+        for name, function in inspect.getmembers(module, inspect.isfunction)
+        if function.__module__ == module.__name__
         and not name.startswith("_")
         and "path" in inspect.signature(function).parameters
     }

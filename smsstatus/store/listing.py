@@ -1,21 +1,19 @@
-"""Queries. Each opens a read-only connection of its own and fetches all it needs at once: a
-read that stays open keeps SQLite from checkpointing.
+"""Messages, one or a page of them.
 
-Every listing walks one index, newest first, so a page costs the same however deep it lies.
+Every listing walks one index, newest first, so a page costs the same however deep it lies. Each
+function reads all it needs at once: a read that stays open keeps SQLite from checkpointing.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from ..callback import FINAL_STATUSES
-from .database import open_readonly
+from .database import marks, open_readonly
 
 COLUMNS = (
     *("message_uuid", "sender_number", "recipient_number", "message_body", "initial_status"),
@@ -25,12 +23,8 @@ EVENT_COLUMNS = (
     *("status", "status_timestamp", "error_code", "sequence", "received_at", "source", "repeats"),
     "parameters",
 )
-PERCENTILE_SAMPLE = 10_000
-"""Percentiles rest on the newest so many deliveries of a window, which bounds their cost."""
 COUNTED_TO_CHOOSE = 5000
 """Of two indexes the one with fewer entries is walked; so far they are counted."""
-WAITING_COUNTED = 1000
-"""Where reports are never sent, most messages wait: counting stops here."""
 
 _SELECT = f"SELECT {', '.join(COLUMNS)}, id FROM messages"
 _PAGE_END = "ORDER BY created_at DESC, id DESC LIMIT ?"
@@ -68,25 +62,6 @@ class Page:
 
     messages: list[Row]
     next: Position | None
-
-
-@dataclass(frozen=True)
-class Stats:
-    """Counts of messages first heard of in a window. Seconds are from queued to delivered."""
-
-    counts: dict[str, int]
-    errors: dict[str, int]
-    delivered_in: list[float]
-
-
-@dataclass(frozen=True)
-class Pulse:
-    """How many messages wait (WAITING_COUNTED: so many or more), and when the newest callbacks
-    were received, oldest first.
-    """
-
-    waiting: int
-    arrivals: list[str]
 
 
 def find_message(path: Path, message_uuid: str) -> Row | None:
@@ -210,7 +185,7 @@ def _conditions(filters: Filters) -> tuple[list[str], list[object]]:
         values.extend(given)
 
     if filters.statuses:
-        add(f"current_status IN ({_marks(filters.statuses)})", *filters.statuses)
+        add(f"current_status IN ({marks(filters.statuses)})", *filters.statuses)
     ending = filters.recipient_ending or filters.recipient
     if ending:
         add("substr(recipient_number, -4) = ?", ending[-4:])
@@ -229,147 +204,7 @@ def _conditions(filters: Filters) -> tuple[list[str], list[object]]:
     return conditions, values
 
 
-def count_by_status(path: Path, since: str = "", until: str = "~") -> dict[str, int]:
-    """Messages by current_status, first heard of in the window; from the index alone."""
-    with closing(open_readonly(path)) as connection:
-        return _count_by_status(connection, since, until)
-
-
-def read_stats(path: Path, since: str, until: str) -> Stats:
-    """Counts, error codes and delivery times of messages first heard of in the window."""
-    with closing(open_readonly(path)) as connection:
-        counts = _count_by_status(connection, since, until)
-        return _stats(connection, since, until, counts)
-
-
-def read_history(path: Path, edges: Sequence[str]) -> tuple[list[dict[str, int]], Stats]:
-    """Counts by current_status between each two neighbouring times, and the stats of them all.
-
-    Both at once, so that the index is walked once.
-    """
-    with closing(open_readonly(path)) as connection:
-        statuses = _distinct(connection, "current_status", "messages_by_status_and_sender")
-        slices = [
-            _count_by_status(connection, since, until, statuses) for since, until in pairwise(edges)
-        ]
-        counts: dict[str, int] = {}
-        for slice_counts in slices:
-            for status, count in slice_counts.items():
-                counts[status] = counts.get(status, 0) + count
-        return slices, _stats(connection, edges[0], edges[-1], counts)
-
-
-def _stats(connection: sqlite3.Connection, since: str, until: str, counts: dict[str, int]) -> Stats:
-    errors = {
-        code: connection.execute(
-            """SELECT count(*) FROM messages INDEXED BY messages_by_error
-               WHERE error_code = ? AND created_at >= ? AND created_at < ?""",
-            (code, since, until),
-        ).fetchall()[0][0]
-        for code in _distinct(connection, "error_code", "messages_by_error")
-    }
-    seconds = connection.execute(
-        """SELECT (julianday(status_timestamp) - julianday(queued_at)) * 86400
-           FROM messages INDEXED BY messages_by_status_and_sender
-           WHERE current_status = 'delivered' AND created_at >= ? AND created_at < ?
-           ORDER BY created_at DESC LIMIT ?""",
-        (since, until, PERCENTILE_SAMPLE),
-    ).fetchall()
-    return Stats(
-        counts,
-        {code: count for code, count in errors.items() if count},
-        sorted(max(row[0], 0.0) for row in seconds if row[0] is not None),
-    )
-
-
-def _count_by_status(
-    connection: sqlite3.Connection, since: str, until: str, statuses: Sequence[str] | None = None
-) -> dict[str, int]:
-    if statuses is None:
-        statuses = _distinct(connection, "current_status", "messages_by_status_and_sender")
-    counts = {
-        status: connection.execute(
-            """SELECT count(*) FROM messages INDEXED BY messages_by_status_and_sender
-               WHERE current_status = ? AND created_at >= ? AND created_at < ?""",
-            (status, since, until),
-        ).fetchall()[0][0]
-        for status in statuses
-    }
-    return {status: count for status, count in counts.items() if count}
-
-
-def _distinct(connection: sqlite3.Connection, column: str, index: str) -> list[str]:
-    """The values of an index's first column, found by jumping from one to the next."""
-    values: list[str] = []
-    value = ""
-    while True:
-        found = connection.execute(
-            f"""SELECT {column} FROM messages INDEXED BY {index}
-                WHERE {column} > ? ORDER BY {column} LIMIT 1""",
-            (value,),
-        ).fetchall()
-        if not found:
-            return values
-        value = found[0][0]
-        values.append(value)
-
-
-def waiting_messages(path: Path, *, silent_since: str, created_since: str) -> list[str]:
-    """UUIDs of messages that are not final, were last heard of before `silent_since` and first
-    heard of after `created_since`; those that Plivo was not asked about for longest come first.
-    """
-    with closing(open_readonly(path)) as connection:
-        statuses = _waiting_statuses(connection)
-        rows = connection.execute(
-            f"""SELECT message_uuid FROM messages INDEXED BY messages_by_status_and_sender
-                WHERE current_status IN ({_marks(statuses)}) AND created_at >= ? AND updated_at < ?
-                ORDER BY coalesce(checked_at, ''), created_at""",
-            (*statuses, created_since, silent_since),
-        ).fetchall()
-    return [row[0] for row in rows]
-
-
-def _waiting_statuses(connection: sqlite3.Connection) -> list[str]:
-    """Those of the statuses in the database that are not final, the undocumented ones too."""
-    statuses = _distinct(connection, "current_status", "messages_by_status_and_sender")
-    return [status for status in statuses if status not in FINAL_STATUSES]
-
-
-def change_marker(path: Path) -> str:
-    """A word that differs once a message or an event was added or the oldest were pruned.
-
-    A repeated callback alone does not change it. It costs three look-ups, whatever there is.
-    """
-    with closing(open_readonly(path)) as connection:
-        found = connection.execute(
-            """SELECT (SELECT max(id) FROM status_events),
-                      (SELECT max(id) FROM messages), (SELECT min(id) FROM messages)"""
-        ).fetchall()[0]
-    return "-".join(str(value or 0) for value in found)
-
-
-def read_pulse(path: Path, *, since: str, before: str, newest: int) -> Pulse:
-    """Messages first heard of in the window that still wait, and when callbacks came lately."""
-    with closing(open_readonly(path)) as connection:
-        statuses = _waiting_statuses(connection)
-        waiting = connection.execute(
-            f"""SELECT count(*) FROM (
-                    SELECT 1 FROM messages INDEXED BY messages_by_status_and_sender
-                    WHERE current_status IN ({_marks(statuses)})
-                        AND created_at >= ? AND created_at < ? LIMIT ?)""",
-            (*statuses, since, before, WAITING_COUNTED),
-        ).fetchall()[0][0]
-        events = connection.execute(
-            "SELECT received_at, source FROM status_events ORDER BY id DESC LIMIT ?", (newest,)
-        ).fetchall()
-    return Pulse(waiting, sorted(at for at, source in events if source in ("callback", "replay")))
-
-
 def _message(row: sqlite3.Row) -> Row:
     message = {name: row[name] for name in COLUMNS}
     message["is_final"] = bool(message["is_final"])
     return message
-
-
-def _marks(values: Iterable[object]) -> str:
-    return ", ".join("?" for _ in values)
