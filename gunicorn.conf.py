@@ -2,6 +2,7 @@
 
 import logging
 import os
+from urllib.parse import urlsplit
 
 from dotenv import load_dotenv
 
@@ -14,7 +15,10 @@ worker_class = "smsstatus.worker.Worker"
 threads = 32
 
 # $PORT is what Heroku-style hosts give. Without it, this machine only.
-bind = [f"0.0.0.0:{os.environ['PORT']}" if os.environ.get("PORT") else "127.0.0.1:8000"]
+port = os.environ.get("PORT")
+if port and not (port.isdecimal() and 0 < int(port) < 65536):
+    raise SystemExit("smsstatus cannot start: PORT must be 1 to 65535; example: PORT=8000")
+bind = [f"0.0.0.0:{port}" if port else "127.0.0.1:8000"]
 
 # The application is loaded after the fork, so that no SQLite connection crosses it.
 preload_app = False
@@ -66,7 +70,20 @@ def post_worker_init(worker):  # noqa: ANN001, ANN201
     from smsstatus.service import service_of
 
     gc.freeze()  # what is loaded by now stays: no use in looking through it again and again
-    service_of(worker.wsgi).start()
+    service = service_of(worker.wsgi)
+    service.start()
+    _compare_ports(worker, service.settings.base_url)
+
+
+def _compare_ports(worker, base_url):  # noqa: ANN001, ANN202
+    """A BASE_URL of this machine with another port: .env was made when PORT was another one."""
+    told = urlsplit(base_url)
+    ports = [listener.getsockname()[1] for listener in worker.sockets]
+    if told.hostname in ("127.0.0.1", "localhost") and told.port not in ports:
+        worker.log.warning(
+            "BASE_URL is %s, but this listens on port %s: callbacks are checked against BASE_URL",
+            *(base_url, ports[0]),
+        )
 
 
 def worker_exit(server, worker):  # noqa: ANN001, ANN201

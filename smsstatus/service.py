@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+import click
 from flask import Flask, current_app
 
 from .logs import RateLimit
@@ -15,6 +17,8 @@ from .replay import Drainer
 from .settings import Settings
 from .spool import Spool
 from .store import SchemaTooNew, Store
+
+DYNO_DISK = "a Heroku dyno's disk is lost at each restart, daily at least: use a host with one"
 
 _EXTENSION = "smsstatus"
 
@@ -48,15 +52,20 @@ class Service:
         """Apply the schema and prove that the spool takes files.
 
         Raises StartError if the spool does not, or if the database is of a later version. Any
-        other trouble with the database is logged only: callbacks go to the spool meanwhile.
+        other trouble with the database is logged only: callbacks go to the spool meanwhile. To a
+        flask command the spool's trouble is a line of the log too: `doctor` finds out why, and
+        `backup` has to work on a disk that has become read-only.
         """
         try:
             self.spool.prepare()
         except OSError as error:
-            raise StartError(
-                f"SPOOL_DIR {self.settings.spool_dir} takes no files ({error.strerror}); "
-                "example: SPOOL_DIR=/data/smsstatus-spool"
-            ) from None
+            trouble = (
+                f"SPOOL_DIR {self.settings.spool_dir} takes no files ({error.strerror}): is its "
+                "disk mounted, writable, not full? example: SPOOL_DIR=/data/smsstatus-spool"
+            )
+            if click.get_current_context(silent=True) is None:
+                raise StartError(trouble) from None
+            log.error("%s", trouble)
         try:
             self.store.prepare()
         except SchemaTooNew as error:
@@ -66,6 +75,9 @@ class Service:
 
     def start(self) -> None:
         """Start what works in the background. Only a serving process does, after its fork."""
+        log.info("callbacks are written to %s", self.settings.database_path)
+        if "DYNO" in os.environ:
+            log.warning("%s", DYNO_DISK)
         self.drainer = Drainer(self.store, self.spool)
         self.drainer.start()
 

@@ -54,7 +54,7 @@ class Settings:
         spool_dir = environ.get("SPOOL_DIR", "").strip()
         return cls(
             auth_tokens=_auth_tokens(environ),
-            base_url=_url(environ, "BASE_URL", example="https://sms.example.com"),
+            base_url=_base_url(environ),
             database_path=database_path,
             spool_dir=Path(spool_dir or f"{database_path}-spool").absolute(),
             auth_id=_auth_id(environ),
@@ -98,6 +98,17 @@ def _auth_id(environ: Mapping[str, str]) -> str | None:
             "example: PLIVO_AUTH_ID=MAXXXXXXXXXXXXXXXXXX"
         )
     return value
+
+
+def _base_url(environ: Mapping[str, str]) -> str:
+    example = "https://sms.example.com"
+    url = _url(environ, "BASE_URL", example=example)
+    if url.endswith(WEBHOOK_PATH):
+        raise SettingsError(
+            f"BASE_URL must end before {WEBHOOK_PATH}, which is added to it; "
+            f"example: BASE_URL={example}"
+        )
+    return url
 
 
 def _url(environ: Mapping[str, str], name: str, *, example: str, default: str | None = None) -> str:

@@ -57,9 +57,12 @@ class Spool:
         self._pid = 0
 
     def prepare(self) -> None:
-        """Create the folders and prove that they take files. Raises OSError."""
-        self.bad.mkdir(parents=True, exist_ok=True)
+        """Create the folders and prove that they take files. Raises OSError.
+
+        Also if the folder above is missing: then a disk is not mounted, or a path is misspelt.
+        """
         for folder in (self.folder, self.bad):
+            folder.mkdir(exist_ok=True)
             probe = folder / f".probe-{uuid4().hex}"
             _write_synced(probe, "{}")
             probe.unlink(missing_ok=True)

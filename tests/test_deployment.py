@@ -132,6 +132,47 @@ def test_gunicorn_listens_on_port_or_on_this_machine_only(monkeypatch: pytest.Mo
     assert gunicorn_conf(monkeypatch, PORT="5000")["bind"] == ["0.0.0.0:5000"]
 
 
+@pytest.mark.parametrize("port", ["abc", "0", "65536", "-1", "80 "])
+def test_a_port_that_is_none_stops_the_start_with_one_line(
+    monkeypatch: pytest.MonkeyPatch, port: str
+) -> None:
+    with pytest.raises(SystemExit, match="PORT must be 1 to 65535; example: PORT=8000"):
+        gunicorn_conf(monkeypatch, PORT=port)
+
+
+@pytest.mark.parametrize(
+    ("base_url", "warned"),
+    [
+        ("http://127.0.0.1:8000", True),
+        ("http://localhost", True),
+        ("http://127.0.0.1:{port}", False),
+        ("https://sms.example.com", False),
+    ],
+)
+def test_a_base_url_of_this_machine_with_another_port_is_warned_of(
+    tmp_path: Path, base_url: str, warned: bool
+) -> None:
+    port = free_port()
+    service = LiveService(tmp_path, port, BASE_URL=base_url.format(port=port))
+    try:
+        service.start()
+        log = service.log.read_text()
+    finally:
+        service.kill()
+    assert (f"but this listens on port {port}" in log) == warned
+
+
+def test_the_log_says_at_start_where_callbacks_go_and_what_heroku_does(tmp_path: Path) -> None:
+    service = LiveService(tmp_path, DYNO="web.1")
+    try:
+        service.start()
+        log = service.log.read_text()
+    finally:
+        service.kill()
+    assert f"callbacks are written to {service.database}" in log
+    assert "dyno's disk is lost at each restart" in log
+
+
 def test_gunicorn_is_one_process_with_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     conf = gunicorn_conf(monkeypatch, WEB_CONCURRENCY="4")
     assert conf["workers"] == 1

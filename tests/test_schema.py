@@ -141,13 +141,12 @@ def test_the_program_stops_with_one_line_on_a_file_of_a_later_version(tmp_path: 
 
 
 def test_init_db_makes_the_file_and_doing_it_again_changes_nothing(tmp_path: Path) -> None:
-    folder = tmp_path / "data"
     for _ in range(2):
-        done = flask(folder, "init-db")
+        done = flask(tmp_path, "init-db")
         assert (done.returncode, done.stderr) == (0, "")
-        assert done.stdout == f"{folder / 'sms.db'} is ready.\n"
-    assert ask(folder / "sms.db", "PRAGMA integrity_check") == [("ok",)]
-    assert ask(folder / "sms.db", "PRAGMA user_version") == [(SCHEMA_VERSION,)]
+        assert done.stdout == f"{tmp_path / 'sms.db'} is ready.\n"
+    assert ask(tmp_path / "sms.db", "PRAGMA integrity_check") == [("ok",)]
+    assert ask(tmp_path / "sms.db", "PRAGMA user_version") == [(SCHEMA_VERSION,)]
 
 
 def test_several_processes_may_start_at_once_on_a_fresh_file(tmp_path: Path) -> None:

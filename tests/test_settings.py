@@ -126,6 +126,7 @@ WRONG = [
             *("https://sms.example.com:99999", "https://sms.ex\u00e4mple.com"),
             *("https://sms.example.com?", "https://sms.example.com#"),
             *("https://sms .example.com", "https://sms.example\n.com", "https://a.com/a b"),
+            *("https://sms.example.com/plivo/status", "https://sms.example.com/a/plivo/status/"),
         )
     ),
     *(("PLIVO_API_URL", value) for value in ("api.plivo.com", f"https://u:{SECRET}@api", "x:")),
@@ -172,6 +173,7 @@ BAD_STARTS = {
     "a wrong log level": ({"LOG_LEVEL": SECRET}, "LOG_LEVEL"),
     "a spool that takes no files": ({"SPOOL_DIR": "/proc/spool"}, "SPOOL_DIR"),
     "a spool that is a file": ({"SPOOL_DIR": "/etc/hostname"}, "SPOOL_DIR"),
+    "a disk that is not mounted": ({"DATABASE_URL": "sqlite:////nowhere/sms.db"}, "SPOOL_DIR"),
 }
 bad_starts = pytest.mark.parametrize(("wrong", "name"), BAD_STARTS.values(), ids=BAD_STARTS)
 
