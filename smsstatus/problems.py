@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import hmac
 import json
+import logging
 from http import HTTPStatus
 
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from .service import current_service
+from .settings import WEBHOOK_PATH
+from .signature import HEADERS
+
+log = logging.getLogger(__name__)
 
 API_PATHS = ("/messages", "/stats", "/openapi.json")
 
@@ -56,6 +61,21 @@ def install(app: Flask) -> None:
     app.register_error_handler(HTTPException, _http_error)
 
 
+def _note_lost_callback(status: int) -> None:
+    """A callback that came to a wrong path, by a wrong method or cut: else nothing tells of it."""
+    service = current_service()
+    service.metrics.count_callback(status, HTTPStatus(status).phrase.lower())
+    left_out = service.refusals.allow()
+    if left_out is not None:
+        log.warning(
+            "answered %s: a %s to %s; the address to give to Plivo is %s%s",
+            *(status, request.method),
+            WEBHOOK_PATH if request.path == WEBHOOK_PATH else "another path, with a signature",
+            service.settings.webhook_url,
+            f"; {left_out} more refused since the last such line" if left_out else "",
+        )
+
+
 def require_token() -> None:
     """Let only those in who know API_TOKEN: as a Bearer token or as the password of Basic.
 
@@ -79,6 +99,8 @@ def require_token() -> None:
 def _http_error(error: HTTPException) -> Response:
     response = error.get_response()  # carries headers such as Allow
     status = error.code or 500
+    if request.path == WEBHOOK_PATH or any(name in request.headers for name in HEADERS):
+        _note_lost_callback(status)
     detail = error.description or HTTPStatus(status).phrase
     if request.path.startswith(API_PATHS):
         headers = {"Allow": response.headers["Allow"]} if "Allow" in response.headers else {}

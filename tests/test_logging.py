@@ -69,6 +69,38 @@ def test_of_many_refusals_ten_in_a_minute_get_a_line(
     assert len(caplog.records) == 10
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body", "line"),
+    [
+        ("POST", "/plivo/status/", b"", "answered 404: a POST to another path, with a signature;"),
+        ("POST", "/", b"", "answered 405: a POST to another path, with a signature;"),
+        ("PUT", "/plivo/status", b"", "answered 405: a PUT to /plivo/status;"),
+        ("HEAD", "/plivo/status", b"", "answered 405: a HEAD to /plivo/status;"),
+        ("POST", "/plivo/status", b"x" * 70_000, "answered 413: a POST to /plivo/status;"),
+    ],
+)
+def test_a_callback_that_misses_the_webhook_is_told_of(
+    deliver: Deliver,
+    caplog: pytest.LogCaptureFixture,
+    method: str,
+    path: str,
+    body: bytes,
+    line: str,
+) -> None:
+    deliver(Request(method, path, {V3_SIGNATURES[0]: "x"}, body))
+    (record,) = caplog.records
+    assert record.getMessage().startswith(line)
+    assert record.getMessage().endswith("give to Plivo is https://sms.example.com/plivo/status")
+
+
+def test_other_requests_that_miss_are_not_told_of(
+    deliver: Deliver, caplog: pytest.LogCaptureFixture
+) -> None:
+    for method in ("GET", "POST"):
+        assert deliver(Request(method, "/wp-login.php", {}, b"")).status_code == 404
+    assert caplog.records == []
+
+
 def test_the_rate_limit_lets_so_many_through_in_a_window() -> None:
     limit = RateLimit(lines=2, seconds=60.0)
     assert [limit.allow() for _ in range(5)] == [0, 0, None, None, None]
@@ -153,7 +185,7 @@ def test_nobody_can_write_a_log_line_of_his_own(service: LiveService) -> None:
     assert send(unusable, service.address)[0] == 200
     lines = service.log.read_bytes().decode().split("\n")
     ours = [line for line in lines if " smsstatus." in line and not line.startswith("[")]
-    assert len(ours) == 3
+    assert len(ours) == 4  # with the one that says where callbacks go
     for line in ours:
         assert OUR_LINE.fullmatch(line)
         assert line.isprintable()
