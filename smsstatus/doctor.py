@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from . import plivo_api
 from .callback import PROBE_ANSWER, PROBE_FIELD
-from .service import Service
+from .service import DYNO_DISK, Service
 from .simulate import NoAnswer, deliver
 from .store import StoreUnavailable
 
@@ -36,7 +36,7 @@ class Check(NamedTuple):
 
 def examine(service: Service, environ: Mapping[str, str] = os.environ) -> Iterator[Check]:
     """All checks, in the order in which they should be mended."""
-    yield Check("ok", "settings", "all read")
+    yield _settings(service)
     yield _base_url(service.settings.base_url)
     yield _database(service)
     yield _disk(service.settings.database_path, environ)
@@ -44,6 +44,13 @@ def examine(service: Service, environ: Mapping[str, str] = os.environ) -> Iterat
     yield sqlite_version(sqlite3.sqlite_version_info)
     yield from _plivo(service)
     yield from _public_road(service)
+
+
+def _settings(service: Service) -> Check:
+    if service.settings.api_token is None:
+        text = "API_TOKEN is not set: /messages, /stats and the page answer 503 until it is"
+        return Check("warn", "settings", text)
+    return Check("ok", "settings", "all read")
 
 
 def _base_url(base_url: str) -> Check:
@@ -72,7 +79,7 @@ def _database(service: Service) -> Check:
     except StoreUnavailable as error:
         return Check(
             *("FAIL", "database"),
-            f"{path} takes no write ({error}): see that its folder exists, is writable and has "
+            f"{path} takes no write ({error}). See that its folder exists, is writable and has "
             "space, and that no other program holds the file",
         )
     return Check("ok", "database", f"{path} takes a write")
@@ -85,8 +92,7 @@ def _disk(path: Path, environ: Mapping[str, str]) -> Check:
         text = f"{kind} is a network filesystem: SQLite's WAL needs a local disk"
         return Check("FAIL", "disk", text)
     if "DYNO" in environ:
-        text = "a Heroku dyno's disk is lost at each restart, daily at least: use a host with one"
-        return Check("warn", "disk", text)
+        return Check("warn", "disk", DYNO_DISK)
     if kind in MEMORY_FILESYSTEMS:
         text = f"{path.parent} is on {kind}, lost at restart: mount a volume, set DATABASE_URL"
         return Check("warn", "disk", text)
@@ -145,7 +151,11 @@ def _plivo(service: Service) -> Iterator[Check]:
     try:
         answer = plivo_api.check_credentials(service.settings)
     except plivo_api.NotConfigured:
-        yield Check("ok", "Plivo account", "skipped: PLIVO_AUTH_ID is not set, so nothing is sent")
+        yield Check(
+            *("warn", "Plivo account"),
+            "skipped: PLIVO_AUTH_ID is not set, so Plivo was not asked whether PLIVO_AUTH_TOKEN is "
+            "right, and nothing can be sent or reconciled",
+        )
         yield _clock(None)
     except plivo_api.PlivoError as error:
         yield Check("FAIL", "Plivo account", f"{error.title}: {error.detail}")

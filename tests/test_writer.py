@@ -1,10 +1,14 @@
-"""Which callbacks share a commit."""
+"""Which callbacks share a commit, and what is said of a file that takes none."""
 
 from __future__ import annotations
 
 import queue
+from pathlib import Path
 from typing import Any
 
+import pytest
+
+from smsstatus.store import Store, StoreUnavailable
 from smsstatus.store.writer import MAX_BATCH, _Job, _next_batch
 
 Jobs = queue.SimpleQueue[Any]
@@ -54,3 +58,15 @@ def test_what_came_before_the_end_is_still_committed() -> None:
         jobs.put(item)
     batch, closing = _next_batch(jobs)
     assert (len(batch), closing) == (2, True)
+
+
+def test_a_database_that_stays_damaged_is_told_of_once_with_the_mend(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "sms.db").write_bytes(b"no database" * 1000)
+    store = Store(tmp_path / "sms.db")
+    for _ in range(3):
+        with pytest.raises(StoreUnavailable, match="put a backup in its place"):
+            store.look()
+    store.close()
+    assert caplog.text.count("cannot be read afresh") == 1

@@ -32,6 +32,7 @@ class Store:
     def __init__(self, path: Path, observe: Observer = lambda jobs, seconds: None) -> None:
         self.path = path
         self.writer = Writer(path, observe)
+        self._unreadable = ""
 
     def prepare(self) -> None:
         """Create the file or what is missing in it, leaving no connection behind.
@@ -76,8 +77,13 @@ class Store:
         try:
             with closing(open_readonly(self.path)) as connection:
                 connection.execute("SELECT 1 FROM messages LIMIT 1").fetchall()
+            self._unreadable = ""
         except sqlite3.Error as error:
-            log.warning("database cannot be read afresh, writing its header again: %s", error)
+            if self._unreadable != str(
+                error
+            ):  # said once, though it is looked at every few seconds
+                log.warning("database cannot be read afresh, writing its header again: %s", error)
+            self._unreadable = str(error)
             self.probe()
 
     # Queries raise sqlite3.Error.

@@ -21,6 +21,10 @@ SCHEMA = Path(__file__).resolve().parents[2] / "schema.sql"
 
 BUSY_SECONDS = 1.5
 LOCK_SECONDS = 1.0
+_MEND = (
+    "move it and its -wal and -shm away, or put a backup in its place; "
+    "callbacks are kept in the spool until then"
+)
 _PASSING = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL")
 
 log = logging.getLogger(__name__)
@@ -157,10 +161,14 @@ class Database:
         """Stay away from a cut file until somebody has replaced, removed or restored it."""
         file = _identity(self.path)
         if file is not None and file[:2] == seen[:2]:
-            raise FileDamaged(
-                f"{self.path.name} was truncated: move it and its -wal and -shm away, or put a "
-                "backup in its place; callbacks are kept in the spool until then"
-            )
+            raise FileDamaged(f"{self.path.name} was truncated: {_MEND}")
+
+
+def describe(error: Exception) -> str:
+    """What failed, in one line, and the mend where the file itself is damaged."""
+    name = getattr(error, "sqlite_errorname", type(error).__name__)
+    damaged = name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT"))
+    return f"{name}: {error}" + (f": {_MEND}" if damaged else "")
 
 
 def open_writable(path: Path) -> sqlite3.Connection:

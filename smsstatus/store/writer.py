@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from .database import LOCK_SECONDS, Database, FileDamaged, SchemaTooNew
+from .database import LOCK_SECONDS, Database, FileDamaged, SchemaTooNew, describe
 
 ANSWER_SECONDS = 3.0
 """Plivo waits 8 s, we promise 5: what is left is for the spool."""
@@ -174,8 +174,7 @@ class Writer:
         self._observe(len(batch), time.monotonic() - started)
 
     def _note_failure(self, error: Exception) -> str:
-        name = getattr(error, "sqlite_errorname", type(error).__name__)
-        failure = f"{name}: {error}"
+        failure = describe(error)
         if failure != self._failure:
             log.error("store takes no writes, callbacks go to the spool: %s", failure)
         self._retry_at = time.monotonic() + REST_SECONDS

@@ -114,6 +114,23 @@ def test_bad_settings_are_one_line(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_without_an_api_token_a_warning_says_what_is_closed(checks: Examine) -> None:
+    check = checks(api_token=None)["settings"]
+    assert (check.level, check.text.split()[0]) == ("warn", "API_TOKEN")
+
+
+def test_where_the_spool_keeps_the_service_from_starting_it_still_examines(
+    tmp_path: Path, there: LiveService
+) -> None:
+    variables = environment(tmp_path, there.address, SPOOL_DIR="/proc/spool")
+    done = subprocess.run(
+        command("doctor"), cwd=ROOT, env=variables, capture_output=True, text=True, timeout=30
+    )
+    assert done.returncode == 1
+    assert re.search(r"^FAIL  spool: /proc/spool takes no files", done.stdout, re.MULTILINE)
+    assert re.search(r"^ok    public road: ", done.stdout, re.MULTILINE)
+
+
 @pytest.mark.parametrize(
     ("base_url", "level", "words"),
     [
@@ -141,6 +158,14 @@ def test_a_database_that_takes_no_write_fails(checks: Examine, settings: Setting
     assert check.level == "FAIL"
     assert str(settings.database_path) in check.text
     assert "is writable and has space" in check.text
+
+
+def test_of_a_damaged_database_the_mend_is_said(checks: Examine, settings: Settings) -> None:
+    settings.database_path.write_bytes(b"no database" * 1000)
+    check = checks()["database"]
+    assert check.level == "FAIL"
+    assert "SQLITE_NOTADB" in check.text
+    assert "move it and its -wal and -shm away, or put a backup in its place" in check.text
 
 
 @pytest.mark.parametrize(
@@ -220,7 +245,7 @@ def test_credentials_are_read_with_one_cheap_request(checks: Examine, standin: P
 
 def test_without_an_auth_id_plivo_is_not_asked(checks: Examine, standin: PlivoApi) -> None:
     found = checks(auth_id=None)
-    assert found["Plivo account"].level == "ok"
+    assert found["Plivo account"].level == "warn"
     assert "skipped: PLIVO_AUTH_ID is not set" in found["Plivo account"].text
     assert (found["clock"].level, standin.asked) == ("ok", [])
 
