@@ -7,7 +7,9 @@ import re
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Iterable
+from pathlib import Path
 
 from .signature import Pairs
 
@@ -34,7 +36,10 @@ class _OneLine(logging.Formatter):
 
 
 class WithoutRequest(logging.Filter):
-    """For gunicorn's log: it quotes requests it cannot read, with the numbers or tokens in them."""
+    """For gunicorn's log: it quotes requests it cannot read, with the numbers or tokens in them.
+
+    And it takes a client that did not take its answer in time for an error of ours.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,6 +53,8 @@ class WithoutRequest(logging.Filter):
                 return False
             short = re.sub(r"(ip=\S*):.*", r"\1", message, flags=re.DOTALL)
             record.msg, record.args = f"{short}; {left_out} more since the last such line", ()
+        elif message.startswith("Socket error processing request"):
+            return not (record.exc_info and isinstance(record.exc_info[1], TimeoutError))
         elif message.startswith("Error handling request "):
             record.msg, record.args = message.partition("?")[0], ()
         return True
@@ -58,6 +65,13 @@ def without_values(url: str, query: Pairs) -> str:
     if not query:
         return url
     return url + "?" + "&".join([f"{name[:40]}=..." for name, _ in query[:30]])
+
+
+def without_text(error: Exception) -> str:
+    """What went wrong and where, but not the error's text, which can hold values of a request."""
+    places = traceback.extract_tb(error.__traceback__)
+    where = " < ".join([f"{Path(p.filename).name}:{p.lineno}" for p in reversed(places[-4:])])
+    return f"{type(error).__name__} at {where}"
 
 
 def names_of(headers: Iterable[str]) -> str:

@@ -1,8 +1,9 @@
-"""gunicorn's gthread worker, with three gaps closed and with less to do for each request.
+"""gunicorn's gthread worker, with gaps closed and with less to do for each request.
 
-* It has no read deadline: as many stalled clients as there are threads stop the service for
+* It has no deadlines: as many stalled clients as there are threads stop the service for
   good (https://github.com/benoitc/gunicorn/issues/2652). Here a request has READ_SECONDS to
-  arrive; then its socket's receiving side is shut, so that the waiting thread sees the end.
+  arrive; then its socket's receiving side is shut, so that the waiting thread sees the end. A
+  client that does not take its answer is given up by the kernel after SEND_SECONDS.
 * On SIGTERM it drops the connections that wait in the accept backlog, with requests already
   sent (https://github.com/benoitc/gunicorn/issues/3397). Here they are accepted and answered
   before the listener closes; a later client is refused and can go elsewhere.
@@ -18,12 +19,9 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import os
 import select
 import selectors
 import socket
-import struct
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
@@ -33,22 +31,16 @@ from gunicorn.config import Config
 from gunicorn.http.body import Body, LengthReader
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
+from . import backlog
 from .logs import WithoutRequest
+from .scheduling import wait_for_a_turn
 
 READ_SECONDS = 4.0
+SEND_SECONDS = 4.0
 STAY_SECONDS = 0.005
 LINGER_SECONDS = 2.0
 LOOK_SECONDS = 0.25
-HANDSHAKE_SECONDS = 0.05
 _LINGER_BYTES = 65_536
-
-_SO_ATTACH_FILTER = 26  # asm-generic/socket.h
-_DROP_SYN = (
-    (0x30, 0, 0, 13),  # load the byte of the TCP header that holds the flags
-    (0x45, 0, 1, 0x02),  # is SYN among them?
-    (0x06, 0, 0, 0),  # then drop the packet
-    (0x06, 0, 0, 0xFFFFFFFF),  # else take all of it
-)
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
@@ -66,12 +58,14 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def init_process(self) -> None:
         """Runs once, in the new process."""
         self.log.error_log.addFilter(WithoutRequest())
+        for listener in self.sockets:
+            _give_up_sending(listener)
         settle(self.cfg)
         super().init_process()
 
     def get_thread_pool(self) -> ThreadPoolExecutor:
         """gunicorn's hook."""
-        return ThreadPoolExecutor(self.cfg.threads, initializer=_wait_for_a_turn)
+        return ThreadPoolExecutor(self.cfg.threads, initializer=wait_for_a_turn)
 
     def is_parent_alive(self) -> bool:
         """Asked by the main loop, which ends if not: so the threads must not go on either."""
@@ -126,7 +120,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self._next_look = now + LOOK_SECONDS
         for conn, deadline in list(self._reading.items()):
             # Looked up again: by now the thread may have gone on to the connection's next request.
-            if now > deadline == self._reading.get(conn) and self._reading.pop(conn, 0.0):
+            if now > deadline == self._reading.get(conn):
                 # A request that has fully arrived is not disturbed: its answer can still be sent.
                 with contextlib.suppress(OSError):
                     conn.sock.shutdown(socket.SHUT_RD)
@@ -188,11 +182,20 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def _take_backlog(self, listener: Any) -> None:
         """Accept what waits; what would come between the last accept and the close is kept out."""
-        if not _held_by(self.ppid, listener):  # the master holds it at a reload: others accept
-            _drop_new_connections(listener)
-        while self.nr_conns < self.worker_connections and _readable(listener, HANDSHAKE_SECONDS):
-            self.accept(listener)
+        if not backlog.is_held_by(self.ppid, listener):  # at a reload a new worker accepts them
+            backlog.keep_out_new_connections(listener)
+            while self.nr_conns < self.worker_connections and backlog.is_waiting(listener):
+                self.accept(listener)
         listener.close()
+
+
+def _give_up_sending(listener: Any) -> None:
+    """Have sends to this listener's clients fail once nothing was taken for SEND_SECONDS.
+
+    The connections that it accepts inherit this. tcp(7), TCP_USER_TIMEOUT.
+    """
+    with contextlib.suppress(AttributeError, OSError):  # elsewhere than on Linux; a Unix socket
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(SEND_SECONDS * 1000))
 
 
 def settle(config: Config) -> None:
@@ -207,45 +210,3 @@ def _is_read(body: Body) -> bool:
     """Has the application read this body to its end? Of a chunked one that is not asked."""
     at_end = isinstance(body.reader, LengthReader) and body.reader.length == 0
     return at_end and not body.buf.tell() and not body.failed
-
-
-def _wait_for_a_turn() -> None:
-    """Have this thread not interrupt the one that wakes it.
-
-    A commit wakes a dozen threads, and one thread at a time runs Python. The kernel would put each
-    in the place of the one that woke it, only for it to find that one holding the interpreter.
-    SCHED_BATCH lets it wait its turn: https://man7.org/linux/man-pages/man7/sched.7.html
-    The price: beside a program that keeps the same core busy, it waits for that one too, for some
-    milliseconds. So does the store's writer, which a serving thread starts and which inherits this;
-    the main loop does not. Another policy that somebody has chosen for the process is left alone.
-    """
-    with contextlib.suppress(AttributeError, OSError):  # elsewhere than on Linux; or not allowed
-        if os.sched_getscheduler(0) == os.SCHED_OTHER:
-            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-
-
-def _readable(listener: Any, seconds: float) -> bool:
-    return bool(select.select([listener.fileno()], [], [], seconds)[0])
-
-
-def _held_by(pid: int, listener: Any) -> bool:
-    """Has the process this socket open? True where that cannot be told."""
-    socket_name = f"socket:[{os.fstat(listener.fileno()).st_ino}]"
-    try:
-        return any(os.readlink(link) == socket_name for link in os.scandir(f"/proc/{pid}/fd"))
-    except OSError:
-        return True
-
-
-def _drop_new_connections(listener: Any) -> None:
-    """Have the kernel ignore SYNs to this socket, while handshakes under way still finish.
-
-    The client tries again a second later, and is refused then because nobody listens. Without
-    this, a connection made between the last accept and the close would be reset with its
-    request. https://docs.kernel.org/networking/filter.html; elsewhere than on Linux that gap stays.
-    """
-    code = b"".join(struct.pack("HBBI", *instruction) for instruction in _DROP_SYN)
-    program = ctypes.create_string_buffer(code, len(code))
-    described = struct.pack("HP", len(_DROP_SYN), ctypes.addressof(program))
-    with contextlib.suppress(OSError):
-        listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, described)

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from smsstatus.worker import STAY_SECONDS, _wait_for_a_turn
+from smsstatus.scheduling import wait_for_a_turn
+from smsstatus.worker import STAY_SECONDS
 
 from .faults.raw import connect, read_reply, wire
 from .live import LiveService, live_service, wait_until
@@ -136,7 +137,7 @@ def test_a_woken_thread_does_not_interrupt_the_one_that_holds_the_interpreter(
     threads = [int(name) for name in os.listdir(f"/proc/{worker}/task")]
     assert len(threads) > 2  # the main loop, one that serves, the store's writer
     policies = [os.sched_getscheduler(thread) for thread in threads]
-    assert policies.count(os.SCHED_BATCH) >= 2  # one that serves, and the writer that it started
+    assert policies.count(os.SCHED_BATCH) >= 2  # one that serves, and the writer
     assert policies.count(os.SCHED_OTHER) == 2  # the main loop, and what replays the spool
     assert os.sched_getscheduler(worker) == os.SCHED_OTHER
 
@@ -147,7 +148,7 @@ def test_a_policy_that_somebody_chose_stays() -> None:
 
     def run() -> None:
         os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
-        _wait_for_a_turn()
+        wait_for_a_turn()
         policies.append(os.sched_getscheduler(0))
 
     thread = threading.Thread(target=run)

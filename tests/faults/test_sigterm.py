@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import time
 from collections import Counter
@@ -31,6 +32,33 @@ def test_after_a_reload_callbacks_are_still_taken(tmp_path: Path) -> None:
         for _ in range(20):
             request = service.plivo.post(service.plivo.fields("delivered"))
             assert send(request, service.address)[0] == 200
+
+
+def test_at_a_reload_the_old_worker_leaves_what_waits_to_the_new_one(tmp_path: Path) -> None:
+    """Else it would go on for as long as connections keep coming. Both are held, then let go."""
+    with live_service(tmp_path) as service, contextlib.ExitStack() as clients:
+        assert service.process is not None
+        old = worker_pid(service)
+        os.kill(old, signal.SIGSTOP)
+        service.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: len(_workers(service)) == 2, what="the new worker is there")
+        (new,) = _workers(service) - {old}
+        os.kill(new, signal.SIGSTOP)
+        backlog = [clients.enter_context(connect(service.port)) for _ in range(5)]
+        for client in backlog:
+            client.sendall(wire(service.plivo.post(service.plivo.fields("sent"))))
+        wait_until(partial(_pending, old, signal.SIGTERM), what="the old worker is told")
+        os.kill(old, signal.SIGCONT)
+        wait_until(lambda: old not in _workers(service), what="the old worker is gone")
+        assert len(select.select(backlog, [], [], 0)[0]) <= 1  # one it may have had in hand
+        os.kill(new, signal.SIGCONT)
+        assert [read_reply(client).status for client in backlog] == [200] * len(backlog)
+
+
+def _workers(service: LiveService) -> set[int]:
+    assert service.process is not None
+    master = service.process.pid
+    return set(map(int, Path(f"/proc/{master}/task/{master}/children").read_text().split()))
 
 
 @pytest.mark.timeout(600)

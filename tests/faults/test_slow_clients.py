@@ -65,6 +65,28 @@ def test_a_healthy_client_is_answered_in_6_seconds_beside_clients_that_send_a_by
     assert seconds < 6
 
 
+@pytest.mark.timeout(120)
+def test_a_healthy_client_is_answered_in_6_seconds_beside_clients_that_take_no_answer(
+    service: LiveService, figure: Figure
+) -> None:
+    with contextlib.ExitStack() as stalled:
+        for _ in range(THREADS):
+            client = stalled.enter_context(socket.socket())
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            client.connect(("127.0.0.1", service.port))
+            client.sendall(head("GET /openapi.json HTTP/1.1", {"Host": "127.0.0.1"}) * 1000)
+        over = time.monotonic() + 10  # long before, every thread has met one of them
+        seconds = _healthy(service)
+        while time.monotonic() < over:
+            seconds = max(seconds, _healthy(service))
+    figure(
+        f"{THREADS} clients which do not read their answers",
+        f"a healthy client is answered after {seconds:.1f} s",
+    )
+    assert seconds < 6
+    assert "Traceback" not in service.log.read_text()
+
+
 def _healthy(service: LiveService) -> float:
     """Seconds until a genuine callback is answered 200."""
     began = time.monotonic()

@@ -1,0 +1,49 @@
+"""A listener's accept backlog: connections, with requests in them, that nobody has accepted yet."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import select
+import socket
+import struct
+from typing import Any
+
+HANDSHAKE_SECONDS = 0.05
+
+_SO_ATTACH_FILTER = 26  # asm-generic/socket.h
+_DROP_SYN = (
+    (0x30, 0, 0, 13),  # load the byte of the TCP header that holds the flags
+    (0x45, 0, 1, 0x02),  # is SYN among them?
+    (0x06, 0, 0, 0),  # then drop the packet
+    (0x06, 0, 0, 0xFFFFFFFF),  # else take all of it
+)
+
+
+def is_waiting(listener: Any) -> bool:
+    """Does a connection wait, or come within the time that a handshake takes?"""
+    return bool(select.select([listener.fileno()], [], [], HANDSHAKE_SECONDS)[0])
+
+
+def is_held_by(pid: int, listener: Any) -> bool:
+    """Has the process this socket open? True where that cannot be told."""
+    socket_name = f"socket:[{os.fstat(listener.fileno()).st_ino}]"
+    try:
+        return any(os.readlink(link) == socket_name for link in os.scandir(f"/proc/{pid}/fd"))
+    except OSError:
+        return True
+
+
+def keep_out_new_connections(listener: Any) -> None:
+    """Have the kernel ignore SYNs to this socket, while handshakes under way still finish.
+
+    The client tries again a second later, and is refused then because nobody listens. Without
+    this, a connection made between the last accept and the close would be reset with its
+    request. https://docs.kernel.org/networking/filter.html; elsewhere than on Linux that gap stays.
+    """
+    code = b"".join(struct.pack("HBBI", *instruction) for instruction in _DROP_SYN)
+    program = ctypes.create_string_buffer(code, len(code))
+    described = struct.pack("HP", len(_DROP_SYN), ctypes.addressof(program))
+    with contextlib.suppress(OSError):
+        listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, described)
