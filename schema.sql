@@ -6,7 +6,7 @@
 
 -- One row for each message: what is known of it now.
 CREATE TABLE IF NOT EXISTS messages (
-    id               INTEGER PRIMARY KEY,      -- order in which messages were first heard of
+    id               INTEGER PRIMARY KEY,      -- order in which messages were first written
     message_uuid     TEXT    NOT NULL UNIQUE,  -- Plivo's MessageUUID
     sender_number    TEXT,                     -- From: as Plivo or the sender wrote it, with or without +
     recipient_number TEXT,                     -- To
@@ -34,6 +34,7 @@ CREATE INDEX IF NOT EXISTS messages_by_time ON messages (created_at);
 -- Numbers that only tell which rows to pass over stand at the end, so that those are not read.
 CREATE INDEX IF NOT EXISTS messages_by_status_and_sender
     ON messages (current_status, created_at, id, sender_number);
+DROP INDEX IF EXISTS messages_by_recipient;  -- files of version 1 can have another one of this name
 CREATE INDEX IF NOT EXISTS messages_by_recipient
     ON messages (substr(recipient_number, -4), created_at, id, recipient_number);
 CREATE INDEX IF NOT EXISTS messages_by_sender ON messages (ltrim(sender_number, '+'), created_at);

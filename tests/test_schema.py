@@ -102,14 +102,15 @@ def test_the_file_carries_the_schema_version(settings: Settings, query: Query) -
 def test_a_file_of_version_1_is_brought_up_to_date(settings: Settings, query: Query) -> None:
     store = Store(settings.database_path)
     store.prepare()
-    made = query("SELECT name FROM sqlite_master WHERE type = 'index' ORDER BY name")
+    made = query("SELECT name, sql FROM sqlite_master WHERE type = 'index' ORDER BY name")
     ask(settings.database_path, "DROP INDEX messages_by_status_and_sender")
-    for name in ("messages_by_status", "messages_waiting"):
+    ask(settings.database_path, "DROP INDEX messages_by_recipient")
+    for name in ("messages_by_status", "messages_waiting", "messages_by_recipient"):
         ask(settings.database_path, f"CREATE INDEX {name} ON messages (created_at)")
     ask(settings.database_path, "INSERT INTO v2_nonces VALUES ('nonce', x'00')")
     ask(settings.database_path, "PRAGMA user_version = 1")
     store.prepare()
-    assert query("SELECT name FROM sqlite_master WHERE type = 'index' ORDER BY name") == made
+    assert query("SELECT name, sql FROM sqlite_master WHERE type = 'index' ORDER BY name") == made
     assert query("SELECT nonce FROM v2_nonces") == [{"nonce": "nonce"}]
     assert query("PRAGMA user_version") == [{"user_version": SCHEMA_VERSION}]
 

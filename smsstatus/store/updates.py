@@ -44,14 +44,19 @@ def _bind(sql: str) -> Bound:
     return execute
 
 
-_NUMBERS = ("sender_number", "recipient_number")
-_DETAILS = (*_NUMBERS, "queued_at", "message_body")
+_INDEXED = ("sender_number", "recipient_number", "created_at")
+_DETAILS = (*_INDEXED, "queued_at", "message_body")
 """What an update can tell of a message beside its status."""
 
 
 def _least(column: str, new: str) -> str:
     """What such a column holds after an update: the least of all values told, in any order."""
     return f"coalesce(min(m.{column}, {new}), m.{column}, {new})"
+
+
+def _told(column: str) -> str:
+    """The parameter that holds what an update tells of a column."""
+    return ":received_at" if column == "created_at" else f":{column}"
 
 
 def _set(columns: Iterable[str]) -> str:
@@ -83,12 +88,12 @@ _UPSERT = """
         {only_if}
     """
 
-# SQLite writes the index of each column that is SET, also where the value stays: two pages more
-# for nearly every callback. So first without the numbers; it is refused if one would change.
+# SQLite writes the index of each column that is SET, also where the value stays: some pages more
+# for nearly every callback. So first without those; it is refused if one would change.
 _upsert_status = _bind(
     _UPSERT.format(
-        details=_set(column for column in _DETAILS if column not in _NUMBERS),
-        only_if="".join([f"AND m.{c} IS {_least(c, f'excluded.{c}')} " for c in _NUMBERS]),
+        details=_set(column for column in _DETAILS if column not in _INDEXED),
+        only_if="".join([f"AND m.{c} IS {_least(c, f'excluded.{c}')} " for c in _INDEXED]),
     )
 )
 _upsert_whole = _bind(_UPSERT.format(details=_set(_DETAILS), only_if=""))
@@ -105,7 +110,7 @@ _insert_event = _bind("""
 
 _fill_in = _bind(f"""
     UPDATE messages AS m SET
-        {"".join([f"{c} = {_least(c, f':{c}')}, " for c in _DETAILS])}
+        {"".join([f"{c} = {_least(c, _told(c))}, " for c in _DETAILS])}
         initial_status = (
             SELECT status FROM status_events WHERE message_id = m.id
             ORDER BY is_final, status_timestamp, sequence, rank, digest LIMIT 1)
