@@ -30,7 +30,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     service.prepare()
 
     app = Flask(__name__)
-    app.config["MAX_CONTENT_LENGTH"] = webhook.MAX_BODY + 1  # one more, so that a cut body shows
+    app.config["MAX_CONTENT_LENGTH"] = webhook.MAX_BODY
     app.session_interface = _NoSessions()
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the order in which it is documented
     service.install(app)

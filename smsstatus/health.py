@@ -14,7 +14,7 @@ from flask import Blueprint, Response, jsonify
 
 from .metrics import escape, family
 from .service import Service, current_service
-from .spool import Depth
+from .spool import Depth, SpoolUnavailable
 from .store import StoreUnavailable, WorkRefused
 
 READY_SECONDS = 1.0
@@ -78,9 +78,9 @@ def _find_out(service: Service) -> dict[str, Any]:
         reasons.append(f"store: {error}")
     depth = _depth(service)
     try:
-        service.spool.prepare()
-    except OSError as error:
-        reasons.append(f"spool: {error.strerror}")
+        service.spool.probe()
+    except SpoolUnavailable as error:
+        reasons.append(f"spool: {error}")
     return {
         "ready": not reasons,
         "reasons": reasons,

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .callback import Callback, Malformed, Unusable, read_callback
+from .logs import without_text
 from .spool import NotReadable, Spool, read_file
 from .store import Outcome, Store, StoreUnavailable, WorkRefused
 
@@ -57,9 +58,12 @@ def drain(store: Store, spool: Spool, stop: Callable[[], bool] = lambda: False) 
             applied += 1
         except FileNotFoundError:
             continue  # another process of ours was faster
-        except NotReplayable as error:
-            log.error("spool file %s set aside in bad/: %s", path.name, error)
-            spool.set_aside(path, str(error))
+        except (StoreUnavailable, OSError):
+            raise
+        except Exception as error:  # also a mistake of ours: the files behind it must not wait
+            reason = str(error) if isinstance(error, NotReplayable) else without_text(error)
+            log.error("spool file %s set aside in bad/: %s", path.name, reason)
+            spool.set_aside(path, reason)
             set_aside += 1
     return applied, set_aside
 

@@ -15,17 +15,18 @@ import os
 import re
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import NamedTuple
 from uuid import uuid4
 
 from .callback import Callback
-from .store.database import fsync_directory
+from .files import make_folder, write_synced
 
-KEEP_SECONDS = 1.5
+KEEP_SECONDS = 1.0
 """With the store's 3 s this stays under the 5 s in which Plivo is answered."""
+_HANGS = f"no answer from the disk in {KEEP_SECONDS} s"
 
 LOG_MARK = "smsstatus-callback"
 _LOG_RECORD = re.compile(rf"{LOG_MARK} ([A-Za-z0-9_=-]+)\.([0-9a-f]{{64}})")
@@ -55,6 +56,7 @@ class Spool:
         self.bad = folder / "bad"
         self._pool: ThreadPoolExecutor | None = None
         self._pid = 0
+        self._hanging: Future[None] | None = None
 
     def prepare(self) -> None:
         """Create the folders and prove that they take files. Raises OSError.
@@ -62,18 +64,22 @@ class Spool:
         Also if the folder above is missing: then a disk is not mounted, or a path is misspelt.
         """
         for folder in (self.folder, self.bad):
-            folder.mkdir(exist_ok=True)
+            make_folder(folder)
             probe = folder / f".probe-{uuid4().hex}"
-            _write_synced(probe, "{}")
+            write_synced(probe, "{}")
             probe.unlink(missing_ok=True)
+
+    def probe(self) -> None:
+        """The same for a service that runs. Raises SpoolUnavailable within KEEP_SECONDS."""
+        self._bounded(self.prepare)
 
     def keep(self, callback: Callback, reason: str) -> None:
         """Keep a callback to be replayed. Raises SpoolUnavailable within KEEP_SECONDS."""
-        self._bounded(self.folder, callback, reason)
+        self._keep_in(self.folder, callback, reason)
 
     def keep_bad(self, callback: Callback, reason: str) -> None:
         """Keep a callback that cannot be applied. Raises SpoolUnavailable within KEEP_SECONDS."""
-        self._bounded(self.bad, callback, reason)
+        self._keep_in(self.bad, callback, reason)
 
     def waiting(self) -> list[Path]:
         """The files to replay, oldest first. Raises OSError."""
@@ -87,7 +93,7 @@ class Spool:
             text = json.dumps(content)
         except (ValueError, TypeError, RecursionError):
             text = json.dumps({"reason": reason, "unreadable": path.read_bytes().decode("latin-1")})
-        _write_synced(self.bad / path.name, text)
+        write_synced(self.bad / path.name, text)
         path.unlink(missing_ok=True)
 
     def depth(self) -> Depth:
@@ -96,20 +102,32 @@ class Spool:
         oldest = time.time() - waiting[0].stat().st_mtime if waiting else 0.0
         return Depth(len(waiting), len(list(self.bad.glob("*.json"))), max(oldest, 0.0))
 
-    def _bounded(self, folder: Path, callback: Callback, reason: str) -> None:
-        """A disk that hangs must not keep Plivo waiting, so a helper thread does the writing."""
-        if self._pool is None or self._pid != os.getpid():
-            self._pool = ThreadPoolExecutor(8, thread_name_prefix="spool")
-            self._pid = os.getpid()
+    def _keep_in(self, folder: Path, callback: Callback, reason: str) -> None:
         stamp = re.sub(r"\D", "", callback.received_at)
         path = folder / f"{stamp}-{uuid4().hex[:12]}.json"
         text = json.dumps({"version": 1, "reason": reason, **callback._asdict()})
+        self._bounded(write_synced, path, text)
+
+    def _bounded(self, write: Callable[..., None], *arguments: object) -> None:
+        """A disk that hangs must not keep Plivo waiting, so a helper thread does the writing.
+
+        While one hangs in it the next callers are told at once.
+        """
+        hanging = self._hanging
+        if hanging is not None and not hanging.done():
+            raise SpoolUnavailable(_HANGS)
+        if self._pool is None or self._pid != os.getpid():
+            self._pool = ThreadPoolExecutor(8, thread_name_prefix="spool")
+            self._pid = os.getpid()
         try:
-            self._pool.submit(_write_synced, path, text).result(KEEP_SECONDS)
-        except TimeoutError:
-            raise SpoolUnavailable(f"no answer from the disk in {KEEP_SECONDS} s") from None
+            writing = self._pool.submit(write, *arguments)
+            if not wait((writing,), KEEP_SECONDS).done:
+                self._hanging = writing
+                raise SpoolUnavailable(_HANGS)
+            writing.result()
         except (OSError, RuntimeError) as error:
-            raise SpoolUnavailable(f"{type(error).__name__}: {error}") from error
+            text = getattr(error, "strerror", None) or error
+            raise SpoolUnavailable(f"{type(error).__name__}: {text}") from error
 
 
 def read_file(path: Path) -> Callback:
@@ -149,23 +167,12 @@ def _callback(content: object) -> Callback:
     nonce = fields.pop("v2_nonce")
     if not all(isinstance(v, str) for v in fields.values()) or not isinstance(nonce, str | None):
         raise NotReadable("a field is not text")
+    try:
+        "".join((*fields.values(), nonce or "")).encode()
+    except UnicodeEncodeError:  # JSON can spell half a character
+        raise NotReadable("a field is not UTF-8") from None
     return Callback(**fields, v2_nonce=nonce)
 
 
 def _mac(content: str, token: str) -> str:
     return hmac.digest(token.encode(), f"{LOG_MARK} {content}".encode(), "sha256").hex()
-
-
-def _write_synced(path: Path, text: str) -> None:
-    """Under a temporary name first, so that a crash never leaves half a file to be replayed."""
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}")
-    try:
-        with open(temporary, "x") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.rename(temporary, path)
-        fsync_directory(path.parent)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

@@ -1,9 +1,10 @@
-"""Blueprint /plivo/status: raw body in, 200 or 403 out.
+"""Blueprint /plivo/status: a raw body in; 200, or why not, out.
 
 200 always means: the callback is on disk, fsynced, in the store or in the spool; or, if both
 fail, in one ERROR line of the log that `replay` reads back. Anything but 200 makes Plivo try
 again 60, 120 and 240 s later and then forget the callback
-(https://support.plivo.com/hc/en-us/articles/360041344652), so a genuine one never gets it.
+(https://support.plivo.com/hc/en-us/articles/360041344652), so a genuine one that arrives whole
+never gets it.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from .callback import (
     status_update,
     utc_now,
 )
-from .logs import names_of, without_values
+from .logs import names_of, without_text, without_values
 from .service import Service, current_service
 from .settings import WEBHOOK_PATH
 from .signature import HEADERS, Pairs, verify
@@ -114,7 +115,7 @@ def _read(environ: WSGIEnvironment, size: int) -> bytes:
 
 
 def _keep(service: Service, callback: Callback, pairs: list[tuple[str, str]]) -> str:
-    """Put a genuine callback where it is safe; the name of that place."""
+    """Put a genuine callback where it is safe; what became of it, in the word for /metrics."""
     try:
         return service.store.record(status_update(pairs, callback)).value
     except Unusable as error:
@@ -126,6 +127,9 @@ def _keep(service: Service, callback: Callback, pairs: list[tuple[str, str]]) ->
         place, keep, reason = "bad", service.spool.keep_bad, str(error)
     except (StoreUnavailable, WorkRefused) as error:
         place, keep, reason = "spooled", service.spool.keep, str(error)
+    except Exception as error:  # a mistake of ours must not cost the callback
+        place, keep, reason = "spooled", service.spool.keep, without_text(error)
+        log.error("a mistake in the program, callback goes to the spool: %s", reason)
     try:
         keep(callback, reason)
         return place

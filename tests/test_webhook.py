@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
@@ -139,6 +140,24 @@ def test_any_of_several_tokens_may_have_signed(settings: Settings, plivo: Plivo)
         )
         assert response.status_code == status
     service_of(app).stop()
+
+
+def test_a_mistake_in_the_program_does_not_cost_a_genuine_callback(
+    deliver: Deliver,
+    plivo: Plivo,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def mistaken(*arguments: object) -> None:
+        raise KeyError("+14155550123")
+
+    monkeypatch.setattr("smsstatus.webhook.status_update", mistaken)
+    assert deliver(plivo.post(plivo.fields("sent"))).status_code == 200
+    (kept,) = settings.spool_dir.glob("*.json")
+    assert "KeyError at test_webhook.py:" in json.loads(kept.read_text())["reason"]
+    assert "KeyError at test_webhook.py:" in caplog.text
+    assert "4155550123" not in caplog.text
 
 
 @pytest.mark.parametrize("path", ["/plivo/status/", "/plivo", "/Plivo/Status", "/plivo/status/x"])

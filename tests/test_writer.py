@@ -1,15 +1,25 @@
-"""Which callbacks share a commit, and what is said of a file that takes none."""
+"""Which callbacks share a commit, and what becomes of those that cannot be committed."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import queue
+import sqlite3
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from smsstatus.store import Store, StoreUnavailable
-from smsstatus.store.writer import MAX_BATCH, _Job, _next_batch
+from smsstatus.store import Store, StoreUnavailable, WorkRefused
+from smsstatus.store.writer import ANSWER_SECONDS, MAX_BATCH, _Job, _next_batch
+
+from .live import wait_until
 
 Jobs = queue.SimpleQueue[Any]
 
@@ -70,3 +80,107 @@ def test_a_database_that_stays_damaged_is_told_of_once_with_the_mend(
             store.look()
     store.close()
     assert caplog.text.count("cannot be read afresh") == 1
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = Store(tmp_path / "sms.db")
+    store.prepare()
+    yield store
+    store.close()
+
+
+def test_a_mistake_in_one_piece_of_work_does_not_fail_its_neighbours(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    answers: list[object] = []
+
+    def submit(work: Callable[[sqlite3.Connection], object]) -> None:
+        try:
+            answers.append(store.writer.submit(work))
+        except WorkRefused as error:
+            answers.append(type(error))
+
+    def mistake(connection: sqlite3.Connection) -> None:
+        raise KeyError("+14155550123")
+
+    works = [lambda connection: "done", mistake, lambda connection: "done"]
+    release = threading.Event()
+    first = threading.Thread(target=submit, args=(lambda connection: release.wait(10),))
+    first.start()
+    wait_until(lambda: not store.writer._queue.qsize() and first.is_alive(), what="it is at work")
+    threads = [first, *(threading.Thread(target=submit, args=(work,)) for work in works)]
+    for thread in threads[1:]:
+        thread.start()
+    wait_until(lambda: store.writer._queue.qsize() == 3, what="the others wait together")
+    release.set()
+    for thread in threads:
+        thread.join(10)
+    assert Counter(answers) == {True: 1, "done": 2, WorkRefused: 1}
+    assert "KeyError at test_writer.py:" in caplog.text
+    assert "4155550123" not in caplog.text
+
+
+def test_while_a_commit_hangs_the_next_callers_are_told_at_once(store: Store) -> None:
+    release = threading.Event()
+    with pytest.raises(StoreUnavailable, match="no commit within 3 s"):
+        store.writer.submit(lambda connection: release.wait(30))
+    began = time.monotonic()
+    for _ in range(10):
+        with pytest.raises(StoreUnavailable, match="no commit within 3 s"):
+            store.probe()
+    assert time.monotonic() - began < ANSWER_SECONDS
+    release.set()
+    wait_until(lambda: takes_work(store), what="the store takes work again")
+
+
+def takes_work(store: Store) -> bool:
+    with contextlib.suppress(StoreUnavailable):
+        store.probe()
+        return True
+    return False
+
+
+def test_a_writer_that_cannot_be_started_is_a_store_that_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    store = Store(tmp_path / "sms.db")
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(StoreUnavailable, match="can't start new thread"):
+            store.probe()
+    store.probe()  # the next caller tries again
+    store.close()
+
+
+def test_the_writer_waits_for_its_turn_whoever_started_it(store: Store) -> None:
+    policy = store.writer.submit(lambda connection: os.sched_getscheduler(0))
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
+    assert policy == os.SCHED_BATCH
+
+
+def test_a_file_that_vacuum_made_smaller_is_not_taken_for_a_cut_one(store: Store) -> None:
+    path = store.path
+    store.writer.submit(lambda connection: connection.execute("CREATE TABLE filler (a)"))
+    for _ in range(20):
+        store.writer.submit(
+            lambda connection: connection.executemany(
+                "INSERT INTO filler VALUES (?)", [("x" * 2000,)] * 100
+            )
+        )
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        full = path.stat().st_size
+        store.probe()
+        other.execute("DELETE FROM filler")
+        other.execute("VACUUM")
+        other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    assert path.stat().st_size < full / 2
+    for _ in range(3):
+        store.probe()
+    os.truncate(path, path.stat().st_size // 2)
+    with pytest.raises(StoreUnavailable, match="was truncated"):
+        store.probe()

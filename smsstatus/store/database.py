@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from ..files import fsync_file, fsync_folder
 from .locking import FileLock
 
 SCHEMA_VERSION = 2
@@ -73,17 +74,19 @@ class Database:
 
         Raises FileDamaged if not: the commit must not be answered for.
         """
+        assert self._connection is not None
         file, wal = _identity(self.path), _identity(self._wal)
-        if file is None or file[:2] != self._file[:2] or file.size < self._file.size:
+        if file is None or file[:2] != self._file[:2] or self._is_cut(file, self._connection):
             raise FileDamaged("the database file was changed by somebody else during a commit")
         if wal is None or (self._wal_file.inode and wal[:2] != self._wal_file[:2]):
             raise FileDamaged("the database's -wal file was removed during a commit")
         self._file, self._wal_file = file, wal
 
     def abandon(self, error: BaseException) -> None:
-        """Roll back; after an error that lies in the file, open it anew next time.
+        """Roll back; after an error of the disk open the file anew next time.
 
-        A busy or full disk passes by itself, so those keep the connection.
+        A busy or full disk passes by itself, so those keep the connection. So does a damaged file:
+        what the connection has in its cache can mend it.
         """
         assert self._connection is not None
         if self._connection.in_transaction:
@@ -121,13 +124,28 @@ class Database:
         elif file[:2] != self._file[:2]:
             log.warning("database file %s was replaced: using the new one", self.path)
             self.close()
-        elif file.size < self._file.size:
+        elif self._is_cut(file, connection):
             self._damaged = (file, connection)  # kept open: closing would checkpoint into it
             self._connection = None
         elif self._wal_file.inode and (wal is None or wal[:2] != self._wal_file[:2]):
             log.error("%s was removed: writing its content to the database", self._wal)
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             self.close()
+
+    def _is_cut(self, file: _Identity, connection: sqlite3.Connection) -> bool:
+        """Has the file become smaller than what SQLite knows to be in it? After VACUUM it has not.
+
+        Asked only where it became smaller. The connection knows the number of pages from the
+        WAL's index in shared memory, which nobody who cuts the file changes.
+        """
+        if file.size >= self._file.size:
+            return False
+        try:
+            pages = connection.execute("PRAGMA page_count").fetchall()[0][0]
+            page_size = connection.execute("PRAGMA page_size").fetchall()[0][0]
+        except sqlite3.Error:
+            return True
+        return bool(file.size < pages * page_size)
 
     def _put_back(self, connection: sqlite3.Connection) -> None:
         """The open connection still reads the deleted file: copy it to the path again."""
@@ -137,7 +155,7 @@ class Database:
         for leftover in (self._wal, self.path.with_name(self.path.name + "-shm")):
             leftover.unlink(missing_ok=True)
         os.rename(copy, self.path)
-        fsync_directory(self.path.parent)
+        fsync_folder(self.path.parent)
         self.close()
 
     def _open(self) -> None:
@@ -242,21 +260,8 @@ def write_copy(connection: sqlite3.Connection, target: Path) -> None:
         connection.backup(copy, pages=1024)
     finally:
         copy.close()
-    descriptor = os.open(target, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    fsync_directory(target.parent)
-
-
-def fsync_directory(path: Path) -> None:
-    """Make a new, renamed or removed name in a folder survive a power loss."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    fsync_file(target)
+    fsync_folder(target.parent)
 
 
 def _identity(path: Path) -> _Identity | None:

@@ -8,7 +8,8 @@ from contextlib import closing
 from pathlib import Path
 from uuid import uuid4
 
-from .database import fsync_directory, open_readonly, write_copy
+from ..files import fsync_folder
+from .database import open_readonly, write_copy
 
 PRUNE_BATCH = 500
 
@@ -28,7 +29,7 @@ def backup(path: Path, target: Path) -> None:
         os.link(partial, target)  # unlike a rename it does not overwrite
     finally:
         partial.unlink(missing_ok=True)
-    fsync_directory(target.parent)
+    fsync_folder(target.parent)
 
 
 def count_older(path: Path, created_before: str) -> int:

@@ -19,6 +19,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from ..logs import without_text
+from ..scheduling import wait_for_a_turn
 from .database import LOCK_SECONDS, Database, FileDamaged, SchemaTooNew, describe
 
 ANSWER_SECONDS = 3.0
@@ -93,6 +95,7 @@ class Writer:
         self._thread: threading.Thread | None = None
         self._failure: str | None = None
         self._retry_at = 0.0
+        self._hanging: _Job[Any] | None = None
 
     def submit(self, work: Work[T]) -> T:
         """Do `work(connection)` inside a shared transaction and return its result.
@@ -103,8 +106,10 @@ class Writer:
             self._start()
         job = _Job(work, is_trial=self._allow())
         self._queue.put(job)
-        if not job.wait(ANSWER_SECONDS):
-            raise StoreUnavailable(f"no commit within {ANSWER_SECONDS:.0f} s")
+        if not job.wait(ANSWER_SECONDS):  # the disk hangs
+            self._hanging = job
+            error = TimeoutError(f"no commit within {ANSWER_SECONDS:.0f} s")
+            raise StoreUnavailable(self._note_failure(error))
         if job.error is not None:
             raise job.error
         return job.result  # type: ignore[return-value]
@@ -121,17 +126,26 @@ class Writer:
             if self._pid == os.getpid():
                 return
             self._queue = queue.SimpleQueue()
-            self._failure = None
+            self._failure = self._hanging = None
             self._thread = threading.Thread(
                 target=self._run, args=(self._queue,), name="store-writer", daemon=True
             )
-            self._thread.start()
+            try:
+                self._thread.start()
+            except RuntimeError as error:  # the host allows no more threads
+                raise StoreUnavailable(str(error)) from None
             self._pid = os.getpid()
 
     def _allow(self) -> bool:
-        """After a failure let one caller in each REST_SECONDS try; tell the others at once."""
+        """After a failure let one caller in each REST_SECONDS try; tell the others at once.
+
+        While a job hangs in the writer nobody has to try: when it ends it tells.
+        """
         if self._failure is None:
             return False
+        hanging = self._hanging
+        if hanging is not None and not hanging.finished:
+            raise StoreUnavailable(self._failure)
         now = time.monotonic()
         if now < self._retry_at:
             raise StoreUnavailable(self._failure)
@@ -139,20 +153,17 @@ class Writer:
         return True
 
     def _run(self, jobs: queue.SimpleQueue[_Job[Any] | None]) -> None:
+        wait_for_a_turn()
         database = Database(self._path)
         while True:
             batch, closing = _next_batch(jobs)
             try:
                 self._do(database, batch)
-            except Exception:  # a mistake of ours: without this thread nothing is written any more
-                log.exception("store: unexpected error, callbacks go to the spool")
+            except Exception as error:  # without this thread nothing is written any more
+                log.error("store: a mistake in the program, %s", without_text(error))
                 _fail(batch, "unexpected error")
             if closing:
-                with database.lock.hold(LOCK_SECONDS):
-                    with contextlib.suppress(*_STORE_FAILURES):
-                        database.follow()
-                    database.close()
-                database.lock.close()
+                _close(database)
                 return
 
     def _do(self, database: Database, batch: list[_Job[Any]]) -> None:
@@ -180,6 +191,17 @@ class Writer:
         self._retry_at = time.monotonic() + REST_SECONDS
         self._failure = failure
         return failure
+
+
+def _close(database: Database) -> None:
+    try:
+        with database.lock.hold(LOCK_SECONDS):
+            with contextlib.suppress(*_STORE_FAILURES):
+                database.follow()
+            database.close()
+    except _STORE_FAILURES as error:
+        log.warning("database not closed, SQLite does that at the next start: %s", error)
+    database.lock.close()
 
 
 def _next_batch(jobs: queue.SimpleQueue[_Job[Any] | None]) -> tuple[list[_Job[Any]], bool]:
@@ -210,7 +232,9 @@ def _commit(database: Database, batch: list[_Job[Any]]) -> None:
         _transact(database, batch)
         for job in batch:
             job.finish()
-    except _ROW_FAILURES:
+    except Exception as error:
+        if not _lies_in_the_work(error):
+            raise
         for job in batch:
             _commit_alone(database, job)
 
@@ -219,8 +243,17 @@ def _commit_alone(database: Database, job: _Job[Any]) -> None:
     try:
         _transact(database, [job])
         job.finish()
-    except _ROW_FAILURES as error:
+    except Exception as error:
+        if not _lies_in_the_work(error):
+            raise
+        if not isinstance(error, _ROW_FAILURES):
+            log.error("store: a mistake in the program, %s", without_text(error))
         job.finish(WorkRefused(f"{type(error).__name__}: {error}"))
+
+
+def _lies_in_the_work(error: Exception) -> bool:
+    """Would the same work fail again? Then its neighbours must not suffer, nor it be retried."""
+    return isinstance(error, _ROW_FAILURES) or not isinstance(error, _STORE_FAILURES)
 
 
 def _transact(database: Database, batch: list[_Job[Any]]) -> None:

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import pytest
 from flask import Flask
 
-from smsstatus.callback import Callback
+from smsstatus.callback import Callback, StatusUpdate, read_callback
 from smsstatus.service import Service, service_of
 from smsstatus.settings import Settings
 from smsstatus.spool import log_record
@@ -71,6 +71,29 @@ def test_what_cannot_be_applied_is_set_aside_and_shows_in_the_exit_code(
     reasons = [json.loads(path.read_text())["reason"] for path in service.spool.bad.iterdir()]
     assert "MessageUUID is missing" in reasons
     assert len(query("SELECT * FROM messages")) == 1
+
+
+@pytest.mark.parametrize("what", ["half a character", "a mistake in the program"])
+def test_a_file_that_fails_as_nobody_foresaw_does_not_keep_those_behind_it_waiting(
+    run: Run, service: Service, query: Query, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    poisoned = callback("poisoned")._replace(received_at="2026-11-01T11:00:00.000000Z")
+    if what == "half a character":
+        text = json.dumps(poisoned._replace(body="MessageUUID=\ud800&Status=sent")._asdict())
+        (service.spool.folder / "20261101110000000000-x.json").write_text(text)
+    else:
+        service.spool.keep(poisoned, "a reason")
+        monkeypatch.setattr("smsstatus.replay.read_callback", _mistaken)
+    service.spool.keep(callback("a"), "a reason")
+    assert run("replay").stdout == "1 applied, 1 cannot be applied.\n"
+    assert service.spool.depth()[:2] == (0, 1)
+    assert query("SELECT message_uuid FROM messages") == [{"message_uuid": "a"}]
+
+
+def _mistaken(callback: Callback, *, source: str) -> StatusUpdate:
+    if "poisoned" in callback.body:
+        raise KeyError(callback.body)
+    return read_callback(callback, source=source)
 
 
 def test_a_file_is_applied_and_left_where_it_is(run: Run, service: Service, query: Query) -> None:
