@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import json
+import random
 import shutil
 import signal
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
 import click
 
 from bench import load, machine, measure, preload, report
-from bench.callbacks import generate, write_slices
+from bench.callbacks import generate
 from bench.cores import SEPARATE, pin_to_load_core
-from bench.measure import Run, Workload
-from bench.paths import CACHE, RESULTS
+from bench.measure import Run, Workload, workload
 from bench.peers.registry import ALL, Peer, Unavailable
 from bench.service import Disk, StartFailed
 
 PROFILES = ("full", "slow-fsync", "steady", "startup")
 SLOW_FSYNC_US = 2000
-SLOW_MAX_RATE = 4000
+SLOW_MAX_RATE = 10_000
 DURABILITY = (
     "Durability is the same for all but `empty`, which stores nothing: SQLite in WAL mode with "
     "synchronous=FULL, 200 only after the fsync. Every service is killed with SIGKILL after its "
@@ -66,7 +63,7 @@ class Plan:
     show_default=True,
     help="full: plain disk. slow-fsync: 2 ms more for each fsync. steady: 200 callbacks/s.",
 )
-@click.option("--only", default="", help="Some services only: smsstatus,fastify,fastapi,empty.")
+@click.option("--only", default="", help=f"Some services only: {','.join(ALL)}.")
 @click.option(
     "--max-rate",
     default=30_000,
@@ -130,10 +127,9 @@ def run_all(plan: Plan) -> list[Run]:
 
 
 def _order(plan: Plan, profile: str, number: int) -> Sequence[Peer]:
-    """Another service goes first in each round, so that none always follows the same one."""
+    """In another order in each round, so that none always follows the same one."""
     peers = plan.peers_of(profile)
-    shift = (number - 1) % len(peers) if peers else 0
-    return [*peers[shift:], *peers[:shift]]
+    return random.Random(f"{profile} {number}").sample(peers, len(peers))
 
 
 def _one(plan: Plan, profile: str, peer: Peer, work: Workload) -> Run | None:
@@ -156,12 +152,8 @@ def _workload(plan: Plan, profile: str) -> Iterator[Workload]:
     seconds = plan.seconds + measure.WARM_UP_SECONDS
     rates = {"full": plan.max_rate, "slow-fsync": SLOW_MAX_RATE, "steady": measure.STEADY_RATE}
     count = int(seconds * rates.get(profile, 100)) + 200
-    CACHE.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="callbacks-", dir=CACHE) as name:
-        callbacks = generate(count)
-        if profile in ("full", "slow-fsync"):
-            write_slices(callbacks, Path(name), load.CONNECTIONS)
-        yield Workload(callbacks, Path(name), generate(1, seed=2)[0])
+    with workload(generate(count), generate(1, seed=2)[0]) as work:
+        yield work
 
 
 def _chosen(only: str) -> list[Peer]:
@@ -223,16 +215,16 @@ def print_report(plan: Plan, described: dict[str, str], runs: Sequence[Run]) -> 
 
 
 def _write_results(plan: Plan, described: dict[str, str], runs: Sequence[Run]) -> None:
-    RESULTS.mkdir(exist_ok=True)
-    results = {
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": described,
-        "versions": {peer.name: peer.versions() for peer in plan.peers},
-        "rounds": plan.rounds,
-        "seconds": plan.seconds,
-        "runs": [run.as_json() for run in runs],
-    }
-    (RESULTS / "latest.json").write_text(json.dumps(results, indent=1) + "\n")
+    report.write(
+        "latest",
+        {
+            "machine": described,
+            "versions": {peer.name: peer.versions() for peer in plan.peers},
+            "rounds": plan.rounds,
+            "seconds": plan.seconds,
+            "runs": [run.as_json() for run in runs],
+        },
+    )
 
 
 def progress_line(run: Run) -> str:

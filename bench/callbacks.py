@@ -30,6 +30,10 @@ NETWORKS = (("310", "260"), ("311", "480"), ("405", "803"), ("234", "010"))
 CARRIER_ERRORS = ("30", "40", "50", "100", "200")
 
 
+RANKS = {"queued": 1, "sent": 2, "failed": 3, "undelivered": 3, "delivered": 4}
+"""Of the statuses made here: how far along each is."""
+
+
 class Callback(NamedTuple):
     """One signed callback. `body` is the form as sent."""
 

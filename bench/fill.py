@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import click
 
-from bench.callbacks import CARRIER_ERRORS, NETWORKS, SENDERS, random_uuid
+from bench.callbacks import CARRIER_ERRORS, NETWORKS, RANKS, SENDERS, random_uuid
 from bench.paths import REPOSITORY
 
 DAYS = 90
@@ -31,7 +31,6 @@ AHEAD = 4
 
 Row = tuple[object, ...]
 
-_RANKS = {"queued": 1, "sent": 2, "failed": 3, "undelivered": 3, "delivered": 4}
 
 _INSERT_MESSAGE = """
     INSERT INTO messages (
@@ -189,7 +188,7 @@ def _text(moment: datetime) -> str:
 
 def _message_row(message: _Message) -> Row:
     first, last = message.steps[0], message.steps[-1]
-    rank = _RANKS[last.status]
+    rank = RANKS[last.status]
     return (
         *(message.id, message.uuid, message.sender, message.recipient, last.status, last.at),
         *(last.error_code, first.at, last.at, first.at),
@@ -199,7 +198,7 @@ def _message_row(message: _Message) -> Row:
 
 def _event_row(message: _Message, number: int) -> Row:
     step = message.steps[number]
-    rank = _RANKS[step.status]
+    rank = RANKS[step.status]
     return (
         *(message.id, step.digest, step.status, step.at, step.error_code, number + 1, rank),
         *(rank > 2, step.at, _parameters(message, number)),

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from bench import load
-from bench.callbacks import Callback, raw_request
+from bench.callbacks import Callback, raw_request, write_slices
+from bench.paths import CACHE
 from bench.peers.registry import Peer
 from bench.service import Disk, Running, run_folder, running
 from bench.steady import Answer, OpenLoop
@@ -51,6 +54,15 @@ class Workload:
     callbacks: Sequence[Callback]
     slices: Path
     probe: Callback
+
+
+@contextmanager
+def workload(callbacks: Sequence[Callback], probe: Callback) -> Iterator[Workload]:
+    """Callbacks with their slices on disk, for as long as they are needed."""
+    CACHE.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="callbacks-", dir=CACHE) as name:
+        write_slices(callbacks, Path(name), load.CONNECTIONS)
+        yield Workload(callbacks, Path(name), probe)
 
 
 class _Meters:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from bench.measure import Run
+from bench.paths import RESULTS
+from bench.peers.registry import ALL
 
 Value = Callable[[Run], float | None]
 HEADINGS = (
@@ -38,8 +42,10 @@ class Goal:
 def table(runs: Sequence[Run]) -> str:
     """Medians over the rounds, as markdown."""
     lines = ["| " + " | ".join(HEADINGS) + " |", "|---|---|" + "---:|" * (len(HEADINGS) - 2)]
-    keys = dict.fromkeys((run.profile, run.peer) for run in runs)
-    lines += ["| " + " | ".join(_row(runs, *key)) + " |" for key in keys]
+    for profile in dict.fromkeys(run.profile for run in runs):
+        measured = {run.peer for run in runs if run.profile == profile}
+        rows = [_row(runs, profile, peer) for peer in ALL if peer in measured]
+        lines += ["| " + " | ".join(row) + " |" for row in rows]
     return "\n".join(lines)
 
 
@@ -75,6 +81,13 @@ def trouble(runs: Sequence[Run]) -> list[str]:
         if not run.answered:
             lines.append(f"{where}: nothing was answered")
     return lines
+
+
+def write(name: str, results: Mapping[str, object]) -> None:
+    """Every figure, for whoever wants more than the table."""
+    RESULTS.mkdir(exist_ok=True)
+    dated = {"at": datetime.now(UTC).isoformat(timespec="seconds"), **results}
+    (RESULTS / f"{name}.json").write_text(json.dumps(dated, indent=1) + "\n")
 
 
 def _row(runs: Sequence[Run], profile: str, peer: str) -> list[str]:

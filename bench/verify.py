@@ -9,9 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.callbacks import Callback
-
-_RANKS = {"queued": 1, "sent": 2, "failed": 3, "undelivered": 3, "delivered": 4}
+from bench.callbacks import RANKS, Callback
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ def verify(database: Path, answered: Iterable[Callback], *, whole: bool = True) 
         for uuid, statuses in promised.items():
             current, stored = _stored(connection, uuid)
             lost += len(statuses - stored)
-            behind += _RANKS.get(current, 0) < max(_RANKS[status] for status in statuses)
+            behind += RANKS.get(current, 0) < max(RANKS[status] for status in statuses)
         intact = not whole or _is_intact(connection)
     return Verdict(sum(map(len, promised.values())), lost, behind, intact)
 

@@ -128,6 +128,15 @@ class Fastify(Peer):
         return _read_versions(["node", "-e", script], self.folder)
 
 
+class FastifyShared(Fastify):
+    """The same with what smsstatus does: callbacks that wait together share a commit."""
+
+    name = "fastify-shared"
+
+    def environment(self, port: int, database: Path) -> dict[str, str]:
+        return super().environment(port, database) | {"SHARED_COMMIT": "1"}
+
+
 class FastApi(Peer):
     """Python: FastAPI, uvicorn with uvloop and httptools, Plivo's SDK."""
 
@@ -158,7 +167,9 @@ class FastApi(Peer):
         return _python_versions(self._python(), ("fastapi", "uvicorn", "uvloop", "plivo"))
 
 
-ALL: dict[str, Peer] = {peer.name: peer for peer in (SmsStatus(), Fastify(), FastApi(), Empty())}
+ALL: dict[str, Peer] = {
+    peer.name: peer for peer in (SmsStatus(), Fastify(), FastifyShared(), FastApi(), Empty())
+}
 
 
 def _python_versions(python: Path, packages: tuple[str, ...]) -> dict[str, str]:

@@ -76,6 +76,8 @@ def connect() -> sqlite3.Connection:
     )
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA cache_size = -8192")
+    connection.execute("PRAGMA wal_autocheckpoint = 4000")
     connection.executescript(SCHEMA.read_text())
     return connection
 

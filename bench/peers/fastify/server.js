@@ -2,6 +2,7 @@
 
 // The same job as smsstatus, written as it is usually done in Node: Fastify, Plivo's SDK for the
 // signature, better-sqlite3 with prepared statements, one transaction per callback, 200 after it.
+// With SHARED_COMMIT=1 the callbacks that one turn of the event loop brings share a transaction.
 
 const { createHash } = require('node:crypto')
 const { readFileSync } = require('node:fs')
@@ -12,7 +13,7 @@ const fastify = require('fastify')
 const formbody = require('@fastify/formbody')
 const { validateV3Signature } = require('plivo')
 
-const { PORT, DATABASE_PATH, PLIVO_AUTH_TOKEN, BASE_URL } = process.env
+const { PORT, DATABASE_PATH, PLIVO_AUTH_TOKEN, BASE_URL, SHARED_COMMIT } = process.env
 const CALLBACK_PATH = '/plivo/status'
 const SIGNED_URL = BASE_URL + CALLBACK_PATH
 
@@ -24,6 +25,8 @@ const TIME = /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}$/
 const db = new Database(DATABASE_PATH)
 db.pragma('journal_mode = WAL')
 db.pragma('synchronous = FULL')
+db.pragma('cache_size = -8192')
+db.pragma('wal_autocheckpoint = 4000')
 db.exec(readFileSync(resolve(__dirname, '../../../schema.sql'), 'utf8'))
 
 const upsertMessage = db.prepare(`
@@ -58,10 +61,31 @@ const insertEvent = db.prepare(`
     @errorCode, @sequence, @rank, @isFinal, @receivedAt, 'callback', @parameters)
   ON CONFLICT (message_id, digest) DO UPDATE SET repeats = repeats + 1`)
 
-const store = db.transaction((update) => {
-  upsertMessage.run(update)
-  insertEvent.run(update)
+const store = db.transaction((...updates) => {
+  for (const update of updates) {
+    upsertMessage.run(update)
+    insertEvent.run(update)
+  }
 }).immediate
+
+let waiting = []
+
+function storeShared (update) {
+  return new Promise((resolve, reject) => {
+    if (waiting.push({ update, resolve, reject }) === 1) setImmediate(storeWaiting)
+  })
+}
+
+function storeWaiting () {
+  const batch = waiting
+  waiting = []
+  try {
+    store(...batch.map(({ update }) => update))
+    for (const { resolve } of batch) resolve()
+  } catch (error) {
+    for (const { reject } of batch) reject(error)
+  }
+}
 
 function utc (time) {
   return time && TIME.test(time) ? time.replace(' ', 'T') + 'Z' : ''
@@ -103,6 +127,9 @@ app.post(CALLBACK_PATH, (request, reply) => {
   if (!signature || !nonce || !validateV3Signature(
     'POST', SIGNED_URL, nonce, PLIVO_AUTH_TOKEN, signature, fields)) {
     return reply.code(403).send()
+  }
+  if (SHARED_COMMIT === '1') {
+    return storeShared(toUpdate(fields)).then(() => reply.code(200).send())
   }
   store(toUpdate(fields))
   return reply.code(200).send()
