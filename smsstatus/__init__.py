@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flask import Flask, Request
 from flask.sessions import NullSession, SessionInterface
+from werkzeug.routing import MapAdapter
 
 from . import cli, health, logs, messages, problems, webhook
 from .service import Service
@@ -19,6 +20,24 @@ class _NoSessions(SessionInterface):
         return self._none
 
 
+class _App(Flask):
+    """Flask, with routes that are found by method and path alone, and no redirects.
+
+    Flask makes a name of the Host header first, and 400 if it cannot; a proxy may write there what
+    it likes. A redirect would lose a callback: Plivo is not known to follow one.
+    """
+
+    session_interface = _NoSessions()
+
+    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
+        if request is None:
+            return super().create_url_adapter(None)
+        return MapAdapter(
+            *(self.url_map, "", request.root_path or "/", ""),
+            *(request.scheme, request.path, request.method),
+        )
+
+
 def create_app(settings: Settings | None = None) -> Flask:
     """Make the application. Without `settings` they are read from the environment.
 
@@ -29,9 +48,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     service = Service.make(settings)
     service.prepare()
 
-    app = Flask(__name__)
+    app = _App(__name__)
+    app.url_map.merge_slashes = False
     app.config["MAX_CONTENT_LENGTH"] = webhook.MAX_BODY
-    app.session_interface = _NoSessions()
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the order in which it is documented
     service.install(app)
     problems.install(app)

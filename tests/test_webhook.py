@@ -160,7 +160,9 @@ def test_a_mistake_in_the_program_does_not_cost_a_genuine_callback(
     assert "4155550123" not in caplog.text
 
 
-@pytest.mark.parametrize("path", ["/plivo/status/", "/plivo", "/Plivo/Status", "/plivo/status/x"])
+@pytest.mark.parametrize(
+    "path", ["/plivo/status/", "/plivo//status", "/plivo", "/Plivo/Status", "/plivo/status/x"]
+)
 def test_another_path_is_404(client: FlaskClient, plivo: Plivo, path: str) -> None:
     request = plivo.post(plivo.fields("sent"))
     assert client.post(path, headers=request.headers, data=request.body).status_code == 404
@@ -244,6 +246,22 @@ def test_what_a_client_says_about_the_address_does_not_matter(
     assert deliver(request._replace(headers=request.headers | lie)).status_code == 200
     forged = replace(plivo, base_url="https://evil.example").post(plivo.fields("sent"))
     assert deliver(forged._replace(headers=forged.headers | lie)).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "host", ["", "a b", "a..b", ".", f"{'x' * 64}.com", "[::1", "host:port", "a/b", "-a-", "a,b"]
+)
+def test_a_host_that_is_no_name_does_not_matter(
+    client: FlaskClient, plivo: Plivo, host: str
+) -> None:
+    request = plivo.post(plivo.fields("sent"))
+    answer = client.post(
+        request.target,
+        headers=request.headers,
+        data=request.body,
+        environ_overrides={"HTTP_HOST": host},
+    )
+    assert answer.status_code == 200
 
 
 @pytest.fixture(scope="module")
