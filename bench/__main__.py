@@ -18,7 +18,7 @@ from bench import load, machine, measure, preload, report
 from bench.callbacks import generate
 from bench.cores import SEPARATE, pin_to_load_core
 from bench.measure import Run, Workload, workload
-from bench.peers.registry import ALL, Peer, Unavailable
+from bench.peers.registry import ALL, LAYERS, Peer, Unavailable
 from bench.service import Disk, StartFailed
 
 PROFILES = ("full", "slow-fsync", "steady", "startup")
@@ -63,7 +63,7 @@ class Plan:
     show_default=True,
     help="full: plain disk. slow-fsync: 2 ms more for each fsync. steady: 200 callbacks/s.",
 )
-@click.option("--only", default="", help=f"Some services only: {','.join(ALL)}.")
+@click.option("--only", default="", help=f"These only, of {','.join(ALL | LAYERS)}.")
 @click.option(
     "--max-rate",
     default=30_000,
@@ -158,10 +158,11 @@ def _workload(plan: Plan, profile: str) -> Iterator[Workload]:
 
 def _chosen(only: str) -> list[Peer]:
     names = [name.strip() for name in only.split(",") if name.strip()] or list(ALL)
+    known = ALL | LAYERS
     for name in names:
-        if name not in ALL:
-            raise click.BadParameter(f"{name} is none of {', '.join(ALL)}", param_hint="--only")
-    return [ALL[name] for name in names]
+        if name not in known:
+            raise click.BadParameter(f"{name} is none of {', '.join(known)}", param_hint="--only")
+    return [known[name] for name in names]
 
 
 def _available(peers: Sequence[Peer]) -> Iterator[Peer]:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from bench.measure import Run
 from bench.paths import RESULTS
-from bench.peers.registry import ALL
+from bench.peers.registry import ALL, LAYERS
 
 Value = Callable[[Run], float | None]
 HEADINGS = (
@@ -44,7 +44,7 @@ def table(runs: Sequence[Run]) -> str:
     lines = ["| " + " | ".join(HEADINGS) + " |", "|---|---|" + "---:|" * (len(HEADINGS) - 2)]
     for profile in dict.fromkeys(run.profile for run in runs):
         measured = {run.peer for run in runs if run.profile == profile}
-        rows = [_row(runs, profile, peer) for peer in ALL if peer in measured]
+        rows = [_row(runs, profile, peer) for peer in ALL | LAYERS if peer in measured]
         lines += ["| " + " | ".join(row) + " |" for row in rows]
     return "\n".join(lines)
 

@@ -99,6 +99,22 @@ class Empty(_Gunicorn):
     stores = False
 
 
+class NoStore(SmsStatus):
+    """Where the time goes: all but the store."""
+
+    name = "no-store"
+    app = "bench.peers.no_store:app"
+    stores = False
+
+
+class NoCommit(SmsStatus):
+    """Where the time goes: all but SQL and commit."""
+
+    name = "no-commit"
+    app = "bench.peers.no_commit:app"
+    stores = False
+
+
 class Fastify(Peer):
     """Node: Fastify, Plivo's SDK, better-sqlite3."""
 
@@ -170,6 +186,10 @@ class FastApi(Peer):
 ALL: dict[str, Peer] = {
     peer.name: peer for peer in (SmsStatus(), Fastify(), FastifyShared(), FastApi(), Empty())
 }
+
+
+LAYERS: dict[str, Peer] = {peer.name: peer for peer in (NoStore(), NoCommit())}
+"""Parts of smsstatus, measured when they are named."""
 
 
 def _python_versions(python: Path, packages: tuple[str, ...]) -> dict[str, str]:

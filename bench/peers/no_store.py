@@ -1,0 +1,17 @@
+"""smsstatus without its store: every update counts as written. For `no-store`, see registry."""
+
+from __future__ import annotations
+
+from smsstatus.callback import StatusUpdate
+from smsstatus.service import service_of
+from smsstatus.store import Outcome
+from wsgi import app
+
+__all__ = ["app"]
+
+
+def _record(update: StatusUpdate) -> Outcome:
+    return Outcome.APPLIED
+
+
+service_of(app).store.record = _record  # type: ignore[method-assign]
