@@ -78,8 +78,9 @@ def post_worker_init(worker):  # noqa: ANN001, ANN201
 def _compare_ports(worker, base_url):  # noqa: ANN001, ANN202
     """A BASE_URL of this machine with another port: .env was made when PORT was another one."""
     told = urlsplit(base_url)
-    ports = [listener.getsockname()[1] for listener in worker.sockets]
-    if told.hostname in ("127.0.0.1", "localhost") and told.port not in ports:
+    addresses = [listener.getsockname() for listener in worker.sockets]
+    ports = [address[1] for address in addresses if isinstance(address, tuple)]
+    if ports and told.hostname in ("127.0.0.1", "localhost") and told.port not in (None, *ports):
         worker.log.warning(
             "BASE_URL is %s, but this listens on port %s: callbacks are checked against BASE_URL",
             *(base_url, ports[0]),

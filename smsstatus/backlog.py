@@ -8,9 +8,11 @@ import os
 import select
 import socket
 import struct
+import time
 from typing import Any
 
 HANDSHAKE_SECONDS = 0.05
+MASTER_SECONDS = 0.5
 
 _SO_ATTACH_FILTER = 26  # asm-generic/socket.h
 _DROP_SYN = (
@@ -26,13 +28,31 @@ def is_waiting(listener: Any) -> bool:
     return bool(select.select([listener.fileno()], [], [], HANDSHAKE_SECONDS)[0])
 
 
-def is_held_by(pid: int, listener: Any) -> bool:
-    """Has the process this socket open? True where that cannot be told."""
-    socket_name = f"socket:[{os.fstat(listener.fileno()).st_ino}]"
+def is_held_by(pid: int, listener: Any) -> bool | None:
+    """Has the process this socket open, and does not close it soon? None: that cannot be told.
+
+    Whoever stops a service often signals its master and its workers at once, so the master gets
+    some time to close it.
+    """
+    name = f"socket:[{os.fstat(listener.fileno()).st_ino}]"
+    deadline = time.monotonic() + MASTER_SECONDS
     try:
-        return any(os.readlink(link) == socket_name for link in os.scandir(f"/proc/{pid}/fd"))
+        while any(_target(link) == name for link in os.scandir(f"/proc/{pid}/fd")):
+            if time.monotonic() > deadline:
+                return True
+            time.sleep(0.01)
+    except FileNotFoundError:  # the process is gone; or this is no Linux
+        return False if os.path.exists("/proc/self/fd") else None
     except OSError:
-        return True
+        return None
+    return False
+
+
+def _target(link: os.DirEntry[str]) -> str:
+    try:
+        return os.readlink(link)
+    except FileNotFoundError:  # closed since
+        return ""
 
 
 def keep_out_new_connections(listener: Any) -> None:

@@ -53,8 +53,12 @@ class WithoutRequest(logging.Filter):
                 return False
             short = re.sub(r"(ip=\S*):.*", r"\1", message, flags=re.DOTALL)
             record.msg, record.args = f"{short}; {left_out} more since the last such line", ()
-        elif message.startswith("Socket error processing request"):
-            return not (record.exc_info and isinstance(record.exc_info[1], TimeoutError))
+        elif record.exc_info and isinstance(record.exc_info[1], TimeoutError):
+            left_out = self._limit.allow()
+            record.levelno, record.levelname = logging.WARNING, "WARNING"
+            record.msg = f"a client did not take its answer; {left_out} more since the last line"
+            record.args = record.exc_info = record.exc_text = None
+            return left_out is not None
         elif message.startswith("Error handling request "):
             record.msg, record.args = message.partition("?")[0], ()
         return True

@@ -100,5 +100,8 @@ class Drainer:
         except (StoreUnavailable, OSError) as error:
             log.debug("spool not drained: %s", error)
             return
+        except Exception as error:  # without this thread nothing is replayed any more
+            log.error("spool not drained: a mistake in the program, %s", without_text(error))
+            return
         if applied or set_aside:
             log.warning("spool drained: %d applied, %d set aside in bad/", applied, set_aside)

@@ -63,7 +63,7 @@ class Service:
                 f"SPOOL_DIR {self.settings.spool_dir} takes no files ({error.strerror}): is its "
                 "disk mounted, writable, not full? example: SPOOL_DIR=/data/smsstatus-spool"
             )
-            if click.get_current_context(silent=True) is None:
+            if not _is_command():
                 raise StartError(trouble) from None
             log.error("%s", trouble)
         try:
@@ -89,6 +89,12 @@ class Service:
 
     def install(self, app: Flask) -> None:
         app.extensions[_EXTENSION] = self
+
+
+def _is_command() -> bool:
+    """Is the application made for a flask command that does not serve?"""
+    context = click.get_current_context(silent=True)
+    return context is not None and context.info_name != "run"
 
 
 def service_of(app: Flask) -> Service:

@@ -56,7 +56,7 @@ class Spool:
         self.bad = folder / "bad"
         self._pool: ThreadPoolExecutor | None = None
         self._pid = 0
-        self._hanging: Future[None] | None = None
+        self._hanging: dict[str, Future[None]] = {}
 
     def prepare(self) -> None:
         """Create the folders and prove that they take files. Raises OSError.
@@ -65,13 +65,11 @@ class Spool:
         """
         for folder in (self.folder, self.bad):
             make_folder(folder)
-            probe = folder / f".probe-{uuid4().hex}"
-            write_synced(probe, "{}")
-            probe.unlink(missing_ok=True)
+            _prove(folder)
 
     def probe(self) -> None:
-        """The same for a service that runs. Raises SpoolUnavailable within KEEP_SECONDS."""
-        self._bounded(self.prepare)
+        """See whether it takes files now. Raises SpoolUnavailable within KEEP_SECONDS."""
+        self._bounded("probe", _prove, self.folder)
 
     def keep(self, callback: Callback, reason: str) -> None:
         """Keep a callback to be replayed. Raises SpoolUnavailable within KEEP_SECONDS."""
@@ -83,7 +81,7 @@ class Spool:
 
     def waiting(self) -> list[Path]:
         """The files to replay, oldest first. Raises OSError."""
-        return sorted(self.folder.glob("[0-9]*.json"))
+        return sorted(path for path in self.folder.iterdir() if path.match("[0-9]*.json"))
 
     def set_aside(self, path: Path, reason: str) -> None:
         """Move a file that cannot be applied to `bad/`, with the reason. Raises OSError."""
@@ -106,14 +104,14 @@ class Spool:
         stamp = re.sub(r"\D", "", callback.received_at)
         path = folder / f"{stamp}-{uuid4().hex[:12]}.json"
         text = json.dumps({"version": 1, "reason": reason, **callback._asdict()})
-        self._bounded(write_synced, path, text)
+        self._bounded("keep", write_synced, path, text)
 
-    def _bounded(self, write: Callable[..., None], *arguments: object) -> None:
+    def _bounded(self, kind: str, write: Callable[..., None], *arguments: object) -> None:
         """A disk that hangs must not keep Plivo waiting, so a helper thread does the writing.
 
-        While one hangs in it the next callers are told at once.
+        While one hangs in it the next callers of this kind are told at once.
         """
-        hanging = self._hanging
+        hanging = self._hanging.get(kind)
         if hanging is not None and not hanging.done():
             raise SpoolUnavailable(_HANGS)
         if self._pool is None or self._pid != os.getpid():
@@ -122,12 +120,19 @@ class Spool:
         try:
             writing = self._pool.submit(write, *arguments)
             if not wait((writing,), KEEP_SECONDS).done:
-                self._hanging = writing
+                self._hanging[kind] = writing
                 raise SpoolUnavailable(_HANGS)
             writing.result()
         except (OSError, RuntimeError) as error:
             text = getattr(error, "strerror", None) or error
             raise SpoolUnavailable(f"{type(error).__name__}: {text}") from error
+
+
+def _prove(folder: Path) -> None:
+    """Write a file to a folder. Raises OSError."""
+    probe = folder / f".probe-{uuid4().hex}"
+    write_synced(probe, "{}")
+    probe.unlink(missing_ok=True)
 
 
 def read_file(path: Path) -> Callback:

@@ -133,10 +133,11 @@ def _keep(service: Service, callback: Callback, pairs: list[tuple[str, str]]) ->
     try:
         keep(callback, reason)
         return place
-    except SpoolUnavailable as error:
+    except Exception as error:
+        why = str(error) if isinstance(error, SpoolUnavailable) else without_text(error)
         log.error(
             "store and spool both failed (%s; %s), feed this line to `replay`: %s",
-            *(reason, error, log_record(callback, service.settings.auth_tokens[0])),
+            *(reason, why, log_record(callback, service.settings.auth_tokens[0])),
         )
         return "logged"
 

@@ -182,8 +182,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def _take_backlog(self, listener: Any) -> None:
         """Accept what waits; what would come between the last accept and the close is kept out."""
-        if not backlog.is_held_by(self.ppid, listener):  # at a reload a new worker accepts them
+        held = backlog.is_held_by(self.ppid, listener)
+        if held is False:
             backlog.keep_out_new_connections(listener)
+        if not held:  # else this is a reload: a new worker accepts them
             while self.nr_conns < self.worker_connections and backlog.is_waiting(listener):
                 self.accept(listener)
         listener.close()

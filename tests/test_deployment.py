@@ -144,7 +144,8 @@ def test_a_port_that_is_none_stops_the_start_with_one_line(
     ("base_url", "warned"),
     [
         ("http://127.0.0.1:8000", True),
-        ("http://localhost", True),
+        ("http://localhost:8000", True),
+        ("http://localhost", False),  # a proxy on port 80
         ("http://127.0.0.1:{port}", False),
         ("https://sms.example.com", False),
     ],

@@ -11,7 +11,7 @@ import pytest
 
 from smsstatus.settings import Settings, SettingsError
 
-from .live import ROOT, LiveService, environment
+from .live import ROOT, LiveService, environment, free_port
 
 SECRET = "hunter2-secret"
 REQUIRED = {"PLIVO_AUTH_TOKEN": SECRET, "BASE_URL": "https://sms.example.com"}
@@ -195,6 +195,19 @@ def test_importing_wsgi_stops_with_one_clear_line(
     assert stopped.stderr.startswith(f"smsstatus cannot start: {name} ")
     assert stopped.stderr.count("\n") == 1
     assert SECRET not in stopped.stderr
+
+
+def test_flask_run_does_not_serve_without_a_spool_either(tmp_path: Path) -> None:
+    stopped = subprocess.run(
+        [sys.executable, "-m", "flask", "--app", "wsgi", "run", "--port", str(free_port())],
+        cwd=ROOT,
+        env=environment(tmp_path, "https://sms.example.com", SPOOL_DIR="/proc/spool"),
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert stopped.returncode == 4
+    assert "smsstatus cannot start: SPOOL_DIR " in stopped.stderr
 
 
 @bad_starts

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import zlib
 from collections.abc import Callable, Iterator
 from itertools import permutations
 from pathlib import Path
@@ -236,18 +235,22 @@ _updates = st.fixed_dictionaries(
 )
 
 
-def received(fields: Fields) -> str:
-    """When our clock says that these fields came: by then, spooled or not, they can come late."""
-    return f"{DAY}T12:00:{zlib.crc32(repr(sorted(fields.items())).encode()) % 60:02}.000000Z"
+Arrival = tuple[Fields, str]
+"""Fields, and when our clock says they came: what waited in the spool is applied later."""
 
 
 @st.composite
-def _arrivals(draw: st.DrawFn) -> tuple[list[Fields], list[Fields]]:
-    """The same updates twice, each time in an order of its own and with its own duplicates."""
+def _arrivals(draw: st.DrawFn) -> tuple[list[Arrival], list[Arrival]]:
+    """The same updates, some of them repeated, twice, each time in an order of its own."""
     updates = draw(st.lists(_updates, min_size=1, max_size=6))
     updates += draw(st.sampled_from([[], [at("queued", Body="the text")]]))
-    again = st.lists(st.sampled_from(updates), max_size=4)
-    return tuple(draw(st.permutations(updates + draw(again))) for _ in range(2))  # type: ignore[return-value]
+    updates += draw(st.lists(st.sampled_from(updates), max_size=4))
+    seconds = draw(st.permutations(range(len(updates))))
+    arrivals = [
+        (fields, f"{DAY}T12:00:{second:02}.000000Z")
+        for fields, second in zip(updates, seconds, strict=True)
+    ]
+    return draw(st.permutations(arrivals)), draw(st.permutations(arrivals))
 
 
 _COLUMNS = (
@@ -257,7 +260,7 @@ _COLUMNS = (
 )
 _SELECT_EVENTS = """
     SELECT e.digest, e.status, e.status_timestamp, e.error_code, e.sequence, e.rank, e.is_final,
-        e.source, e.parameters
+        e.source, e.parameters, e.received_at, e.repeats
     FROM status_events AS e JOIN messages AS m ON e.message_id = m.id WHERE message_uuid = ?
     """
 
@@ -309,13 +312,13 @@ def test_the_property_below_compares_every_column(arrive: Arrive) -> None:
 @given(_arrivals())
 @hypothesis_settings(max_examples=500, deadline=None, derandomize=True)
 def test_any_order_of_arrival_with_any_duplicates_leaves_the_same(
-    two_files: TwoFiles, arrivals: tuple[list[Fields], list[Fields]]
+    two_files: TwoFiles, arrivals: tuple[list[Arrival], list[Arrival]]
 ) -> None:
     two_files.examples += 1
     orders = [
         [
-            update_of({"MessageUUID": f"message-{two_files.examples}", **fields}, received(fields))
-            for fields in order
+            update_of({"MessageUUID": f"message-{two_files.examples}", **fields}, received)
+            for fields, received in order
         ]
         for order in arrivals
     ]

@@ -153,6 +153,10 @@ def test_a_mistake_in_the_program_does_not_cost_a_genuine_callback(
         raise KeyError("+14155550123")
 
     monkeypatch.setattr("smsstatus.webhook.status_update", mistaken)
+    with monkeypatch.context() as patch:
+        patch.setattr("smsstatus.spool.Spool.keep", mistaken)
+        assert deliver(plivo.post(plivo.fields("sent"))).status_code == 200
+        assert "feed this line to `replay`" in caplog.text
     assert deliver(plivo.post(plivo.fields("sent"))).status_code == 200
     (kept,) = settings.spool_dir.glob("*.json")
     assert "KeyError at test_webhook.py:" in json.loads(kept.read_text())["reason"]

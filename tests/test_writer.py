@@ -117,7 +117,7 @@ def test_a_mistake_in_one_piece_of_work_does_not_fail_its_neighbours(
     for thread in threads:
         thread.join(10)
     assert Counter(answers) == {True: 1, "done": 2, WorkRefused: 1}
-    assert "KeyError at test_writer.py:" in caplog.text
+    assert "a mistake in the program, KeyError at test_writer.py:" in caplog.text
     assert "4155550123" not in caplog.text
 
 
@@ -156,6 +156,9 @@ def test_a_writer_that_cannot_be_started_is_a_store_that_is_not_there(
     store.close()
 
 
+@pytest.mark.skipif(
+    os.sched_getscheduler(0) != os.SCHED_OTHER, reason="somebody chose another policy"
+)
 def test_the_writer_waits_for_its_turn_whoever_started_it(store: Store) -> None:
     policy = store.writer.submit(lambda connection: os.sched_getscheduler(0))
     assert os.sched_getscheduler(0) == os.SCHED_OTHER
@@ -179,8 +182,36 @@ def test_a_file_that_vacuum_made_smaller_is_not_taken_for_a_cut_one(store: Store
         other.execute("VACUUM")
         other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     assert path.stat().st_size < full / 2
-    for _ in range(3):
+    for _ in range(3):  # the first of them makes it grow at once
+        store.writer.submit(
+            lambda connection: connection.executemany(
+                "INSERT INTO filler VALUES (?)", [("x" * 2000,)] * 20
+            )
+        )
         store.probe()
+    store.writer.submit(
+        lambda connection: connection.execute("PRAGMA wal_autocheckpoint = 1").fetchall()
+    )
+    store.probe()  # so that the file holds all of it
     os.truncate(path, path.stat().st_size // 2)
     with pytest.raises(StoreUnavailable, match="was truncated"):
         store.probe()
+
+
+def test_want_of_memory_is_not_taken_for_a_mistake_in_the_work(store: Store) -> None:
+    def work(connection: sqlite3.Connection) -> None:
+        raise MemoryError
+
+    with pytest.raises(StoreUnavailable, match="MemoryError"):
+        store.writer.submit(work)
+
+
+def test_a_job_behind_the_end_of_a_writer_does_not_close_the_next_one(store: Store) -> None:
+    store.probe()
+    late = _Job(lambda connection: None, is_trial=False)
+    queue_of_the_first = store.writer._queue
+    store.close()
+    queue_of_the_first.put(late)
+    store.probe()
+    assert not late.finished
+    store.probe()

@@ -131,6 +131,8 @@ class Database:
             log.error("%s was removed: writing its content to the database", self._wal)
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             self.close()
+        else:
+            self._file = file
 
     def _is_cut(self, file: _Identity, connection: sqlite3.Connection) -> bool:
         """Has the file become smaller than what SQLite knows to be in it? After VACUUM it has not.
@@ -179,7 +181,9 @@ class Database:
         """Stay away from a cut file until somebody has replaced, removed or restored it."""
         file = _identity(self.path)
         if file is not None and file[:2] == seen[:2]:
-            raise FileDamaged(f"{self.path.name} was truncated: {_MEND}")
+            raise FileDamaged(
+                f"{self.path.name} was truncated (if by VACUUM just now, restart): {_MEND}"
+            )
 
 
 def describe(error: Exception) -> str:

@@ -119,9 +119,19 @@ _fill_in = _bind(f"""
     """)
 
 _count_repeat = _bind("""
-    UPDATE status_events SET repeats = repeats + 1
+    UPDATE status_events SET
+        repeats = repeats + (:source = 'callback'), received_at = min(received_at, :received_at)
     WHERE digest = :digest
         AND message_id = (SELECT id FROM messages WHERE message_uuid = :message_uuid)
+    """)
+
+# One that waited in the spool while its repetition was stored was received first.
+_set_back = _bind("""
+    UPDATE messages SET
+        created_at = min(created_at, :received_at),
+        updated_at = iif(digest = :digest, min(updated_at, :received_at), updated_at)
+    WHERE message_uuid = :message_uuid
+        AND (created_at > :received_at OR (digest = :digest AND updated_at > :received_at))
     """)
 
 
@@ -142,8 +152,8 @@ def apply_update(connection: sqlite3.Connection, update: StatusUpdate) -> Outcom
     if stands:
         return Outcome.APPLIED
     if not is_new:
-        if update.source == "callback":
-            _count_repeat(connection, update)
+        _count_repeat(connection, update)
+        _set_back(connection, update)
         return Outcome.DUPLICATE
     standing = _fill_in(connection, update).fetchall()[0]
     log.info(

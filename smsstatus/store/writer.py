@@ -35,8 +35,14 @@ Observer = Callable[[int, float], None]
 
 log = logging.getLogger(__name__)
 
-_STORE_FAILURES = (sqlite3.DatabaseError, OSError, FileDamaged, SchemaTooNew)
+
+class _Mistake(Exception):
+    """Work failed as nobody foresaw. The text says where."""
+
+
+_STORE_FAILURES = (sqlite3.DatabaseError, OSError, MemoryError, FileDamaged, SchemaTooNew)
 _ROW_FAILURES = (
+    _Mistake,
     sqlite3.IntegrityError,
     sqlite3.DataError,
     sqlite3.InterfaceError,
@@ -105,9 +111,11 @@ class Writer:
         if self._pid != os.getpid():
             self._start()
         job = _Job(work, is_trial=self._allow())
-        self._queue.put(job)
+        jobs = self._queue
+        jobs.put(job)
         if not job.wait(ANSWER_SECONDS):  # the disk hangs
-            self._hanging = job
+            if jobs is self._queue:  # else it came too late for a writer that was closed
+                self._hanging = job
             error = TimeoutError(f"no commit within {ANSWER_SECONDS:.0f} s")
             raise StoreUnavailable(self._note_failure(error))
         if job.error is not None:
@@ -232,9 +240,7 @@ def _commit(database: Database, batch: list[_Job[Any]]) -> None:
         _transact(database, batch)
         for job in batch:
             job.finish()
-    except Exception as error:
-        if not _lies_in_the_work(error):
-            raise
+    except _ROW_FAILURES:
         for job in batch:
             _commit_alone(database, job)
 
@@ -243,17 +249,11 @@ def _commit_alone(database: Database, job: _Job[Any]) -> None:
     try:
         _transact(database, [job])
         job.finish()
-    except Exception as error:
-        if not _lies_in_the_work(error):
-            raise
-        if not isinstance(error, _ROW_FAILURES):
-            log.error("store: a mistake in the program, %s", without_text(error))
+    except _Mistake as error:
+        log.error("store: a mistake in the program, %s", error)
+        job.finish(WorkRefused(str(error)))
+    except _ROW_FAILURES as error:
         job.finish(WorkRefused(f"{type(error).__name__}: {error}"))
-
-
-def _lies_in_the_work(error: Exception) -> bool:
-    """Would the same work fail again? Then its neighbours must not suffer, nor it be retried."""
-    return isinstance(error, _ROW_FAILURES) or not isinstance(error, _STORE_FAILURES)
 
 
 def _transact(database: Database, batch: list[_Job[Any]]) -> None:
@@ -261,12 +261,21 @@ def _transact(database: Database, batch: list[_Job[Any]]) -> None:
     try:
         connection.execute("BEGIN IMMEDIATE")
         for job in batch:
-            job.result = job.work(connection)
+            job.result = _work(job, connection)
         connection.execute("COMMIT")
     except BaseException as error:
         database.abandon(error)
         raise
     database.confirm()
+
+
+def _work(job: _Job[Any], connection: sqlite3.Connection) -> Any:
+    try:
+        return job.work(connection)
+    except (*_ROW_FAILURES, *_STORE_FAILURES):
+        raise
+    except Exception as error:
+        raise _Mistake(without_text(error)) from error
 
 
 def _fail(batch: list[_Job[Any]], reason: str) -> None:

@@ -96,6 +96,14 @@ def _mistaken(callback: Callback, *, source: str) -> StatusUpdate:
     return read_callback(callback, source=source)
 
 
+def test_a_spool_that_is_not_there_is_not_taken_for_an_empty_one(
+    run: Run, service: Service
+) -> None:
+    service.spool.bad.rmdir()
+    service.spool.folder.rmdir()
+    assert "not replayed" in refused(run("replay"))
+
+
 def test_a_file_is_applied_and_left_where_it_is(run: Run, service: Service, query: Query) -> None:
     service.spool.keep_bad(callback("a"), "mended since")
     (path,) = service.spool.bad.iterdir()

@@ -12,7 +12,7 @@ from .load import Load, slowest
 from .reconcile import integrity, missing, wait_until_drained
 from .tracing import strace, worker_pid
 
-CLIENTS = 60  # more than threads, so that waiting for one counts too
+CLIENTS = 48  # more than threads, so that waiting for one counts too
 _HANGING = {"the database's": "fdatasync", "every": "fdatasync,fsync"}
 
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 import select
 import signal
+import threading
 import time
 from collections import Counter
 from functools import partial
@@ -105,10 +106,14 @@ def test_no_request_that_was_sent_is_reset_when_the_service_is_stopped_under_loa
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.parametrize("told", ["the master", "both, the master later"])
 def test_requests_that_wait_to_be_accepted_when_sigterm_comes_are_all_answered(
-    tmp_path: Path, full: bool, figure: Figure
+    tmp_path: Path, full: bool, figure: Figure, told: str
 ) -> None:
-    """The worker is held (SIGSTOP) while requests arrive and SIGTERM is sent, then let go."""
+    """The worker is held (SIGSTOP) while requests arrive and SIGTERM is sent, then let go.
+
+    systemd and others signal all processes at once, in any order.
+    """
     rounds, waiting = (10 if full else 2), 60
     answered = 0
     for number in range(rounds):
@@ -122,15 +127,21 @@ def test_requests_that_wait_to_be_accepted_when_sigterm_comes_are_all_answered(
                 request = service.plivo.post(service.plivo.fields("sent"))
                 client.sendall(wire(request, keep_alive=False))
             assert service.process is not None
-            service.process.send_signal(signal.SIGTERM)
-            wait_until(partial(_pending, worker, signal.SIGTERM), what="the worker is told")
-            os.kill(worker, signal.SIGCONT)
+            if told == "the master":
+                service.process.send_signal(signal.SIGTERM)
+                wait_until(partial(_pending, worker, signal.SIGTERM), what="the worker is told")
+                os.kill(worker, signal.SIGCONT)
+            else:
+                os.kill(worker, signal.SIGTERM)
+                os.kill(worker, signal.SIGCONT)
+                threading.Event().wait(0.2)
+                service.process.send_signal(signal.SIGTERM)
             for client in backlog:
                 with contextlib.suppress(ConnectionError):
                     answered += read_reply(client).status == 200
             assert service.process.wait(20) == 0
     figure(
-        f"SIGTERM while {waiting} requests wait to be accepted",
+        f"SIGTERM to {told}, while {waiting} requests wait to be accepted",
         f"{rounds} rounds, answered 200: {answered} of {rounds * waiting}",
     )
     assert answered == rounds * waiting

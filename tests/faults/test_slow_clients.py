@@ -85,6 +85,7 @@ def test_a_healthy_client_is_answered_in_6_seconds_beside_clients_that_take_no_a
     )
     assert seconds < 6
     assert "Traceback" not in service.log.read_text()
+    assert "a client did not take its answer" in service.log.read_text()
 
 
 def _healthy(service: LiveService) -> float:
