@@ -182,7 +182,7 @@ class Database:
         file = _identity(self.path)
         if file is not None and file[:2] == seen[:2]:
             raise FileDamaged(
-                f"{self.path.name} was truncated (if by VACUUM just now, restart): {_MEND}"
+                f"{self.path.name} was truncated: {_MEND} (if that was VACUUM: restart)"
             )
 
 
