@@ -67,7 +67,7 @@ def verify(
     If a V3-family header is present, V2 is not looked at: an attacker who breaks the V3 header
     must not be let in by the weaker scheme.
     """
-    if any(name in headers for name in (*V3_SIGNATURES, V3_NONCE)):
+    if V3_NONCE in headers or any(name in headers for name in V3_SIGNATURES):
         nonce = headers.get(V3_NONCE, "")
         candidates = _candidates(headers, V3_SIGNATURES)
         if not nonce or not nonce.isascii() or not candidates:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, abort, request
 from gunicorn.http.errors import ParseException
+from werkzeug.datastructures import Headers
 from werkzeug.exceptions import MethodNotAllowed
 
 from .callback import (
@@ -39,11 +40,19 @@ if TYPE_CHECKING:
 
 MAX_BODY = 65_536  # bytes; a status callback has about 600
 PLAIN_TEXT = "text/plain; charset=utf-8"
+_TAKEN_HEADERS = {"Content-Type": PLAIN_TEXT, "Content-Length": "0"}
 
 _SIGNATURE_KEYS = [(name, "HTTP_" + name.upper().replace("-", "_")) for name in HEADERS]
 
 blueprint = Blueprint("webhook", __name__)
 log = logging.getLogger(__name__)
+
+
+class _Taken(Response):
+    """200 without a body, which gunicorn would send apart from the head; its head is complete."""
+
+    def get_wsgi_headers(self, environ: WSGIEnvironment) -> Headers:
+        return self.headers
 
 
 @blueprint.route(WEBHOOK_PATH, methods=["GET", "POST"], provide_automatic_options=False)
@@ -80,7 +89,7 @@ def receive_status() -> Response:
     service.metrics.count_callback(200, kept)
     if kept == "probe":
         return _plain(PROBE_ANSWER, 200)
-    return Response(content_type=PLAIN_TEXT)  # no body: gunicorn would send it apart from the head
+    return _Taken(headers=_TAKEN_HEADERS)
 
 
 def _raw_body(environ: WSGIEnvironment) -> bytes:
