@@ -140,6 +140,14 @@ def test_a_port_that_is_none_stops_the_start_with_one_line(
         gunicorn_conf(monkeypatch, PORT=port)
 
 
+def log_at_start(service: LiveService) -> str:
+    """What a service has logged by the time it answers."""
+    try:
+        return service.start().log.read_text()
+    finally:
+        service.kill()
+
+
 @pytest.mark.parametrize(
     ("base_url", "warned"),
     [
@@ -154,22 +162,13 @@ def test_a_base_url_of_this_machine_with_another_port_is_warned_of(
     tmp_path: Path, base_url: str, warned: bool
 ) -> None:
     port = free_port()
-    service = LiveService(tmp_path, port, BASE_URL=base_url.format(port=port))
-    try:
-        service.start()
-        log = service.log.read_text()
-    finally:
-        service.kill()
+    log = log_at_start(LiveService(tmp_path, port, BASE_URL=base_url.format(port=port)))
     assert (f"but this listens on port {port}" in log) == warned
 
 
 def test_the_log_says_at_start_where_callbacks_go_and_what_heroku_does(tmp_path: Path) -> None:
     service = LiveService(tmp_path, DYNO="web.1")
-    try:
-        service.start()
-        log = service.log.read_text()
-    finally:
-        service.kill()
+    log = log_at_start(service)
     assert f"callbacks are written to {service.database}" in log
     assert "dyno's disk is lost at each restart" in log
 
@@ -201,12 +200,7 @@ def test_gunicorns_access_log_has_no_query_and_is_off(monkeypatch: pytest.Monkey
 
 
 def test_gunicorn_says_that_web_concurrency_is_not_used(tmp_path: Path) -> None:
-    service = LiveService(tmp_path, WEB_CONCURRENCY="4")
-    try:
-        service.start()
-        log = service.log.read_text()
-    finally:
-        service.kill()
+    log = log_at_start(LiveService(tmp_path, WEB_CONCURRENCY="4"))
     assert "WEB_CONCURRENCY=4 is not used" in log
     assert log.count("Booting worker") == 1
 
