@@ -64,12 +64,11 @@ class Spool:
         Also if the folder above is missing: then a disk is not mounted, or a path is misspelt.
         """
         for folder in (self.folder, self.bad):
-            make_folder(folder)
-            _prove(folder)
+            self._prove(folder)
 
     def probe(self) -> None:
         """See whether it takes files now. Raises SpoolUnavailable within KEEP_SECONDS."""
-        self._bounded("probe", _prove, self.folder)
+        self._bounded("probe", self._prove, self.folder)
 
     def keep(self, callback: Callback, reason: str) -> None:
         """Keep a callback to be replayed. Raises SpoolUnavailable within KEEP_SECONDS."""
@@ -91,7 +90,7 @@ class Spool:
             text = json.dumps(content)
         except (ValueError, TypeError, RecursionError):
             text = json.dumps({"reason": reason, "unreadable": path.read_bytes().decode("latin-1")})
-        write_synced(self.bad / path.name, text)
+        self._write(self.bad / path.name, text)
         path.unlink(missing_ok=True)
 
     def depth(self) -> Depth:
@@ -104,7 +103,18 @@ class Spool:
         stamp = re.sub(r"\D", "", callback.received_at)
         path = folder / f"{stamp}-{uuid4().hex[:12]}.json"
         text = json.dumps({"version": 1, "reason": reason, **callback._asdict()})
-        self._bounded("keep", write_synced, path, text)
+        self._bounded("keep", self._write, path, text)
+
+    def _prove(self, folder: Path) -> None:
+        probe = folder / f".probe-{uuid4().hex}"
+        self._write(probe, "{}")
+        probe.unlink(missing_ok=True)
+
+    def _write(self, path: Path, text: str) -> None:
+        """Also where somebody has removed the folders meanwhile. Raises OSError."""
+        make_folder(self.folder)
+        make_folder(self.bad)
+        write_synced(path, text)
 
     def _bounded(self, kind: str, write: Callable[..., None], *arguments: object) -> None:
         """A disk that hangs must not keep Plivo waiting, so a helper thread does the writing.
@@ -126,13 +136,6 @@ class Spool:
         except (OSError, RuntimeError) as error:
             text = getattr(error, "strerror", None) or error
             raise SpoolUnavailable(f"{type(error).__name__}: {text}") from error
-
-
-def _prove(folder: Path) -> None:
-    """Write a file to a folder. Raises OSError."""
-    probe = folder / f".probe-{uuid4().hex}"
-    write_synced(probe, "{}")
-    probe.unlink(missing_ok=True)
 
 
 def read_file(path: Path) -> Callback:

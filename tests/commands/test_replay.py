@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,15 @@ def test_a_spool_that_is_not_there_is_not_taken_for_an_empty_one(
     service.spool.bad.rmdir()
     service.spool.folder.rmdir()
     assert "not replayed" in refused(run("replay"))
+
+
+def test_a_spool_that_somebody_removed_is_made_again(service: Service) -> None:
+    for keep in (service.spool.keep, service.spool.keep_bad, lambda *_: service.spool.probe()):
+        shutil.rmtree(service.spool.folder)
+        keep(callback("a"), "a reason")
+    shutil.rmtree(service.spool.folder)
+    service.spool.keep(callback("a"), "a reason")
+    assert service.spool.depth()[:2] == (1, 0)
 
 
 def test_a_file_is_applied_and_left_where_it_is(run: Run, service: Service, query: Query) -> None:
