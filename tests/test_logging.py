@@ -141,7 +141,7 @@ def test_a_line_stays_one_line_whatever_is_in_it(text: str) -> None:
 def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A machine whose local time is five and a half hours ahead."""
     with monkeypatch.context() as patch:
-        patch.setenv("TZ", "XXX-5:30")
+        patch.setenv("TZ", "IST-5:30")
         time.tzset()
         yield
     time.tzset()

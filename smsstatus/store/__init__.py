@@ -79,9 +79,7 @@ class Store:
                 connection.execute("SELECT 1 FROM messages LIMIT 1").fetchall()
             self._unreadable = ""
         except sqlite3.Error as error:
-            if self._unreadable != str(
-                error
-            ):  # said once, though it is looked at every few seconds
+            if self._unreadable != str(error):  # else it was said a few seconds ago
                 log.warning("database cannot be read afresh, writing its header again: %s", error)
             self._unreadable = str(error)
             self.probe()
