@@ -136,7 +136,8 @@ def test_a_hidden_tab_asks_nothing_and_asks_at_once_when_it_is_seen(
     }""")
     page.on("request", lambda request: asked.append(request.url))
     page.clock.run_for(120_000)
-    assert not asked
+    # The icon is the browser's own wish, for which it takes its time.
+    assert not [url for url in asked if not url.startswith(f"{page.url}ui/static/icon.svg")]
     with page.expect_response(lambda response: response.url == page.url):
         page.evaluate("""() => {
             window.away = false;
