@@ -175,6 +175,7 @@ def test_no_route_tells(
         for file in path.glob("*.json"):
             file.unlink()
         path.rmdir()
+    settings.spool_dir.write_text("a file in its place")
     for request in [*callbacks(PLIVO), sent]:
         deliver(request)
     assert "its row goes to the spool" in everything.text

@@ -206,6 +206,7 @@ def test_a_send_whose_row_can_go_nowhere_is_still_a_send(
     settings.database_path.mkdir()
     (settings.spool_dir / "bad").rmdir()
     settings.spool_dir.rmdir()
+    settings.spool_dir.write_text("a file in its place")
     answer = api.post("/messages", json=GOOD)
     assert answer.status_code == 202
     assert "its text is not kept" in caplog.text
