@@ -1,64 +1,84 @@
 # `make run` serves, `make test` checks. Both set up what they need in .venv first.
 .DEFAULT_GOAL := help
-PYTHON ?= python3
-BIN := .venv/bin
+# Whether a Python is new enough and has these modules: nothing if not.
+python_has = $(shell $(1) -c 'import sys, $(2); sys.exit(sys.version_info < (3, 11))' \
+	2>/dev/null && echo yes)
+# The first that is; on a machine with several, `make test PYTHON=python3.13` chooses.
+PYTHON ?= $(firstword $(foreach python,python3 python3.14 python3.13 python3.12 python3.11,\
+	$(if $(call python_has,$(python),venv),$(python))) python3)
+VENV ?= .venv
+BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-header
 
-.venv/runtime: requirements.txt
-	$(PYTHON) -m venv .venv
+# What an older Python or a try that was broken off has left in $(VENV) is made again.
+$(VENV)/runtime: requirements.txt
+	$(if $(call python_has,$(PYTHON),venv),,$(error smsstatus needs Python 3.11 or newer with \
+	venv, and $(PYTHON) is not that; example: make $(MAKECMDGOALS) PYTHON=python3.13))
+	$(if $(call python_has,$(BIN)/python,pip),,$(PYTHON) -m venv --clear $(VENV))
 	$(PIP) -r requirements.txt
 	@touch $@
 
-.venv/dev: requirements-dev.txt .venv/runtime
+$(VENV)/dev: requirements-dev.txt $(VENV)/runtime
 	$(PIP) -r requirements-dev.txt
 	@touch $@
 
-.env: | .venv/runtime
+.env: | $(VENV)/runtime
 	@$(BIN)/python tools/make_env.py $(PORT)
 
 .PHONY: run
-run: .venv/runtime .env ## Set up and serve on 127.0.0.1:8000 (or PORT)
+run: $(VENV)/runtime .env ## Set up and serve on 127.0.0.1:8000 (or PORT)
 	@echo "Next, in another terminal: make simulate"
 	@exec $(BIN)/gunicorn --bind 127.0.0.1:$${PORT:-8000} wsgi:app
 
 .PHONY: simulate
-simulate: .venv/runtime .env ## Play Plivo: send signed callbacks to the running service
+simulate: $(VENV)/runtime .env ## Play Plivo: send signed callbacks to the running service
 	@$(BIN)/flask --app wsgi simulate $(if $(PORT),--url http://127.0.0.1:$(PORT))
 
-.PHONY: test
-test: .venv/dev ## Set up and check: lint, types, all tests
+.PHONY: lint
+lint: $(VENV)/dev ## Check style and types alone
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+
+.PHONY: test
+test: lint ## Set up and check: lint, types, all tests
+	$(BIN)/python -m pytest --numprocesses=auto
+
+.PHONY: quick
+quick: lint ## Lint, types and every test that starts no process: in a minute
+	$(BIN)/python -m pytest --numprocesses=auto --no-processes -r fE
+
+.PHONY: test-repeat
+test-repeat: $(VENV)/dev ## All tests N times in random order, also on a busy machine
+	$(BIN)/python tools/repeat.py $(or $(N),10)
 
 .PHONY: faults
-faults: .venv/dev ## Break it on purpose, in full, and print the figures
+faults: $(VENV)/dev ## Break it on purpose, in full, and print the figures
 	$(BIN)/python -m pytest tests/faults --fault-rounds=full --fault-report=fault-figures.md
 
 .PHONY: bench
-bench: .venv/dev ## Measure against Fastify, FastAPI and an empty application
+bench: $(VENV)/dev ## Measure against Fastify, FastAPI and an empty application
 	$(BIN)/python -m bench
 
 .PHONY: bench-growth
-bench-growth: .venv/dev ## Measure with 5,000,000 messages in the database
+bench-growth: $(VENV)/dev ## Measure with 5,000,000 messages in the database
 	$(BIN)/python -m bench.growth
 
 .PHONY: format
-format: .venv/dev ## Format the code
+format: $(VENV)/dev ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 .PHONY: lock
-lock: .venv/dev ## Pin requirements*.txt anew from pyproject.toml
+lock: $(VENV)/dev ## Pin requirements*.txt anew from pyproject.toml
 	$(LOCK) --output-file requirements.txt
 	$(LOCK) --group dev --output-file requirements-dev.txt
 
 .PHONY: clean
 clean: ## Remove what the other targets made, except .env and data
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv* .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 .PHONY: help
 help: ## List the targets

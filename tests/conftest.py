@@ -21,6 +21,7 @@ from smsstatus.settings import Settings
 from .live import API_TOKEN
 from .plivo import Plivo, Request
 from .plivo_api import PlivoApi, plivo_api
+from .processes import NoProcesses
 
 Deliver = Callable[[Request], TestResponse]
 Query = Callable[..., list[dict[str, Any]]]
@@ -29,6 +30,14 @@ Receive = Callable[..., str]
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fault-rounds", choices=("few", "full"), default="few")
+    parser.addoption(
+        "--no-processes", action="store_true", help="skip every test that starts a process"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--no-processes"):
+        config.pluginmanager.register(NoProcesses())
 
 
 @pytest.fixture

@@ -20,15 +20,27 @@ ROOT = Path(__file__).resolve().parents[1]
 API_TOKEN = "test-api-token"
 
 
+_reserved: list[socket.socket] = []
+
+
 def free_port() -> int:
-    """A port of 127.0.0.1 that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of 127.0.0.1 where nothing listens, kept for the caller until the tests end.
+
+    The kernel gives the port of a bound socket to nobody who asks for any port, while a server
+    that sets SO_REUSEADDR, as all here do, may still bind it, also again after a restart.
+    """
+    reservation = socket.socket()
+    reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    reservation.bind(("127.0.0.1", 0))
+    _reserved.append(reservation)
+    return int(reservation.getsockname()[1])
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 15.0, what: str = "") -> None:
-    """Wait for a condition; fail loudly when it does not come true in time."""
+def wait_until(condition: Callable[[], object], seconds: float = 60.0, what: str = "") -> None:
+    """Wait for a condition; fail loudly when it does not come true in time.
+
+    The time is a bound for a machine that is slow and busy, not what the event may take.
+    """
     deadline = time.monotonic() + seconds
     pause = threading.Event()
     while not condition():
