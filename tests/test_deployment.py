@@ -103,11 +103,13 @@ def test_what_is_installed_is_what_is_pinned() -> None:
     assert {name: version(name) for name in pins("requirements.txt")} == pins("requirements.txt")
 
 
-def test_the_python_version_is_the_one_the_locks_are_for() -> None:
-    python = (ROOT / ".python-version").read_text().strip()
-    assert python == "3.11"
-    assert PROJECT["project"]["requires-python"] == f">={python}"
-    assert f"--python-version {python}" in (ROOT / "Makefile").read_text()
+def test_the_locks_are_for_the_oldest_python_and_hosts_are_given_one_that_was_tried() -> None:
+    oldest = PROJECT["project"]["requires-python"].removeprefix(">=")
+    assert f"--python-version {oldest}" in (ROOT / "Makefile").read_text()
+    tried = re.search(r"^for version in (.*); do$", (ROOT / ".ci/run").read_text(), re.MULTILINE)
+    assert tried
+    assert oldest in tried[1].split()
+    assert (ROOT / ".python-version").read_text().strip() in tried[1].split()
 
 
 @pytest.mark.parametrize(
