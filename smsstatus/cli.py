@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -259,8 +258,9 @@ def backup(path: Path) -> None:
 @click.option("--dry-run", is_flag=True, help="Only say how many would be removed.")
 def prune(older_than: timedelta, dry_run: bool) -> None:
     """Remove old messages and their events, in small batches while the service runs."""
-    store = current_service().store
-    before = utc_timestamp(str(datetime.now(UTC) - older_than))
+    service = current_service()
+    store = service.store
+    before = utc_timestamp(str(service.clock.now() - older_than))
     try:
         count = store.count_older(before)
         if dry_run:
@@ -271,7 +271,7 @@ def prune(older_than: timedelta, dry_run: bool) -> None:
             while batch := store.prune_batch(before):
                 removed += batch
                 advance(batch)
-                time.sleep(PRUNE_PAUSE_SECONDS)
+                service.clock.sleep(PRUNE_PAUSE_SECONDS)
     except (StoreUnavailable, WorkRefused, sqlite3.Error) as error:
         raise click.ClickException(f"stopped, the rest stays for the next run: {error}") from None
     click.echo(f"{removed} messages removed.")

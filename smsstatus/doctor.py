@@ -7,7 +7,6 @@ import os
 import secrets
 import sqlite3
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -24,6 +23,7 @@ Level = Literal["ok", "warn", "FAIL"]
 MEMORY_FILESYSTEMS = ("tmpfs", "ramfs", "overlay")
 NETWORK_FILESYSTEMS = ("nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs", "fuse.s3fs")
 CLOCK_SECONDS = 60
+MOUNTS = Path("/proc/mounts")
 
 
 class Check(NamedTuple):
@@ -34,12 +34,14 @@ class Check(NamedTuple):
     text: str
 
 
-def examine(service: Service, environ: Mapping[str, str] = os.environ) -> Iterator[Check]:
-    """All checks, in the order in which they should be mended."""
+def examine(
+    service: Service, environ: Mapping[str, str] = os.environ, mounts: Path = MOUNTS
+) -> Iterator[Check]:
+    """All checks, in the order in which they should be mended. `mounts` lists the filesystems."""
     yield _settings(service)
     yield _base_url(service.settings.base_url)
     yield _database(service)
-    yield _disk(service.settings.database_path, environ)
+    yield _disk(service.settings.database_path, environ, mounts)
     yield _spool(service)
     yield sqlite_version(sqlite3.sqlite_version_info)
     yield from _plivo(service)
@@ -85,9 +87,9 @@ def _database(service: Service) -> Check:
     return Check("ok", "database", f"{path} takes a write")
 
 
-def _disk(path: Path, environ: Mapping[str, str]) -> Check:
+def _disk(path: Path, environ: Mapping[str, str], mounts: Path) -> Check:
     """Does the disk survive a restart? As far as can be told from here."""
-    kind = _filesystem(path)
+    kind = _filesystem(path, mounts)
     if kind in NETWORK_FILESYSTEMS:
         text = f"{kind} is a network filesystem: SQLite's WAL needs a local disk"
         return Check("FAIL", "disk", text)
@@ -99,14 +101,14 @@ def _disk(path: Path, environ: Mapping[str, str]) -> Check:
     return Check("ok", "disk", f"{path.parent} is on {kind or 'a disk'}")
 
 
-def _filesystem(path: Path) -> str:
+def _filesystem(path: Path, mounts: Path) -> str:
     """The type of the filesystem that holds `path`, from Linux's list of mounts; '' elsewhere."""
     try:
-        mounts = Path("/proc/mounts").read_text().splitlines()
+        lines = mounts.read_text().splitlines()
     except OSError:
         return ""
     best = ("", "")
-    for line in mounts:
+    for line in lines:
         _, point, kind = line.split(" ")[:3]
         if path.is_relative_to(point) and len(point) >= len(best[0]):
             best = (point, kind)
@@ -156,18 +158,18 @@ def _plivo(service: Service) -> Iterator[Check]:
             "skipped: PLIVO_AUTH_ID is not set, so Plivo was not asked whether PLIVO_AUTH_TOKEN is "
             "right, and nothing can be sent or reconciled",
         )
-        yield _clock(None)
+        yield _clock(service, None)
     except plivo_api.PlivoError as error:
         yield Check("FAIL", "Plivo account", f"{error.title}: {error.detail}")
-        yield _clock(None)
+        yield _clock(service, None)
     else:
         yield Check("ok", "Plivo account", "the credentials are accepted")
-        yield _clock(answer.date)
+        yield _clock(service, answer.date)
 
 
-def _clock(plivos: str | None) -> Check:
+def _clock(service: Service, plivos: str | None) -> Check:
     """Our clock against Plivo's, or, without one, against common sense."""
-    now = datetime.now(UTC)
+    now = service.clock.now()
     if plivos is None:
         if now.year < 2026:
             return Check("FAIL", "clock", f"it says {now:%Y-%m-%d}: set it")

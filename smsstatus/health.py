@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-import time
 from typing import Any
 
 from flask import Blueprint, Response, jsonify
@@ -64,9 +63,9 @@ def readiness(service: Service) -> dict[str, Any]:
     """
     with _finding_out:
         found_at, found = service.readiness
-        if not found or time.monotonic() - found_at > READY_SECONDS:
+        if not found or service.clock.monotonic() - found_at > READY_SECONDS:
             found = _find_out(service)
-            service.readiness = (time.monotonic(), found)
+            service.readiness = (service.clock.monotonic(), found)
         return found
 
 

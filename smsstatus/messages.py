@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from flask import Blueprint, Response, jsonify, request, url_for
 from werkzeug.datastructures import MultiDict
@@ -108,7 +108,7 @@ def show_stats() -> Response:
     require_token()
     asked = _Query(request.args, ("since", "until"))
     asked.refuse_others()
-    until = asked.time("until") or utc_timestamp(str(datetime.now(UTC)))
+    until = asked.time("until") or utc_timestamp(str(current_service().clock.now()))
     since = asked.time("since") or _before(until, STATS_WINDOW)
     return jsonify(stats_json(current_service().store.stats(since, until), since, until))
 

@@ -15,9 +15,6 @@ from typing import Any
 from .settings import Settings
 
 UUID_PATTERN = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
-TIMEOUT_SECONDS = 5.0
-"""For connecting, and again for each read."""
-
 CREDENTIALS_HINT = "check PLIVO_AUTH_ID and the first token of PLIVO_AUTH_TOKEN"
 
 
@@ -172,7 +169,7 @@ def _client(settings: Settings, auth_id: str) -> Any:
             self.answer = _answer_of(response)
             return response
 
-    return Client(auth_id, settings.auth_tokens[0], timeout=TIMEOUT_SECONDS)
+    return Client(auth_id, settings.auth_tokens[0], timeout=settings.plivo_timeouts)
 
 
 def _answer_of(response: Any) -> Answer:

@@ -5,10 +5,9 @@ This heals an outage that was longer than Plivo's seven minutes of retries.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -65,7 +64,7 @@ def silent_messages(
     taken up by the next. Older ones are left alone: some countries send no delivery reports, and
     there `sent` is the last word. Raises sqlite3.Error.
     """
-    now = datetime.now(UTC)
+    now = service.clock.now()
     return service.store.waiting(
         silent_since=utc_timestamp(str(now - older_than)),
         created_since=utc_timestamp(str(now - within)),
@@ -83,11 +82,12 @@ def reconcile(
     summary = Summary(left=len(uuids))
     troubles = 0
     trouble = plivo_api.not_understood()
-    next_request = time.monotonic()
+    clock = service.clock
+    next_request = clock.monotonic()
     try:
         for message_uuid in uuids:
-            time.sleep(max(next_request - time.monotonic(), 0))
-            next_request = time.monotonic() + 1 / REQUESTS_PER_SECOND
+            clock.sleep(max(next_request - clock.monotonic(), 0))
+            next_request = clock.monotonic() + 1 / REQUESTS_PER_SECOND
             try:
                 changed = reconcile_one(service, message_uuid)
             except (plivo_api.RateLimited, plivo_api.AuthenticationFailed) as error:

@@ -11,6 +11,7 @@ from typing import Any, cast
 import click
 from flask import Flask, current_app
 
+from .clock import Clock
 from .logs import RateLimit
 from .metrics import Metrics
 from .replay import Drainer
@@ -31,7 +32,7 @@ class StartError(Exception):
 
 @dataclass
 class Service:
-    """Settings, store, spool and counters of one application."""
+    """Settings, store, spool, counters and clock of one application."""
 
     settings: Settings
     store: Store
@@ -39,8 +40,9 @@ class Service:
     metrics: Metrics
     refusals: RateLimit = field(default_factory=RateLimit)
     drainer: Drainer | None = None
+    clock: Clock = field(default_factory=Clock)
     readiness: tuple[float, dict[str, Any]] = (0.0, {})
-    """When /readyz last looked (time.monotonic), and what it found."""
+    """When /readyz last looked (clock.monotonic), and what it found."""
 
     @classmethod
     def make(cls, settings: Settings) -> Service:

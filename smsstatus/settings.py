@@ -38,6 +38,8 @@ class Settings:
     ui: bool = True
     plivo_api_url: str = "https://api.plivo.com"
     log_level: str = "info"
+    plivo_timeouts: tuple[float, float] = (5.0, 5.0)
+    """Seconds for connecting to Plivo's API, and for each read from it. No variable sets them."""
 
     @property
     def webhook_url(self) -> str:

@@ -18,9 +18,10 @@ from smsstatus import create_app
 from smsstatus.service import service_of
 from smsstatus.settings import Settings
 
+from .clock import HandClock
 from .live import API_TOKEN
 from .plivo import Plivo, Request
-from .plivo_api import PlivoApi, plivo_api
+from .plivo_api import HangingPlivo, PlivoApi, hanging_plivo, plivo_api
 from .processes import NoProcesses
 
 Deliver = Callable[[Request], TestResponse]
@@ -61,6 +62,13 @@ def app(settings: Settings) -> Iterator[Flask]:
     app = create_app(settings)
     yield app
     service_of(app).stop()
+
+
+@pytest.fixture
+def clock(app: Flask) -> HandClock:
+    """The application's clock, in the test's hand."""
+    clock = service_of(app).clock = HandClock()
+    return clock
 
 
 @pytest.fixture
@@ -116,3 +124,10 @@ def standin() -> Iterator[PlivoApi]:
     """Plivo's API, answering sends with 202."""
     with plivo_api() as api:
         yield api
+
+
+@pytest.fixture
+def hanging() -> Iterator[HangingPlivo]:
+    """Plivo's API, taking requests and never answering."""
+    with hanging_plivo() as plivo:
+        yield plivo

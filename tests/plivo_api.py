@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -120,3 +121,32 @@ def plivo_api() -> Iterator[PlivoApi]:
         server.shutdown()
         thread.join(10)
         server.server_close()
+
+
+class HangingPlivo:
+    """Takes connections and says nothing: a listener that nobody serves.
+
+    There is no thread that could be late, so `requests` knows all that clients have sent by now.
+    """
+
+    def __init__(self, listener: socket.socket) -> None:
+        self._listener = listener
+        self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+    def requests(self) -> list[bytes]:
+        """What has come on each connection; its client has to have given up."""
+        self._listener.setblocking(False)
+        found = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                connection, _ = self._listener.accept()
+                with connection:
+                    found.append(connection.recv(65_536))
+        return found
+
+
+@contextmanager
+def hanging_plivo() -> Iterator[HangingPlivo]:
+    """A Plivo that hangs, on a free port of 127.0.0.1."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield HangingPlivo(listener)

@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-import time
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -50,21 +49,21 @@ class Alarms:
     def now(self, service: Service) -> list[Alarm]:
         """While one request finds out, which can take seconds, others get what was last known."""
         found = self._found
-        if found is not None and time.monotonic() - found[0] < FRESH_SECONDS:
+        if found is not None and service.clock.monotonic() - found[0] < FRESH_SECONDS:
             return found[1]
         if not self._lock.acquire(blocking=found is None):
             return found[1] if found else []
         try:
             alarms = _find_out(service)
-            self._found = (time.monotonic(), alarms)
+            self._found = (service.clock.monotonic(), alarms)
             return alarms
         finally:
             self._lock.release()
 
 
 def _find_out(service: Service) -> list[Alarm]:
-    alarms = _of_readiness(readiness(service))
-    now = datetime.now(UTC)
+    alarms = of_readiness(readiness(service))
+    now = service.clock.now()
     try:
         pulse = service.store.pulse(
             since=utc_timestamp(str(now - LOOK_BACK)),
@@ -80,7 +79,8 @@ def _find_out(service: Service) -> list[Alarm]:
 _KEPT = "Callbacks are still taken: they are kept in the spool, and replayed once it works again."
 
 
-def _of_readiness(found: dict[str, Any]) -> list[Alarm]:
+def of_readiness(found: dict[str, Any]) -> list[Alarm]:
+    """The warnings for what /readyz found."""
     alarms = [Alarm(f"Not ready: {reason}.", _KEPT) for reason in found["reasons"]]
     if found["spooled"]:
         alarms.append(

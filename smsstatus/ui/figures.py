@@ -8,12 +8,12 @@ whoever looks.
 from __future__ import annotations
 
 import threading
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ..callback import utc_timestamp
+from ..clock import Clock
 from ..store import Store
 from ..views import stats_json
 from .chart import Chart, draw
@@ -78,14 +78,14 @@ class FiguresCache:
         self._kept: dict[str, Figures] = {}
         self._locks = {name: threading.Lock() for name in WINDOWS}
 
-    def get(self, store: Store, window: Window, marker: str, now: datetime) -> Figures:
+    def get(self, store: Store, window: Window, marker: str, clock: Clock) -> Figures:
         """The window's figures, counted anew if they may differ and it is not too costly.
 
         While one request counts, others get the figures before. Raises sqlite3.Error.
         """
-        key = (marker, window.number_at(now))
+        key = (marker, window.number_at(clock.now()))
         kept = self._kept.get(window.name)
-        if kept is not None and _still_good(kept, key):
+        if kept is not None and _still_good(kept, key, clock):
             return kept
         lock = self._locks[window.name]
         if not lock.acquire(blocking=kept is None):
@@ -93,24 +93,24 @@ class FiguresCache:
             return kept
         try:
             kept = self._kept.get(window.name)
-            if kept is None or not _still_good(kept, key):
-                kept = self._kept[window.name] = _count(store, window, key)
+            if kept is None or not _still_good(kept, key, clock):
+                kept = self._kept[window.name] = _count(store, window, key, clock)
             return kept
         finally:
             lock.release()
 
 
-def _still_good(kept: Figures, key: tuple[str, int]) -> bool:
-    return kept.key == key or time.monotonic() - kept.counted_at < COST * kept.cost
+def _still_good(kept: Figures, key: tuple[str, int], clock: Clock) -> bool:
+    return kept.key == key or clock.monotonic() - kept.counted_at < COST * kept.cost
 
 
-def _count(store: Store, window: Window, key: tuple[str, int]) -> Figures:
-    started = time.monotonic()
+def _count(store: Store, window: Window, key: tuple[str, int], clock: Clock) -> Figures:
+    started = clock.monotonic()
     edges = window.edges(key[1])
     slices, counted = store.history(edges)
     stats = stats_json(counted, edges[0], edges[-1])
     chart = draw(edges, slices, window.ticks_every)
-    finished = time.monotonic()
+    finished = clock.monotonic()
     return Figures(key, finished, finished - started, stats, failures(stats), chart)
 
 

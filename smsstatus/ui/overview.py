@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, cast
 
 from flask import Response, current_app, request
@@ -61,7 +60,7 @@ def _counted(service: Service, state: State, window: Window) -> tuple[str, Figur
     """The change marker, and the figures; none if the database cannot be read."""
     try:
         marker = service.store.change_marker()
-        return marker, state.figures.get(service.store, window, marker, datetime.now(UTC))
+        return marker, state.figures.get(service.store, window, marker, service.clock)
     except sqlite3.Error:
         return "", None
 

@@ -8,7 +8,6 @@ import subprocess
 import threading
 import uuid
 from base64 import b64decode
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +17,7 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from smsstatus import create_app, plivo_api
+from smsstatus import create_app
 from smsstatus.replay import drain
 from smsstatus.service import Service, service_of
 from smsstatus.settings import Settings
@@ -26,7 +25,7 @@ from smsstatus.settings import Settings
 from ..conftest import Query, Receive
 from ..live import API_TOKEN, free_port, live_service, wait_until
 from ..plivo import Plivo, Request, send
-from ..plivo_api import AUTH_ID, Asked, PlivoApi, Reply
+from ..plivo_api import AUTH_ID, Asked, HangingPlivo, PlivoApi, Reply
 from .conftest import SENDER, problem
 
 TO = "+14155550123"
@@ -480,24 +479,18 @@ def test_a_plivo_that_is_down_passes_on_how_long_to_wait(
     assert "Retry-After" not in api.post("/messages", json=GOOD).headers
 
 
-@pytest.fixture
-def hanging(standin: PlivoApi, monkeypatch: pytest.MonkeyPatch) -> Iterator[PlivoApi]:
-    """A Plivo that takes the request and then says nothing."""
-    monkeypatch.setattr(plivo_api, "TIMEOUT_SECONDS", 0.3)
-    released = threading.Event()
-    standin.reply = lambda asked: Reply(202, {"message_uuid": ["x"]}, wait=released)
-    yield standin
-    released.set()
-
-
 def test_a_send_that_timed_out_may_have_happened_and_is_not_repeated(
-    api: FlaskClient, hanging: PlivoApi, query: Query
+    settings: Settings, hanging: HangingPlivo, query: Query
 ) -> None:
-    content = problem(api.post("/messages", json=GOOD), 504)
+    impatient = replace(settings, plivo_api_url=hanging.url, plivo_timeouts=(60.0, 0.05))
+    client = create_app(impatient).test_client()
+    answer = client.post("/messages", json=GOOD, headers={"Authorization": f"Bearer {API_TOKEN}"})
+    content = problem(answer, 504)
     assert content["title"] == "Plivo did not answer in time"
     assert "may have been carried out" in content["detail"]
     assert content["detail"].endswith(MAY_HAVE_HAPPENED)
-    assert len(hanging.asked) == 1
+    (request,) = hanging.requests()
+    assert request.startswith(b"POST ")
     assert query("SELECT * FROM messages") == []
 
 

@@ -19,12 +19,13 @@ import pytest
 from flask import Flask
 
 from smsstatus import create_app
-from smsstatus import doctor as doctors
 from smsstatus.callback import Callback
-from smsstatus.doctor import Check, examine, sqlite_version
+from smsstatus.clock import Clock
+from smsstatus.doctor import MOUNTS, Check, examine, sqlite_version
 from smsstatus.service import Service, service_of
 from smsstatus.settings import Settings
 
+from ..clock import HandClock
 from ..live import ROOT, LiveService, environment, free_port, live_service
 from ..plivo_api import AUTH_ID, PlivoApi, Reply
 from .conftest import Run, command
@@ -54,11 +55,17 @@ def checks(settings: Settings) -> Iterator[Examine]:
     """Examine a service with these settings; its checks by name."""
     services: list[Service] = []
 
-    def by_name(environ: dict[str, str] | None = None, **changes: object) -> dict[str, Check]:
+    def by_name(
+        environ: dict[str, str] | None = None,
+        mounts: Path = MOUNTS,
+        clock: Clock | None = None,
+        **changes: object,
+    ) -> dict[str, Check]:
         service = Service.make(replace(settings, **changes))  # type: ignore[arg-type]
+        service.clock = clock or service.clock
         service.prepare()
         services.append(service)
-        return {check.name: check for check in examine(service, environ or {})}
+        return {check.name: check for check in examine(service, environ or {}, mounts)}
 
     yield by_name
     for service in services:
@@ -181,14 +188,16 @@ def test_of_a_damaged_database_the_mend_is_said(checks: Examine, settings: Setti
 )
 def test_the_disk_has_to_survive_a_restart(
     checks: Examine,
-    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
     kind: str,
     environ: dict[str, str],
     level: str,
     words: str,
 ) -> None:
-    monkeypatch.setattr(doctors, "_filesystem", lambda path: kind)
-    check = checks(environ)["disk"]
+    mounts = tmp_path / "mounts"
+    if kind:  # else as on a system that has no such list
+        mounts.write_text(f"root / zfs rw 0 0\nx {tmp_path} {kind} rw 0 0\n")
+    check = checks(environ, mounts=mounts)["disk"]
     assert check.level == level
     assert words in check.text
 
@@ -277,16 +286,24 @@ def test_a_plivo_that_is_not_there_fails(checks: Examine) -> None:
 
 
 @pytest.mark.parametrize(
-    ("apart", "level"), [(-30, "ok"), (30, "ok"), (-90, "warn"), (90, "warn"), (86_400, "warn")]
+    ("apart", "level"), [(-60, "ok"), (60, "ok"), (-61, "warn"), (61, "warn"), (86_400, "warn")]
 )
 def test_a_clock_apart_from_plivos_is_worth_a_warning(
     checks: Examine, standin: PlivoApi, apart: int, level: str
 ) -> None:
-    date = format_datetime(datetime.now(UTC) + timedelta(seconds=apart), usegmt=True)
+    clock = HandClock(datetime(2026, 11, 1, 12, tzinfo=UTC))
+    date = format_datetime(clock.now() + timedelta(seconds=apart), usegmt=True)
     standin.reply = lambda asked: Reply(200, {"auth_id": AUTH_ID}, {"Date": date})
-    check = checks()["clock"]
+    check = checks(clock=clock)["clock"]
     assert check.level == level
     assert ("NTP" in check.text) == (level == "warn")
+
+
+def test_a_clock_that_was_never_set_fails_where_there_is_nothing_to_compare_it_with(
+    checks: Examine,
+) -> None:
+    check = checks(clock=HandClock(datetime(1970, 1, 1, tzinfo=UTC)), auth_id=None)["clock"]
+    assert (check.level, check.text) == ("FAIL", "it says 1970-01-01: set it")
 
 
 @pytest.mark.parametrize("date", ["", "yesterday", "Sun, 99 Nov 2026 00:00:00 GMT"])

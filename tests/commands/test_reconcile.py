@@ -27,9 +27,10 @@ from smsstatus.service import service_of
 from smsstatus.settings import Settings
 from smsstatus.store import Store
 
+from ..clock import HandClock
 from ..conftest import Query, Receive
 from ..live import ROOT, environment, wait_until
-from ..plivo_api import AUTH_ID, Asked, PlivoApi, Reply
+from ..plivo_api import AUTH_ID, Asked, HangingPlivo, PlivoApi, Reply
 from ..rows import insert, row
 from .conftest import Run, command, refused
 
@@ -37,26 +38,9 @@ DAY = "2026-11-01"
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 
 
-class Clock:
-    """In the place of the module time: sleeping only moves it on."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-        self.sleeps: list[float] = []
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.sleeps.append(seconds)
-        self.now += seconds
-
-
 @pytest.fixture(autouse=True)
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(reconciling, "time", clock)
-    return clock
+def nobody_waits(clock: HandClock) -> None:
+    """Between requests only the clock is turned."""
 
 
 def silent(number: int, age: timedelta = HOUR, status: str = "sent", **more: Any) -> dict[str, Any]:
@@ -303,11 +287,11 @@ def test_a_message_whose_id_is_no_uuid_does_not_ask_for_something_else(
 
 
 def test_five_a_second_at_most(
-    run: Run, standin: PlivoApi, writable: sqlite3.Connection, clock: Clock
+    run: Run, standin: PlivoApi, writable: sqlite3.Connection, clock: HandClock
 ) -> None:
     insert(writable, [silent(number) for number in range(21)])
     times: list[float] = []
-    standin.reply = lambda asked: times.append(clock.now)
+    standin.reply = lambda asked: times.append(clock.elapsed)
     run("reconcile")
     assert len(times) == 21
     gaps = [round(after - before, 6) for before, after in pairwise(times)]
@@ -316,10 +300,10 @@ def test_five_a_second_at_most(
 
 
 def test_a_slow_plivo_is_not_waited_for_twice(
-    run: Run, standin: PlivoApi, three: list[str], clock: Clock
+    run: Run, standin: PlivoApi, three: list[str], clock: HandClock
 ) -> None:
     def slowly(asked: Asked) -> None:
-        clock.now += 0.5
+        clock.turn(0.5)
 
     standin.reply = slowly
     run("reconcile")
@@ -424,15 +408,15 @@ def test_an_odd_answer_is_counted_and_the_rest_is_asked_about(
 
 
 def test_a_plivo_that_hangs_is_given_up(
-    run: Run, standin: PlivoApi, three: list[str], monkeypatch: pytest.MonkeyPatch
+    app: Flask, run: Run, hanging: HangingPlivo, three: list[str], settings: Settings
 ) -> None:
-    monkeypatch.setattr("smsstatus.plivo_api.TIMEOUT_SECONDS", 0.1)
-    released = threading.Event()
-    standin.reply = lambda asked: Reply(200, {}, wait=released)
+    service_of(app).settings = replace(
+        settings, plivo_api_url=hanging.url, plivo_timeouts=(60.0, 0.05)
+    )
     done = run("reconcile")
-    released.set()
     assert done.exit_code == 1
     assert "stopped: Plivo did not answer in time" in summary(done)
+    assert len(hanging.requests()) == 3
 
 
 def test_a_store_that_takes_nothing_stops_it(

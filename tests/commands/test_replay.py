@@ -12,10 +12,11 @@ from urllib.parse import urlencode
 import pytest
 from flask import Flask
 
-from smsstatus.callback import Callback, StatusUpdate, read_callback
+from smsstatus.callback import Callback, StatusUpdate
 from smsstatus.service import Service, service_of
 from smsstatus.settings import Settings
 from smsstatus.spool import log_record
+from smsstatus.store import Outcome, Store
 
 from ..conftest import Query
 from ..plivo import Plivo
@@ -76,7 +77,7 @@ def test_what_cannot_be_applied_is_set_aside_and_shows_in_the_exit_code(
 
 @pytest.mark.parametrize("what", ["half a character", "a mistake in the program"])
 def test_a_file_that_fails_as_nobody_foresaw_does_not_keep_those_behind_it_waiting(
-    run: Run, service: Service, query: Query, monkeypatch: pytest.MonkeyPatch, what: str
+    run: Run, service: Service, query: Query, what: str
 ) -> None:
     poisoned = callback("poisoned")._replace(received_at="2026-11-01T11:00:00.000000Z")
     if what == "half a character":
@@ -84,17 +85,20 @@ def test_a_file_that_fails_as_nobody_foresaw_does_not_keep_those_behind_it_waiti
         (service.spool.folder / "20261101110000000000-x.json").write_text(text)
     else:
         service.spool.keep(poisoned, "a reason")
-        monkeypatch.setattr("smsstatus.replay.read_callback", _mistaken)
+        service.store = Mistaken(service.settings.database_path)
     service.spool.keep(callback("a"), "a reason")
     assert run("replay").stdout == "1 applied, 1 cannot be applied.\n"
     assert service.spool.depth()[:2] == (0, 1)
     assert query("SELECT message_uuid FROM messages") == [{"message_uuid": "a"}]
 
 
-def _mistaken(callback: Callback, *, source: str) -> StatusUpdate:
-    if "poisoned" in callback.body:
-        raise KeyError(callback.body)
-    return read_callback(callback, source=source)
+class Mistaken(Store):
+    """A store with a mistake that shows at one message."""
+
+    def record(self, update: StatusUpdate) -> Outcome:
+        if update.message_uuid == "poisoned":
+            raise KeyError(update.message_uuid)
+        return super().record(update)
 
 
 def test_a_spool_that_is_not_there_is_not_taken_for_an_empty_one(

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
-import sqlite3
-from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
 
 import pytest
+from flask import Flask, template_rendered
 from flask.testing import FlaskClient
+from jinja2 import Template
 from werkzeug.test import TestResponse
 
-from smsstatus.service import current_service
+from smsstatus.service import service_of
 from smsstatus.settings import Settings
-from smsstatus.ui import alarms, figures, overview
+from smsstatus.store import Store
+from smsstatus.ui import alarms, figures
+from tests.clock import HandClock
 from tests.conftest import Deliver
 from tests.live import API_TOKEN
 from tests.plivo import Plivo
@@ -24,16 +26,9 @@ PAGES = ("/", "/?window=1h", "/ui/messages", f"/ui/messages/{UUID}")
 
 
 @pytest.fixture(autouse=True)
-def one_bar(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The minute does not turn during a test, and whatever changed is looked at at once."""
-    moment = datetime.now(UTC)
-    monkeypatch.setattr(figures.Window, "number_at", lambda self, now: _number(self, moment))
-    monkeypatch.setattr(figures, "COST", 0)
-    monkeypatch.setattr(alarms, "FRESH_SECONDS", 0)
-
-
-def _number(window: figures.Window, moment: datetime) -> int:
-    return int(moment.timestamp() // window.step.total_seconds())
+def one_bar(clock: HandClock) -> None:
+    """The minute does not turn during a test, and nothing that it receives is in the future."""
+    clock.turn(300)
 
 
 def get(client: FlaskClient, path: str, etag: str = "") -> TestResponse:
@@ -92,46 +87,60 @@ def test_the_windows_have_pages_of_their_own(client: FlaskClient) -> None:
 
 
 def test_figures_that_took_long_are_kept_while_callbacks_come_in(
-    client: FlaskClient, deliver: Deliver, plivo: Plivo, monkeypatch: pytest.MonkeyPatch
+    app: Flask,
+    client: FlaskClient,
+    clock: HandClock,
+    deliver: Deliver,
+    plivo: Plivo,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(figures, "COST", 1e9)
+    store = service_of(app).store
+
+    def slowly(edges: Sequence[str]) -> object:
+        clock.turn(10)
+        return Store.history(store, edges)
+
+    monkeypatch.setattr(store, "history", slowly)
     deliver(plivo.post(plivo.fields("queued", UUID)))
-    assert "1 message" in get(client, "/").text
+    assert "1 message is known of" in get(client, "/").text
     deliver(plivo.post(plivo.fields("queued", UUID.replace("2", "3"))))
+    clock.turn(10 * figures.COST - 1)
     page = get(client, "/").text
     assert "1 message is known of" in page
     assert page.count('data-show="ago"') >= 2, "the newest messages are always the newest"
+    clock.turn(1)
+    assert "2 messages are known of" in get(client, "/").text
 
 
-def test_an_unchanged_overview_is_not_rendered_again(
-    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+def test_an_unchanged_overview_is_not_rendered_again(app: Flask, client: FlaskClient) -> None:
+    rendered: list[str] = []
+
+    def note(sender: Flask, template: Template, **more: object) -> None:
+        rendered.append(str(template.name))
+
+    with template_rendered.connected_to(note, app):
+        first, again = get(client, "/"), get(client, "/")
+    assert (again.status_code, again.data) == (200, first.data)
+    assert rendered == ["overview.html"]
+
+
+def test_waiting_spool_files_are_told_of(
+    client: FlaskClient, clock: HandClock, settings: Settings
 ) -> None:
-    content = get(client, "/").data
-    monkeypatch.setattr(overview.live, "page", None)
-    assert get(client, "/").data == content
-
-
-def test_waiting_spool_files_are_told_of(client: FlaskClient) -> None:
-    with client.application.app_context():
-        spool = current_service().spool
     etag = get(client, "/").headers["ETag"]
-    (spool.folder / "20261101000000-1.json").write_text("{}")
-    with client.application.app_context():
-        current_service().readiness = (0.0, {})
+    (settings.spool_dir / "20261101000000-1.json").write_text("{}")
+    clock.turn(alarms.FRESH_SECONDS)
     changed = get(client, "/", etag)
     assert changed.status_code == 200
     assert "1 callback waits in the spool." in changed.text
 
 
 def test_silence_while_a_message_waits_is_told(
-    client: FlaskClient, deliver: Deliver, plivo: Plivo, settings: Settings
+    client: FlaskClient, clock: HandClock, deliver: Deliver, plivo: Plivo
 ) -> None:
     deliver(plivo.post(plivo.fields("sent", UUID)))
     assert "No callback has come" not in get(client, "/").text
-    earlier = (datetime.now(UTC) - timedelta(hours=1)).isoformat().replace("+00:00", "Z")
-    with closing(sqlite3.connect(settings.database_path, isolation_level=None)) as connection:
-        connection.execute("UPDATE messages SET created_at = ?", (earlier,))
-        connection.execute("UPDATE status_events SET received_at = ?", (earlier,))
+    clock.turn(3600)
     page = get(client, "/").text
     assert "No callback has come for unusually long" in page
     assert "1 message waits for more than ten minutes" in page

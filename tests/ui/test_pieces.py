@@ -179,7 +179,7 @@ def test_no_callback_ever_is_told() -> None:
 
 def test_what_readyz_finds_is_told() -> None:
     found = {"ready": False, "reasons": ["store: disk full"], "spooled": 2, "bad": 1}
-    titles = [alarm.title for alarm in alarms._of_readiness(found)]
+    titles = [alarm.title for alarm in alarms.of_readiness(found)]
     assert titles == [
         "Not ready: store: disk full.",
         "2 callbacks wait in the spool.",
