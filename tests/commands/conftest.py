@@ -53,18 +53,23 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "flask", "--app", "wsgi", *arguments]
 
 
-def run_beside(
-    service: LiveService, *arguments: str, **variables: str
-) -> subprocess.CompletedProcess[str]:
-    """Run a command as somebody would in a shell on the host of a running service."""
-    return subprocess.run(
+def started_beside(service: LiveService, *arguments: str) -> subprocess.Popen[str]:
+    """Start a command as somebody would in a shell on the host of a running service."""
+    return subprocess.Popen(
         command(*arguments),
         cwd=ROOT,
-        env=environment(service.database.parent, service.plivo.base_url, **variables),
-        capture_output=True,
+        env=environment(service.database.parent, service.plivo.base_url),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=60,
     )
+
+
+def run_beside(service: LiveService, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run it to its end."""
+    with started_beside(service, *arguments) as process:
+        said, complained = process.communicate(timeout=60)
+    return subprocess.CompletedProcess(process.args, process.returncode, said, complained)
 
 
 def files_of(folder: Path) -> set[str]:

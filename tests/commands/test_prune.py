@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import threading
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,12 +12,14 @@ import pytest
 
 from smsstatus.callback import utc_timestamp
 from smsstatus.settings import Settings
+from smsstatus.store.upkeep import PRUNE_BATCH
 
+from ..clock import HandClock
 from ..conftest import Query, Receive
 from ..live import live_service, wait_until
 from ..plivo import send
 from ..rows import insert, row
-from .conftest import Run, refused, run_beside
+from .conftest import Run, refused, started_beside
 
 ADD_EVENTS = """
     INSERT INTO status_events (message_id, digest, status, status_timestamp, sequence, rank,
@@ -94,36 +95,49 @@ def test_a_database_that_cannot_be_read_is_one_line(run: Run, settings: Settings
     assert "stays for the next run" in refused(run("prune", "--older-than", "1d"))
 
 
-def test_callbacks_keep_flowing_meanwhile(tmp_path: Path) -> None:
+def test_between_two_batches_callbacks_are_written(
+    run: Run,
+    clock: HandClock,
+    writable: sqlite3.Connection,
+    receive: Receive,
+    query: Query,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    insert(writable, [aged(number, 100) for number in range(2 * PRUNE_BATCH + 1)])
+    left: list[int] = []
+
+    def pause(seconds: float) -> None:
+        receive("sent")
+        (counted,) = query("SELECT count(*) AS n FROM messages WHERE is_final = 0")
+        left.append(counted["n"])
+
+    monkeypatch.setattr(clock, "sleep", pause)
+    assert (
+        run("prune", "--older-than", "90d").stdout == f"{2 * PRUNE_BATCH + 1} messages removed.\n"
+    )
+    assert left == [PRUNE_BATCH + 2, 1 + 2, 0 + 3]
+
+
+def test_beside_a_running_service_it_loses_no_callback(tmp_path: Path) -> None:
     (tmp_path / "service").mkdir()
     answers: list[int] = []
-    enough = threading.Event()
     with live_service(tmp_path / "service") as service:
         with closing(sqlite3.connect(service.database, isolation_level=None)) as connection:
             insert(connection, [aged(number, 100) for number in range(3000)])
             connection.execute(ADD_EVENTS)
-
-        def keep_calling() -> None:
-            while not enough.is_set():
-                plivo = service.plivo
+        plivo = service.plivo
+        with started_beside(service, "prune", "--older-than", "90d") as pruning:
+            while pruning.poll() is None:
                 answers.append(send(plivo.post(plivo.fields("sent")), service.address)[0])
-
-        thread = threading.Thread(target=keep_calling)
-        thread.start()
-        try:
-            wait_until(lambda: answers)
-            before = len(answers)
-            done = run_beside(service, "prune", "--older-than", "90d")
-            during = len(answers) - before
-        finally:
-            enough.set()
-            thread.join(20)
-        assert (done.returncode, done.stdout, done.stderr) == (0, "3000 messages removed.\n", "")
-        assert during > 0
+            said, complained = pruning.communicate()
+        assert (pruning.returncode, said, complained) == (0, "3000 messages removed.\n", "")
         assert set(answers) == {200}
-        with closing(sqlite3.connect(service.database)) as connection:
-            left = connection.execute(
-                "SELECT count(*), (SELECT count(*) FROM status_events) FROM messages"
-            ).fetchall()
-        assert left == [(len(answers), len(answers))]
-        assert list(service.spool.glob("*.json")) == []
+
+        def left() -> tuple[int, int]:
+            with closing(sqlite3.connect(service.database)) as connection:
+                sql = "SELECT count(*), (SELECT count(*) FROM status_events) FROM messages"
+                messages, events = connection.execute(sql).fetchall()[0]
+                return messages, events
+
+        # One may wait in the spool.
+        wait_until(lambda: left() == (len(answers), len(answers)))
