@@ -6,6 +6,7 @@ a failure where CI is set.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -18,7 +19,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Request,
+    expect,
+    sync_playwright,
+)
 
 from tests.live import API_TOKEN, LiveService, live_service
 from tests.plivo import Fields, send
@@ -84,15 +93,16 @@ class Visitor:
     foreign: list[str] = field(default_factory=list)
     expected: tuple[str, ...] = ()
     """Parts of complaints that the test itself provokes."""
+    contexts: list[BrowserContext] = field(default_factory=list)
 
-    def page(self, *, dark: bool = False, login: bool = True, **options: Any) -> Page:
+    def page(self, *, login: bool = True, **options: Any) -> Page:
         """An empty tab in a browser profile of its own."""
         context = self.browser.new_context(
             base_url=self.address,
-            color_scheme="dark" if dark else "light",
             http_credentials=LOGIN if login else None,
             **{"timezone_id": "Europe/Berlin", "locale": "en-GB", **options},
         )
+        self.contexts.append(context)
         context.set_default_timeout(PATIENCE)
         page = context.new_page()
         page.on("console", self._console)
@@ -119,7 +129,7 @@ class Visitor:
         assert not self.foreign, "a page asked another host"
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         path = shutil.which("chromium")
@@ -128,13 +138,15 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def axe() -> str:
-    """axe-core's source, installed as its lock file says."""
+    """axe-core's source, installed as its lock file says, by one process of the tests at a time."""
     installed = FOLDER / "node_modules" / "axe-core"
-    if _version(installed) != _version(FOLDER):
-        subprocess.run(["npm", "ci", "--silent"], cwd=FOLDER, check=True, timeout=100)
-    return (installed / "axe.min.js").read_text()
+    with open(FOLDER / "package-lock.json") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if _version(installed) != _version(FOLDER):
+            subprocess.run(["npm", "ci", "--silent"], cwd=FOLDER, check=True, timeout=100)
+        return (installed / "axe.min.js").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +178,7 @@ def visiting(browser: Browser, site: Site) -> Iterator[Visitor]:
         yield visitor
         visitor.check()
     finally:
-        for context in browser.contexts:
+        for context in visitor.contexts:
             context.close()
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page
@@ -27,8 +29,8 @@ PAGES = {
     "unknown message": "/ui/messages/unknown",
     "send": "/ui/send",
 }
-
-themes = pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+RULES_OF_COLOURS = ("color-contrast", "link-in-text-block")
+"""All that can differ in the dark."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -42,49 +44,64 @@ def messages(site: Site) -> None:
     (site.service.spool / "bad" / "20261101000000-1.json").write_text("{}")
 
 
-def assert_accessible(page: Page, axe: str) -> None:
+def tab(visitor: Visitor, axe: str, **options: Any) -> Page:
+    """A tab in which every page has axe."""
+    page = visitor.page(**options)
+    page.context.add_init_script(axe)
+    return page
+
+
+@pytest.fixture(scope="module")
+def page(browser: Browser, site: Site, axe: str) -> Iterator[Page]:
+    """The tab that the tests of this module share."""
+    with visiting(browser, site) as visitor:
+        visitor.expected = ("400", "404", "422", "does not conform to the required format")
+        yield tab(visitor, axe)
+
+
+def assert_accessible(page: Page) -> None:
     page.evaluate(
         "() => document.querySelectorAll('details').forEach((one) => { one.open = true })"
     )
-    page.evaluate(axe)
-    found = page.evaluate("() => axe.run(document, { resultTypes: ['violations'] })")
-    assert len(found["passes"]) > 5, "axe looked at something"
-    assert not [
-        (violation["id"], [node["html"] for node in violation["nodes"]])
-        for violation in found["violations"]
-    ]
+    page.emulate_media(color_scheme="light")
+    assert violations(page) == []
+    page.emulate_media(color_scheme="dark")
+    assert page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
+    assert violations(page, *RULES_OF_COLOURS) == []
 
 
-@themes
+def violations(page: Page, *rules: str) -> list[tuple[str, list[str]]]:
+    """Each rule that is broken, of these or of all, with the elements."""
+    options = {"resultTypes": ["violations"]} | ({"runOnly": rules} if rules else {})
+    found = page.evaluate("(options) => axe.run(document, options)", options)
+    assert found["passes"], "axe looked at something"
+    return [(rule["id"], [node["html"] for node in rule["nodes"]]) for rule in found["violations"]]
+
+
 @pytest.mark.parametrize("path", PAGES.values(), ids=PAGES.keys())
-def test_a_page_is_accessible(visitor: Visitor, axe: str, path: str, dark: bool) -> None:
-    visitor.expected = ("400", "404", "does not conform to the required format")
-    assert_accessible(visitor.visit(path, dark=dark), axe)
+def test_a_page_is_accessible_in_light_and_in_dark(page: Page, path: str) -> None:
+    page.goto(path)
+    assert_accessible(page)
 
 
-@themes
-def test_faults_and_refusals_of_the_send_form_are_accessible(
-    visitor: Visitor, axe: str, dark: bool
-) -> None:
-    visitor.expected = ("422",)
-    page = visitor.visit("/ui/send", dark=dark)
+def test_faults_and_refusals_of_the_send_form_are_accessible(page: Page) -> None:
+    page.goto("/ui/send")
     page.get_by_label("To").fill("1")
     page.get_by_label("Text").fill("x")
     page.get_by_role("button", name="Send").click()
     page.get_by_role("alert").wait_for()
-    assert_accessible(page, axe)
+    assert_accessible(page)
 
 
-@themes
-def test_an_empty_service_is_accessible(
-    browser: Browser, tmp_path: Path, axe: str, dark: bool
-) -> None:
+def test_an_empty_service_is_accessible(browser: Browser, tmp_path: Path, axe: str) -> None:
     with running_site(tmp_path, PLIVO_AUTH_ID="") as site, visiting(browser, site) as visitor:
+        page = tab(visitor, axe)
         for path in ("/", "/ui/messages", "/ui/send"):
-            assert_accessible(visitor.visit(path, dark=dark), axe)
+            page.goto(path)
+            assert_accessible(page)
 
 
-@themes
-def test_a_phone_is_accessible(visitor: Visitor, axe: str, dark: bool) -> None:
-    page = visitor.visit("/", dark=dark, viewport={"width": 360, "height": 740})
-    assert_accessible(page, axe)
+def test_a_phone_is_accessible(visitor: Visitor, axe: str) -> None:
+    page = tab(visitor, axe, viewport={"width": 360, "height": 740})
+    page.goto("/")
+    assert_accessible(page)

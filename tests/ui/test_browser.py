@@ -93,12 +93,13 @@ def test_late_and_repeated_callbacks_are_seen_as_such(site: Site, visitor: Visit
 def test_the_overview_updates_in_place(site: Site, visitor: Visitor) -> None:
     first, second = new_uuid(), new_uuid()
     site.tell("delivered", first, To="19990000001")
-    page = visitor.visit("/")
+    page = visitor.visit("/", viewport={"width": 1280, "height": 300})  # so it can be scrolled
     link = page.get_by_role("link", name="19990000001")
     expect(link).to_be_visible()
     stay(page)
     link.focus()
     page.evaluate("window.scrollTo(0, 200)")
+    assert page.evaluate("window.scrollY") == 200
     site.tell("delivered", second, To="19990000002")
     expect(page.get_by_role("link", name="19990000002")).to_be_visible()
     expect(link).to_be_focused()
@@ -111,6 +112,7 @@ def test_nothing_changed_is_answered_304(site: Site, visitor: Visitor) -> None:
     message = new_uuid()
     site.tell("queued", message)
     page = visitor.page()
+    page.clock.install()
 
     def unchanged(response: Response) -> bool:
         return response.status == 304
@@ -118,7 +120,7 @@ def test_nothing_changed_is_answered_304(site: Site, visitor: Visitor) -> None:
     with page.expect_response(unchanged):
         page.goto(f"/ui/messages/{message}")
     with page.expect_response(unchanged):
-        pass
+        page.clock.fast_forward("00:01")
 
 
 def test_a_hidden_tab_asks_nothing_and_asks_at_once_when_it_is_seen(
@@ -135,7 +137,7 @@ def test_a_hidden_tab_asks_nothing_and_asks_at_once_when_it_is_seen(
         document.dispatchEvent(new Event("visibilitychange"));
     }""")
     page.on("request", lambda request: asked.append(request.url))
-    page.clock.run_for(120_000)
+    page.clock.fast_forward("02:00")
     # The icon is the browser's own wish, for which it takes its time.
     assert not [url for url in asked if not url.startswith(f"{page.url}ui/static/icon.svg")]
     with page.expect_response(lambda response: response.url == page.url):
@@ -151,13 +153,17 @@ def test_a_service_that_does_not_answer_is_told_and_heard_again(
     visitor.expected = ("ERR_FAILED",)
     message = new_uuid()
     site.tell("delivered", message, To="19990000003")
-    page = visitor.visit("/")
+    page = visitor.page()
+    page.clock.install()
+    page.goto("/")
     expect(page.locator("#heard")).to_have_text(re.compile("^Live"))
     page.route("**/*", lambda route: route.abort())
+    page.clock.fast_forward("00:05")
     expect(page.locator("#heard")).to_have_text(re.compile("^No answer; last heard"))
     expect(page.get_by_role("link", name="19990000003")).to_be_visible()
     page.unroute_all()
-    expect(page.locator("#heard")).to_have_text(re.compile("^Live"), timeout=30_000)
+    page.clock.fast_forward("01:00")
+    expect(page.locator("#heard")).to_have_text(re.compile("^Live"), timeout=60_000)
 
 
 def test_times_are_local_with_utc_in_the_tooltip(site: Site, visitor: Visitor) -> None:
@@ -179,18 +185,9 @@ def test_relative_times_stay_right(site: Site, visitor: Visitor) -> None:
     with page.expect_response(lambda response: response.status == 304):
         page.goto("/")
     page.route("**/*", lambda route: route.abort())
-    page.clock.run_for(180_000)
+    page.clock.fast_forward("03:00")
     heard_of = page.get_by_role("row").filter(has_text="19990000004").locator("time")
     expect(heard_of).to_have_text("3 min ago")
-
-
-def test_waiting_spool_files_are_warned_of(browser: Browser, tmp_path: Path) -> None:
-    with running_site(tmp_path) as site, visiting(browser, site) as visitor:
-        page = visitor.visit("/")
-        expect(page.get_by_text("Nothing yet")).to_be_visible()
-        (site.service.spool / "bad" / "20261101000000-1.json").write_text("{}")
-        warning = page.get_by_role("region", name="Warnings")
-        expect(warning).to_contain_text("1 callback could not be used.", timeout=30_000)
 
 
 def test_without_javascript_everything_is_there(site: Site, visitor: Visitor) -> None:

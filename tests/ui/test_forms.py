@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 import uuid
+from contextlib import closing
 from pathlib import Path
 
 from playwright.sync_api import Browser, expect
 
 from tests.plivo_api import Reply
+from tests.rows import insert, row
 
 from .conftest import SENDER, Site, Visitor, running_site, visiting
 
@@ -21,8 +24,16 @@ def new_uuid() -> str:
 
 def test_filters_and_paging(browser: Browser, tmp_path: Path) -> None:
     with running_site(tmp_path) as site, visiting(browser, site) as visitor:
-        for number in range(60):
-            site.tell("sent", new_uuid(), To=f"1415555{number:04}")
+        sent = [
+            row(
+                *(number, "2026-11-01T00:00:00.000000Z"),
+                sender_number="14155550100",
+                recipient_number=f"1415555{number:04}",
+            )
+            for number in range(60)
+        ]
+        with closing(sqlite3.connect(site.service.database, isolation_level=None)) as connection:
+            insert(connection, sent)
         failed = new_uuid()
         site.tell("failed", failed, ErrorCode="450", To="+4915112345678")
         page = visitor.visit("/ui/messages")
@@ -44,10 +55,10 @@ def test_filters_and_paging(browser: Browser, tmp_path: Path) -> None:
             ("Since", "2099-01-01T00:00", 0),
             ("Until", "2099-01-01T00:00", 50),
         ):
-            page.goto("/ui/messages")
             page.get_by_label(label).fill(text)
             page.get_by_role("button", name="Filter").click()
             expect(rows).to_have_count(count)
+            page.get_by_label(label).fill("")
         page.get_by_label("Message UUID").fill(failed)
         page.get_by_role("button", name="Find").click()
         expect(page.get_by_role("heading", name="Failed")).to_be_visible()
