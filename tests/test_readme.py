@@ -34,8 +34,21 @@ def clean_copy(tmp_path: Path) -> Path:
     for name in listed.stdout.splitlines():
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, copy / name)
-    (copy / ".venv").symlink_to(ROOT / ".venv")
+    lend_environment(copy / ".venv")
     return copy
+
+
+def lend_environment(folder: Path) -> None:
+    """The installed packages as links; what make left there as marks of its own is made afresh.
+
+    So it finds nothing to install, however old the marks are, and changes nothing there.
+    """
+    folder.mkdir()
+    for path in (ROOT / ".venv").iterdir():
+        if path.is_dir() or path.name == "pyvenv.cfg":
+            (folder / path.name).symlink_to(path)
+        else:
+            (folder / path.name).write_bytes(path.read_bytes())
 
 
 @pytest.fixture
