@@ -207,7 +207,14 @@ def test_a_cursor_that_is_not_ours_is_refused(api: FlaskClient, text: str) -> No
     assert "next_cursor" in content["errors"]["cursor"]
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), st.lists))
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda values: st.lists(values, max_size=4),
+    max_leaves=6,
+)
+
+
+@given(_json)
 @hypothesis_settings(
     max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
 )

@@ -8,9 +8,9 @@ import subprocess
 import threading
 import uuid
 from base64 import b64decode
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,9 +23,9 @@ from smsstatus.service import Service, service_of
 from smsstatus.settings import Settings
 
 from ..conftest import Query, Receive
-from ..live import API_TOKEN, free_port, live_service, wait_until
+from ..live import API_TOKEN, LiveService, free_port, live_service
 from ..plivo import Plivo, Request, send
-from ..plivo_api import AUTH_ID, Asked, HangingPlivo, PlivoApi, Reply
+from ..plivo_api import AUTH_ID, Asked, HangingPlivo, PlivoApi, Reply, plivo_api
 from .conftest import SENDER, problem
 
 TO = "+14155550123"
@@ -104,24 +104,36 @@ def test_a_sender_is_a_number_a_short_code_or_a_word(
     assert standin.asked[0].content["src"] == sender
 
 
-def test_curl_with_two_fields_is_enough(tmp_path: Path, standin: PlivoApi) -> None:
-    with live_service(
-        tmp_path, PLIVO_AUTH_ID=AUTH_ID, PLIVO_API_URL=standin.url, PLIVO_SENDER=SENDER
-    ) as service:
-        said = subprocess.run(
-            [
-                *("curl", "-sS", "-i", "-H", f"Authorization: Bearer {API_TOKEN}"),
-                *("-d", f"to={TO}", "-d", "text=Hello", f"{service.address}/messages"),
-            ],
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=True,
-        ).stdout
+@pytest.fixture(scope="module")
+def live_standin() -> Iterator[PlivoApi]:
+    with plivo_api() as api:
+        yield api
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory, live_standin: PlivoApi) -> Iterator[LiveService]:
+    """A service that can send, shared by the tests that need a real one."""
+    folder = tmp_path_factory.mktemp("live")
+    settings = {"PLIVO_AUTH_ID": AUTH_ID, "PLIVO_SENDER": SENDER}
+    with live_service(folder, PLIVO_API_URL=live_standin.url, **settings) as service:
+        yield service
+
+
+def test_curl_with_two_fields_is_enough(live: LiveService, live_standin: PlivoApi) -> None:
+    said = subprocess.run(
+        [
+            *("curl", "-sS", "-i", "-H", f"Authorization: Bearer {API_TOKEN}"),
+            *("-d", f"to={TO}", "-d", "text=Hello", f"{live.address}/messages"),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    ).stdout
     assert said.startswith("HTTP/1.1 202 ")
     head, _, body = said.partition("\n\n") if "\r\n" not in said else said.partition("\r\n\r\n")
     assert f"Location: /messages/{json.loads(body)['message_uuid']}" in head
-    assert standin.asked[0].content["dst"] == TO
+    assert live_standin.asked[-1].content["dst"] == TO
 
 
 def test_a_callback_that_comes_before_the_answer_to_the_send_stands(
@@ -504,7 +516,7 @@ def test_a_send_that_could_not_connect_did_not_happen(settings: Settings) -> Non
 
 
 def test_a_host_that_does_not_exist_is_said_so(settings: Settings) -> None:
-    nowhere = "http://plivo.invalid"
+    nowhere = "http://" + ".".join(["x" * 60] * 5)  # longer than a name can be, so no DNS is asked
     client = create_app(replace(settings, plivo_api_url=nowhere)).test_client()
     answer = client.post("/messages", json=GOOD, headers={"Authorization": f"Bearer {API_TOKEN}"})
     assert "Nothing was sent" in problem(answer, 502)["detail"]
@@ -518,18 +530,22 @@ def test_the_first_token_calls_plivo(settings: Settings, standin: PlivoApi) -> N
     assert b64decode(encoded).decode() == f"{AUTH_ID}:first"
 
 
-def test_callbacks_are_taken_while_plivo_hangs(tmp_path: Path, standin: PlivoApi) -> None:
-    released = threading.Event()
-    standin.reply = lambda asked: Reply(202, {"message_uuid": [str(uuid.uuid4())]}, wait=released)
-    with live_service(
-        tmp_path, PLIVO_AUTH_ID=AUTH_ID, PLIVO_API_URL=standin.url, PLIVO_SENDER=SENDER
-    ) as service:
-        headers = {"Authorization": f"Bearer {API_TOKEN}", "Content-Type": "application/json"}
-        sent = Request("POST", "/messages", headers, json.dumps(GOOD).encode())
-        with ThreadPoolExecutor() as pool:
-            waiting = pool.submit(send, sent, service.address)
-            wait_until(lambda: standin.asked)
-            assert send(service.plivo.post(service.plivo.fields("sent")), service.address)[0] == 200
-            assert not waiting.done()
+def test_callbacks_are_taken_while_plivo_hangs(live: LiveService, live_standin: PlivoApi) -> None:
+    asked, released = threading.Event(), threading.Event()
+
+    def hang(_: Asked) -> Reply:
+        asked.set()
+        return Reply(202, {"message_uuid": [str(uuid.uuid4())]}, wait=released)
+
+    headers = {"Authorization": f"Bearer {API_TOKEN}", "Content-Type": "application/json"}
+    sent = Request("POST", "/messages", headers, json.dumps(GOOD).encode())
+    live_standin.reply = hang
+    with ThreadPoolExecutor() as pool:
+        try:
+            waiting = pool.submit(send, sent, live.address)
+            assert asked.wait(60)
+            assert send(live.plivo.post(live.plivo.fields("sent")), live.address)[0] == 200
+        finally:
+            live_standin.reply = lambda _: None
             released.set()
-            assert waiting.result(10)[0] == 202
+        waiting.result(60)
