@@ -84,16 +84,25 @@ def require_token() -> None:
     expected = current_service().settings.api_token
     if expected is None:
         raise Problem(503, "API_TOKEN is not set, so this is closed: set it and restart.")
-    given = request.authorization
-    secret = (given.token or given.password or "") if given else ""
-    # A header's bytes come as Latin-1; Basic's are decoded as UTF-8 by Werkzeug.
-    given_bytes = secret.encode("utf-8" if given and given.password else "latin-1", "replace")
-    if not hmac.compare_digest(given_bytes, expected.encode()):
+    if not hmac.compare_digest(_shown_secret(), expected.encode()):
         raise Problem(
             401,
             "Give API_TOKEN as `Authorization: Bearer TOKEN` or as the password of HTTP Basic.",
             headers={"WWW-Authenticate": 'Basic realm="smsstatus", charset="UTF-8"'},
         )
+
+
+def _shown_secret() -> bytes:
+    """What the request shows: all that follows `Bearer`, or the password of Basic.
+
+    Bearer is read from the raw header: Werkzeug takes a token with `=` in it for parameters. A
+    header's bytes come as Latin-1 (PEP 3333); Basic's are decoded as UTF-8 by Werkzeug.
+    """
+    scheme, _, rest = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return rest.strip().encode("latin-1", "replace")
+    given = request.authorization
+    return ((given.password if given else None) or "").encode("utf-8", "replace")
 
 
 def _http_error(error: HTTPException) -> Response:

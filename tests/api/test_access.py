@@ -110,6 +110,25 @@ def test_a_token_that_is_not_ascii_works_with_basic(settings: Settings) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "token",
+    [
+        *("key=value", "ends=", "=begins", "a=b=c==", "==", "k=v, l=w", 'k="v"', "a:b;c,d"),
+        *("user:password", "realm=x", "Bearer", "dG9rZW4=", "t\u00f6ken=1"),
+    ],
+)
+def test_a_token_of_any_characters_is_shown_as_bearer_or_basic(
+    settings: Settings, token: str
+) -> None:
+    client = create_app(replace(settings, api_token=token)).test_client()
+    for shown, status in (
+        *((f"Bearer {token}", 200), (f"BEARER {token}", 200), (basic("", token), 200)),
+        *((f"Bearer {token}x", 401), (f"Bearer x{token}", 401), (token, 401)),
+    ):
+        environ = _environ({"Authorization": _as_wsgi(shown)})
+        assert client.get("/stats", environ_overrides=environ).status_code == status, shown
+
+
 @pytest.mark.parametrize("shown", ["Bearer guess", basic("", "guess")])
 def test_tokens_are_compared_in_constant_time(client: FlaskClient, shown: str) -> None:
     called: list[object] = []
