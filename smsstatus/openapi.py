@@ -5,19 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from .callback import FINAL_STATUSES
-from .plivo_api import UUID_PATTERN as UUID_PATTERN
 from .sending import E164, SENDER
 
 FINAL = tuple(sorted(FINAL_STATUSES))
 
 STATUS_PATTERN = r"^[A-Za-z][A-Za-z0-9 _-]{0,40}$"
+TEXT_PATTERN = r"^[^\x00]*[^\s\x00][^\x00]*$"
+"""What a callback's field can hold once stored: anything but blanks alone, and no NUL."""
 TIME_PATTERN = (
     r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
     r"([T ]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,6})?)?"
     r"(Z|[+-][01][0-9]:[0-5][0-9])?)?$"
 )
-NUMBER_PATTERN = r"^\+?[0-9A-Za-z ]{1,20}$"
-CODE_PATTERN = r"^[0-9A-Za-z_-]{1,20}$"
 
 Schema = dict[str, Any]
 
@@ -119,9 +118,9 @@ def _list() -> Schema:
                 {"type": "array", "items": _pattern(STATUS_PATTERN)},
                 "Repeat it for any of several.",
             ),
-            _query("to", _pattern(NUMBER_PATTERN), "Recipient, with or without +."),
-            _query("from", _pattern(NUMBER_PATTERN), "Sender, with or without +."),
-            _query("error_code", _pattern(CODE_PATTERN), "Plivo's error code."),
+            _query("to", _pattern(TEXT_PATTERN), "Recipient, with or without +."),
+            _query("from", _pattern(TEXT_PATTERN), "Sender, with or without +."),
+            _query("error_code", _pattern(TEXT_PATTERN), "Plivo's error code."),
             *_window(),
             _query(
                 "limit",
@@ -149,7 +148,8 @@ def _show() -> Schema:
                 "name": "message_uuid",
                 "in": "path",
                 "required": True,
-                "schema": _pattern(UUID_PATTERN),
+                "schema": _pattern(TEXT_PATTERN),
+                "description": "As Plivo wrote it: a UUID, if it was Plivo's own.",
             }
         ],
         "responses": {

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import re
-
 from flask import Response, request
 
-from .. import openapi
-from ..plivo_api import NotConfigured, PlivoError, UnknownMessage
+from ..plivo_api import NotConfigured, PlivoError, UnknownMessage, is_uuid
 from ..problems import Problem
 from ..reconcile import reconcile_one
 from ..service import Service, current_service
@@ -82,6 +79,6 @@ def _why_not(service: Service, message_uuid: str) -> str:
     """Why Plivo cannot be asked about it, or nothing."""
     if service.settings.auth_id is None:
         return "Plivo cannot be asked: PLIVO_AUTH_ID is not set."
-    if not re.fullmatch(openapi.UUID_PATTERN, message_uuid, re.ASCII):
+    if not is_uuid(message_uuid):
         return "Plivo cannot be asked: this is not a UUID as Plivo makes them."
     return ""

@@ -234,12 +234,10 @@ def test_no_json_in_a_cursor_is_trouble(content: Any) -> None:
         *(("until", text) for text in ("2026-11-01T25:00", "2026-11-01T00:00:00+05", "20261101")),
         ("until", "2026-11-01T00:00:00 05:30"),  # a + that was not written as %2B
         *(("since", text) for text in ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00")),
-        *(("since", text) for text in ("0000-01-01", "2026-11-01T00:00:00Z\n", "\ud800")),
+        *(("since", text) for text in ("0000-01-01", "2026-11-01T00:00:00Z\n")),
         *(("status", text) for text in ("", "5", "sent;", "x" * 50, "sent\n", "\u00fc", "' OR 1")),
-        *(("to", text) for text in ("", "+", "1-415", "x" * 30, "+1415%", "\x00")),
-        *(("from", text) for text in ("", "++1", "\u00fc")),
-        *(("error_code", text) for text in ("", "3 0", "x" * 30, "30\n")),
-        *(("page", "2"), ("Status", "sent"), ("sort", "x"), ("\ud800", "x"), ("x" * 100, "")),
+        *((name, text) for name in ("to", "from", "error_code") for text in ("", " \n", "a\0b")),
+        *(("page", "2"), ("Status", "sent"), ("sort", "x"), ("x" * 100, "")),
     ],
 )
 def test_a_bad_parameter_is_named_with_what_is_expected(
@@ -248,12 +246,47 @@ def test_a_bad_parameter_is_named_with_what_is_expected(
     query = f"{_quoted(name)}={_quoted(text)}"
     content = problem(api.get(f"/messages?{query}"), 400)
     (named,) = content["errors"]
-    assert named == name[:40].encode("utf-8", "replace").decode() or "\ud800" in name
+    assert named == name[:40]
     assert content["errors"][named]
 
 
 def _quoted(text: str) -> str:
-    return "".join(f"%{byte:02X}" for byte in text.encode("utf-8", "surrogatepass"))
+    return "".join(f"%{byte:02X}" for byte in text.encode())
+
+
+@pytest.mark.parametrize("query", ["from=Caf%E9", "from=%ED%A0%80", "since=%FF", "%FF=x"])
+@pytest.mark.parametrize("path", ["/messages", "/stats"])
+def test_a_query_that_is_not_utf_8_is_refused(api: FlaskClient, path: str, query: str) -> None:
+    assert "UTF-8" in problem(api.get(f"{path}?{query}"), 400)["detail"]
+
+
+STORED = [
+    *("AT&T-Info", "My-Shop", "NHS.UK", "Caf\u00e9", "ACME Ltd.", "a%26b", "50% off", "x=y&z", "+"),
+    *("whatsapp:+14155550100", "\u6f22\u5b57", "\U0001f600", "'; --", "12", "0049170", "++1"),
+    *(
+        "0123456789ABCDEF0123456789abcdef",
+        "x" * 300,
+        "two\nlines",
+        "[::1]",
+        "\u200fRTL",
+        "#1",
+        "-1",
+    ),
+]
+
+
+@pytest.mark.parametrize("stored", STORED)
+@pytest.mark.parametrize(
+    ("name", "field"), [("from", "From"), ("to", "To"), ("error_code", "ErrorCode")]
+)
+def test_whatever_is_stored_can_be_asked_for(
+    api: FlaskClient, receive: Receive, name: str, field: str, stored: str
+) -> None:
+    receive("failed", **{field: "other"})
+    message_uuid = receive("failed", **{field: f" {stored}"})
+    for query in ({name: stored}, {name: f" {stored} "}):
+        answer = api.get("/messages", query_string=query)
+        assert uuids(answer.get_json()["messages"]) == [message_uuid]
 
 
 @pytest.mark.parametrize("name", ["to", "from", "error_code", "since", "until", "limit", "cursor"])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
 import uuid
+from urllib.parse import quote
 
 import pytest
 from flask.testing import FlaskClient
 
 from ..conftest import Receive
+from ..rows import insert, row
 from .conftest import problem
 
 DAY = "2026-11-01"
@@ -101,10 +104,37 @@ A_UUID = "3d5a3f6e-6a3c-4b7c-9d52-3f1a5e0c7b11"
 @pytest.mark.parametrize(
     "text",
     [
-        *("1", "none", "%00", "%F0%9F%98%80", "0" * 36, "0" * 32, "..%2e", "' OR 1=1 --"),
-        *(f"{A_UUID}%0A", f"{A_UUID}x", "{" + A_UUID + "}", "%FF"),
-        "\u0660" * 8 + "-0000-0000-0000-000000000000",
+        *("1", "none", "%F0%9F%98%80", "0" * 36, "0" * 32, "..%2e", "' OR 1=1 --", "a/b", "a%2Fb"),
+        *(f"{A_UUID}%0A", f"{A_UUID}x", "{" + A_UUID + "}", "x" * 300),
     ],
 )
-def test_what_is_not_a_uuid_is_400(api: FlaskClient, text: str) -> None:
+def test_an_id_that_nothing_has_is_404(api: FlaskClient, text: str) -> None:
+    problem(api.get(f"/messages/{text}"), 404)
+
+
+@pytest.mark.parametrize("text", ["%00", "a%00", "%20", "%FF", "Caf%E9"])
+def test_an_id_that_nothing_can_have_is_400(api: FlaskClient, text: str) -> None:
     assert "message_uuid" in problem(api.get(f"/messages/{text}"), 400)["detail"]
+
+
+@pytest.mark.parametrize(
+    "message_uuid",
+    ["SM0123456789abcdef0123456789abcdef", "0123456789abcdef" * 2, str(uuid.UUID(int=7)).upper()],
+)
+def test_an_id_of_any_form_is_looked_up(
+    api: FlaskClient, receive: Receive, message_uuid: str
+) -> None:
+    receive("sent", message_uuid)
+    assert api.get(f"/messages/{message_uuid}").get_json()["message_uuid"] == message_uuid
+
+
+@pytest.mark.parametrize(
+    "message_uuid",
+    ["a/b", "a//b/", "50% off?", "#1", "Caf\u00e9", "%2F", "a+b", "a b", "\ufffd", "'\""],
+)
+def test_an_id_that_an_older_version_stored_is_looked_up(
+    api: FlaskClient, writable: sqlite3.Connection, message_uuid: str
+) -> None:
+    insert(writable, [row(1, f"{DAY}T00:00:00.000000Z", message_uuid=message_uuid)])
+    found = api.get(f"/messages/{quote(message_uuid, safe='')}")
+    assert found.get_json()["message_uuid"] == message_uuid

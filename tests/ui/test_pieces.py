@@ -199,9 +199,20 @@ def test_a_number_is_found_by_its_ending_however_it_is_written() -> None:
 
 def test_each_bad_filter_has_its_own_fault() -> None:
     asked = listing.read_form(
-        {"to": "123", "from": "<", "error_code": "?", "since": "soon", "status": "<x>"}
+        {"to": "123", "from": "\0", "error_code": "\0", "since": "soon", "status": "<x>"}
     )
     assert set(asked.errors) == {"to", "from", "error_code", "since", "status"}
+
+
+@pytest.mark.parametrize(
+    "stored", ["AT&T-Info", "NHS.UK", "Caf\u00e9", "+", "<", "x" * 300, "a%26b", "\u0661\u0662"]
+)
+def test_whatever_is_stored_can_be_asked_for(stored: str) -> None:
+    asked = listing.read_form({"to": stored, "from": stored, "error_code": stored})
+    assert not asked.errors
+    filters = asked.filters
+    assert {filters.recipient, filters.sender, filters.error_code} == {stored}
+    assert filters.recipient_ending is None
 
 
 def test_empty_fields_filter_nothing() -> None:
