@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from urllib.parse import unquote_to_bytes
 
 from flask import Blueprint, Response, jsonify, request, url_for
+from werkzeug.datastructures import MIMEAccept
 
 from . import openapi, plivo_api, sending
 from .callback import Malformed, parse_form, utc_now, utc_timestamp
@@ -89,10 +90,12 @@ def list_messages() -> Response:
     asked = _Query(("status", "to", "from", "error_code", "since", "until"))
     filters = asked.filters()
     store = current_service().store
-    if request.accept_mimetypes.best_match(("application/json", "text/csv")) == "text/csv":
-        asked.refuse_others("limit")
+    if _wants_csv():
+        asked.refuse_others("limit", "bom")
         limit = asked.limit() if "limit" in request.args else None
-        return csv_response(store.walk(filters, limit))
+        response = csv_response(store.walk(filters, limit), bom=asked.bom())
+        response.vary.add("Accept")
+        return response
     asked.refuse_others("limit", "cursor")
     page = store.list(filters, asked.limit(), asked.cursor())
     response = jsonify(
@@ -112,6 +115,14 @@ def show_stats() -> Response:
     until = asked.time("until") or utc_timestamp(str(current_service().clock.now()))
     since = asked.time("since") or _before(until, STATS_WINDOW)
     return jsonify(stats_json(current_service().store.stats(since, until), since, until))
+
+
+def _wants_csv() -> bool:
+    """What `Accept` prefers, whatever parameters stand there (`text/csv; charset=utf-8`)."""
+    accepted = MIMEAccept(
+        (kind.partition(";")[0], quality) for kind, quality in request.accept_mimetypes
+    )
+    return accepted.best_match(("application/json", "text/csv")) == "text/csv"
 
 
 def _on_its_way(message_uuid: str, sender: str, recipient: str, text: str) -> Row:
@@ -222,6 +233,12 @@ class _Query:
         if not re.fullmatch(r"[0-9]{1,3}", text) or not 1 <= int(text) <= MAX_LIMIT:
             raise self._bad("limit", f"must be a number from 1 to {MAX_LIMIT}")
         return int(text)
+
+    def bom(self) -> bool:
+        text = self._given.get("bom", "0")
+        if text not in ("0", "1"):
+            raise self._bad("bom", "must be 1, for a byte order mark, or 0")
+        return text == "1"
 
     def cursor(self) -> Position | None:
         text = self._given.get("cursor")

@@ -127,6 +127,7 @@ def _list() -> Schema:
                 {"type": "integer", "minimum": 1, "maximum": 200, "default": 50},
                 "How many. CSV without it: all.",
             ),
+            _query("bom", {"enum": ["0", "1"]}, "1: CSV starts with a byte order mark, for Excel."),
             _query("cursor", {"type": "string"}, "next_cursor of an earlier answer; not for CSV."),
         ],
         "responses": {

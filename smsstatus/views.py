@@ -33,11 +33,27 @@ CSV_COLUMNS = (
     *("current_status", "status_timestamp", "error_code", "created_at", "updated_at", "is_final"),
     "error_reason",
 )
+NUMBER_COLUMNS = ("sender_number", "recipient_number")
+
+_NUMBER = re.compile(r"\+?([1-9][0-9]{6,14})", re.ASCII)
+_FORMULA = re.compile(r"[\t\r\n]|[\s\"\u200b\ufeff]*[=+\-@\uff1d\uff0b\uff0d\uff20]")
+_PLAIN_NUMBER = re.compile(r"\+[0-9]+", re.ASCII)
+
+
+def number(stored: str | None) -> str | None:
+    """The one notation in which JSON, CSV, pages and commands show who sent and who received.
+
+    A number (7 to 15 digits, not starting with 0) is shown in E.164 with its `+`, which Plivo
+    leaves out in some callbacks; a short code, a sender ID or anything else as it was received.
+    Only the view: what is stored, and an event's parameters, stay as they came.
+    """
+    found = _NUMBER.fullmatch(stored or "")
+    return f"+{found[1]}" if found else stored
 
 
 def message_json(message: Row) -> Row:
     """A message as the API shows it."""
-    shown = dict(message)
+    shown = _in_one_notation(message)
     code = shown.get("error_code")
     shown["error"] = explain(code) if code else None
     if "events" in shown:
@@ -92,15 +108,19 @@ def decode_cursor(text: str) -> Position:
     return position
 
 
-def csv_response(messages: Iterable[Row]) -> Response:
-    """The messages as CSV, sent as they are read.
+def _in_one_notation(message: Row) -> Row:
+    return {**message, **{name: number(message[name]) for name in NUMBER_COLUMNS}}
+
+
+def csv_response(messages: Iterable[Row], *, bom: bool) -> Response:
+    """The messages as CSV, sent as they are read; with `bom` Excel takes it for UTF-8.
 
     The first chunk is made at once, so that a database that cannot be read is an error and not an
     answer that breaks off.
     """
     lines = csv_lines(messages)
     return Response(
-        chain([next(lines)], lines),
+        chain(["\ufeff" * bom + next(lines)], lines),
         content_type="text/csv; charset=utf-8",
         headers={"Content-Disposition": 'attachment; filename="messages.csv"'},
     )
@@ -113,7 +133,8 @@ def csv_lines(messages: Iterable[Row]) -> Iterator[str]:
     writer.writerow(CSV_COLUMNS)
     for message in messages:
         code = message["error_code"]
-        shown = {**message, "error_reason": explain(code)["reason"] if code else None}
+        reason = explain(code)["reason"] if code else None
+        shown = {**_in_one_notation(message), "error_reason": reason}
         writer.writerow([_harmless(shown[name]) for name in CSV_COLUMNS])
         if buffer.tell() > 16_384:
             yield buffer.getvalue()
@@ -125,10 +146,12 @@ def csv_lines(messages: Iterable[Row]) -> Iterator[str]:
 def _harmless(value: object) -> object:
     """A spreadsheet takes text that starts like this for a formula; a quote makes it text again.
 
-    https://owasp.org/www-community/attacks/CSV_Injection
+    https://owasp.org/www-community/attacks/CSV_Injection names the characters, full-width ones too.
+    Blanks and double quotes before them do not count, since some programs drop those. A number
+    with its + is no formula, and other programs look for it as it is.
     """
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
+    if isinstance(value, str) and _FORMULA.match(value) and not _PLAIN_NUMBER.fullmatch(value):
         return "'" + value
     return value

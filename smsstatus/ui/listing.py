@@ -69,7 +69,8 @@ def download() -> Response:
     asked = read_form(request.args)
     if asked.errors:
         raise Problem(400, "; ".join(f"{name}: {text}" for name, text in asked.errors.items()))
-    return csv_response(current_service().store.walk(asked.filters))
+    messages = current_service().store.walk(asked.filters)
+    return csv_response(messages, bom=request.args.get("bom") == "1")
 
 
 def read_form(given: Mapping[str, str]) -> Asked:

@@ -20,7 +20,6 @@ from .conftest import problem
 
 CSV = {"Accept": "text/csv"}
 NOON = "2026-11-01T12:00:00.000000Z"
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def read(text: str) -> list[dict[str, str]]:
@@ -41,8 +40,7 @@ def as_cell(value: object) -> str:
     """A JSON value as its cell shows it."""
     if isinstance(value, bool):
         return str(value).lower()
-    text = "" if value is None else str(value)
-    return f"'{text}" if text.startswith(FORMULA) else text
+    return "" if value is None else str(value)
 
 
 @pytest.fixture
@@ -51,7 +49,7 @@ def some(receive: Receive) -> None:
     receive("undelivered", message_uuid, ErrorCode="30", Timestamp="2026-11-01 00:00:03")
     receive("delivered", From="ACME", To="")
     receive("failed", ErrorCode="9876")
-    receive("sent", From="-1+1", To="=1+1")
+    receive("sent", From="ACME, Inc.", To="123456")
 
 
 @pytest.mark.parametrize(
@@ -67,7 +65,7 @@ def test_csv_says_what_json_says(api: FlaskClient, some: None, query: str) -> No
         assert line == {name: as_cell(value) for name, value in message.items()}
 
 
-TEXTS = [
+HARMLESS = [
     *(
         "plain",
         "a,b",
@@ -77,19 +75,63 @@ TEXTS = [
         "Ol\u00e1 \u6f22 \U0001f600",
         " a ",
     ),
-    *("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", '=HYPERLINK("http://x","y")', "'=1", "1=1"),
+    *("'=1", "1=1", "a=1", "a@b", "1-2", "+14155550123", "+1", "14155550123", "\u2013 dash"),
+]
+RUN = [
+    *(
+        "=1+1",
+        "+1+1",
+        "-1",
+        "@SUM(A1)",
+        "\t=1",
+        "\r=1",
+        "\n=1",
+        "\tx",
+        '=HYPERLINK("http://x","y")',
+    ),
+    *("+cmd|' /C calc'!A0", "+14155550123+1", "+\u0661\u0662", "+1 415", "+", "-2+3"),
+    *(
+        " =1",
+        "\u00a0=1",
+        "\ufeff=1",
+        '"=1',
+        ' " +1+1',
+        "\uff1d1+1",
+        "\uff0b1",
+        "\uff0d1",
+        "\uff20SUM(A1)",
+    ),
 ]
 
 
-def test_any_text_comes_back_whole_and_no_cell_is_a_formula(
+def test_any_text_comes_back_whole_and_only_what_a_spreadsheet_would_run_is_quoted(
     api: FlaskClient, writable: sqlite3.Connection
 ) -> None:
-    columns = ("message_body", "sender_number", "error_code")
-    insert(writable, [row(n, NOON, **dict.fromkeys(columns, t)) for n, t in enumerate(TEXTS)])
+    columns = ("message_body", "error_code")
+    texts = HARMLESS + RUN
+    insert(writable, [row(n, NOON, **dict.fromkeys(columns, t)) for n, t in enumerate(texts)])
     lines = ask(api)[::-1]
     for name in columns:
-        assert [line[name] for line in lines] == [as_cell(text) for text in TEXTS]
-    assert not [cell for line in lines for cell in line.values() if cell.startswith(FORMULA)]
+        assert [line[name] for line in lines] == HARMLESS + [f"'{text}" for text in RUN]
+
+
+def test_a_number_is_written_as_json_writes_it(api: FlaskClient, receive: Receive) -> None:
+    receive("sent", From="+447700900123", To="14155550123")
+    (line,) = ask(api)
+    assert (line["sender_number"], line["recipient_number"]) == ("+447700900123", "+14155550123")
+
+
+@pytest.mark.parametrize(
+    ("query", "bom"), [("", b""), ("?bom=0", b""), ("?bom=1", b"\xef\xbb\xbf")]
+)
+def test_excel_is_told_that_it_is_utf_8_when_asked(
+    api: FlaskClient, receive: Receive, query: str, bom: bytes
+) -> None:
+    receive("sent", From="Caf\u00e9")
+    text = api.get(f"/messages{query}", headers=CSV).data
+    assert text.startswith(bom + b"message_uuid,")
+    assert text.count(b"\xef\xbb\xbf") == bool(bom)
+    assert b"Caf\xc3\xa9" in text
 
 
 def test_lines_end_as_rfc_4180_says(api: FlaskClient, some: None) -> None:
@@ -104,6 +146,10 @@ def test_lines_end_as_rfc_4180_says(api: FlaskClient, some: None) -> None:
         *(("text/csv", "csv"), ("text/csv, application/json;q=0.5", "csv"), ("text/*", "csv")),
         *(("application/json", "json"), ("*/*", "json"), ("", "json"), ("text/html", "json")),
         ("text/csv;q=0.5, application/json", "json"),
+        *(("text/csv; charset=utf-8", "csv"), ("text/csv;q=1, */*;q=0.1", "csv")),
+        *(("text/csv; header=present; q=0.9, application/json; q=0.8", "csv"), ("*/*;q=0", "json")),
+        *(("text/csv; charset=utf-8; q=0.1, */*", "json"), ("TEXT/CSV;charset=UTF-8", "csv")),
+        *(("application/json; charset=utf-8, text/csv;q=0.9", "json"), ("text/csv;q=0", "json")),
     ],
 )
 def test_csv_is_answered_to_who_prefers_it(
@@ -111,6 +157,7 @@ def test_csv_is_answered_to_who_prefers_it(
 ) -> None:
     answer = api.get("/messages", headers={"Accept": accept})
     assert kind in answer.content_type
+    assert "Accept" in answer.vary
 
 
 def test_csv_has_all_messages_unless_a_limit_is_given(
@@ -129,7 +176,19 @@ def test_no_message_is_a_head_line(api: FlaskClient) -> None:
     assert text.count("\n") == 1
 
 
-@pytest.mark.parametrize("query", ["?cursor=x", "?limit=201", "?limit=0", "?foo=1", "?since=x"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "?cursor=x",
+        "?limit=201",
+        "?limit=0",
+        "?foo=1",
+        "?since=x",
+        "?bom=x",
+        "?bom=",
+        "?bom=1&bom=1",
+    ],
+)
 def test_what_is_refused_is_a_problem_not_csv(api: FlaskClient, query: str) -> None:
     problem(api.get(f"/messages{query}", headers=CSV), 400)
 

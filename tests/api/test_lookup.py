@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 from flask.testing import FlaskClient
 
-from ..conftest import Receive
+from ..conftest import Query, Receive
 from ..rows import insert, row
 from .conftest import problem
 
@@ -30,7 +30,8 @@ def test_a_message_says_what_is_known_of_it(api: FlaskClient, receive: Receive) 
     message = api.get(f"/messages/{message_uuid}").get_json()
     assert set(message) == set(FIELDS)
     assert message["message_uuid"] == message_uuid
-    assert (message["sender_number"], message["recipient_number"]) == ("14155550100", "14155550123")
+    assert message["sender_number"] == "+14155550100"
+    assert message["recipient_number"] == "+14155550123"
     assert message["message_body"] is None
     assert (message["initial_status"], message["current_status"]) == ("queued", "undelivered")
     assert message["status_timestamp"] == f"{DAY}T00:00:03.000000Z"
@@ -138,3 +139,24 @@ def test_an_id_that_an_older_version_stored_is_looked_up(
     insert(writable, [row(1, f"{DAY}T00:00:00.000000Z", message_uuid=message_uuid)])
     found = api.get(f"/messages/{quote(message_uuid, safe='')}")
     assert found.get_json()["message_uuid"] == message_uuid
+
+
+@pytest.mark.parametrize(
+    ("stored", "shown"),
+    [
+        *(("14155550123", "+14155550123"), ("+14155550123", "+14155550123")),
+        *(("1234567", "+1234567"), ("123456789012345", "+123456789012345")),
+        *((text, text) for text in ("123456", "+123456", "1234567890123456", "04155550123")),
+        *((text, text) for text in ("ACME", "Caf\u00e9", "1-415-555-0123", "+", "++14155550123")),
+        *((text, text) for text in ("1415555012x", "\u0661\u0662\u0663\u0664\u0665\u0666\u0667")),
+        ("", None),
+    ],
+)
+def test_a_number_is_shown_in_one_notation_and_anything_else_as_it_came(
+    api: FlaskClient, receive: Receive, query: Query, stored: str, shown: str | None
+) -> None:
+    message_uuid = receive("sent", From=stored, To=stored)
+    message = api.get(f"/messages/{message_uuid}").get_json()
+    assert (message["sender_number"], message["recipient_number"]) == (shown, shown)
+    (kept,) = query("SELECT sender_number, recipient_number FROM messages")
+    assert set(kept.values()) == {stored or None}

@@ -33,7 +33,7 @@ def test_a_table_shows_the_newest_first(run: Run, receive: Receive, bounced: str
         "error",
     ]
     assert [line.split()[1] for line in lines] == [newest, bounced]
-    assert lines[0].split()[2:] == ["ACME", "14155550123", "sent"]
+    assert lines[0].split()[2:] == ["ACME", "+14155550123", "sent"]
     assert lines[1].endswith("undelivered     30 Spam detected")
 
 
@@ -53,7 +53,7 @@ def test_without_messages_there_is_only_the_head(run: Run) -> None:
 def test_a_timeline_shows_what_happened_oldest_first(run: Run, bounced: str) -> None:
     first, second, head, *events = run("messages", bounced).stdout.splitlines()
     assert first == f"{bounced}  undelivered  30 Spam detected"
-    assert second == "from 14155550100 to 14155550123"
+    assert second == "from +14155550100 to +14155550123"
     assert head.split()[:2] == ["status", "status_timestamp"]
     assert [event.split()[:2] for event in events] == [
         ["queued", f"{DAY}T00:00:01.000000Z"],

@@ -67,7 +67,7 @@ def test_a_message_lives_on_the_open_page(site: Site, visitor: Visitor) -> None:
     expect(steps).to_have_count(3)
     expect(steps.nth(1)).to_contain_text("+1.5 s")
     expect(steps.nth(2)).to_contain_text("+1 min 4 s")
-    expect(page).to_have_title(re.compile("^Delivered · 14155550123"))
+    expect(page).to_have_title(re.compile(r"^Delivered · \+14155550123"))
     assert stayed(page)
     assert page.locator("details").first.get_attribute("open") is not None
     expect(page.get_by_role("button", name="Ask Plivo now")).to_be_focused()
