@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import click
 from flask import Blueprint
@@ -51,7 +52,7 @@ def simulate(url: str | None, count: int) -> None:
     from .simulate import NoAnswer, play, steps
 
     settings = current_service().settings
-    base_url = (url or settings.base_url).rstrip("/")
+    base_url = _address(url) if url else settings.base_url
     answers = []
     planned = list(steps(count))
     try:
@@ -69,6 +70,21 @@ def simulate(url: str | None, count: int) -> None:
             "403 for 200: its BASE_URL or PLIVO_AUTH_TOKEN differ from the ones used here."
         )
     click.echo(f"All {len(answers)} answers from {base_url} were as expected.")
+
+
+def _address(url: str) -> str:
+    """An address to play Plivo at; without a scheme `host:` would be taken for one."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # the port is no number
+        usable = False
+    if not usable:
+        raise click.ClickException(
+            f"--url {url}: write http:// or https:// and the host, "
+            "for example --url http://127.0.0.1:8000"
+        )
+    return url.rstrip("/")
 
 
 def _show_answers(answers: Sequence[Answer]) -> None:

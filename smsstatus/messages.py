@@ -112,8 +112,9 @@ def show_stats() -> Response:
     require_token()
     asked = _Query(("since", "until"))
     asked.refuse_others()
-    until = asked.time("until") or utc_timestamp(str(current_service().clock.now()))
-    since = asked.time("since") or _before(until, STATS_WINDOW)
+    since, until = asked.window()
+    until = until or utc_timestamp(str(current_service().clock.now()))
+    since = since or _before(until, STATS_WINDOW)
     return jsonify(stats_json(current_service().store.stats(since, until), since, until))
 
 
@@ -168,6 +169,8 @@ def _form_pairs() -> list[tuple[str, str]]:
         if not any("\ufffd" in value for _, value in pairs):
             return pairs
         raise Problem(400, "The form cannot be read: it is not UTF-8.")
+    if request.get_data().lstrip().startswith((b"{", b"[")):
+        raise Problem(415, "The body looks like JSON: send it with Content-Type: application/json.")
     if request.mimetype != "application/x-www-form-urlencoded":
         raise Problem(415, "Send JSON (Content-Type: application/json) or a form.")
     try:
@@ -208,14 +211,22 @@ class _Query:
                 raise self._bad(name, "given more than once")
 
     def filters(self) -> Filters:
+        since, until = self.window()
         return Filters(
             statuses=tuple(self._status(value) for value in self._given.getlist("status")),
             recipient=self._text("to"),
             sender=self._text("from"),
             error_code=self._text("error_code"),
-            since=self.time("since"),
-            until=self.time("until"),
+            since=since,
+            until=until,
         )
+
+    def window(self) -> tuple[str | None, str | None]:
+        """`since` and `until`; two that were exchanged would find nothing, and not say why."""
+        since, until = self.time("since"), self.time("until")
+        if since and until and since > until:
+            raise self._bad("since", "must not be later than until: exchange the two")
+        return since, until
 
     def time(self, name: str) -> str | None:
         text = self._given.get(name)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Flask
 
 from .live import ROOT, LiveService, environment, free_port, live_service
 
@@ -79,6 +80,22 @@ def test_another_address_and_count_can_be_given(tmp_path: Path, service: LiveSer
     assert len(done.stdout.splitlines()) < 20
     assert "\r" not in done.stdout
     assert ask(service, "SELECT count(*) FROM messages") == [(30,)]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("127.0.0.1:8000", "localhost:8000", "sms.example.com", "//127.0.0.1:8000", "http://"),
+        *("ftp://127.0.0.1", "http://127.0.0.1:port", "http://127.0.0.1:99999", "http:127.0.0.1"),
+    ],
+)
+def test_an_address_without_scheme_or_host_is_refused_with_what_to_write(
+    app: Flask, url: str
+) -> None:
+    refused = app.test_cli_runner().invoke(args=["simulate", "--url", url], catch_exceptions=False)
+    assert refused.exit_code == 1
+    assert refused.stderr.startswith(f"Error: --url {url}: write http://")
+    assert refused.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("count", ["0", "-1", "many"])

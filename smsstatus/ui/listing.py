@@ -92,6 +92,8 @@ def read_form(given: Mapping[str, str]) -> Asked:
         since=_time(asked, "since"),
         until=_time(asked, "until"),
     )
+    if asked.filters.since and asked.filters.until and asked.filters.since > asked.filters.until:
+        asked.errors["since"] = "This is later than Until."
     return asked
 
 

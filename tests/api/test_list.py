@@ -289,6 +289,20 @@ def test_whatever_is_stored_can_be_asked_for(
         assert uuids(answer.get_json()["messages"]) == [message_uuid]
 
 
+@pytest.mark.parametrize("path", ["/messages", "/stats"])
+def test_a_window_that_ends_before_it_begins_is_refused_with_what_to_do(
+    api: FlaskClient, path: str
+) -> None:
+    for since, until in (
+        ("2026-11-02", "2026-11-01T23:59:59.999999Z"),
+        ("2026-11-01T00:00:00-01:00", "2026-11-01T00:30:00Z"),
+    ):
+        asked = {"since": since, "until": until}
+        content = problem(api.get(path, query_string=asked), 400)
+        assert "exchange" in content["errors"]["since"]
+        assert api.get(path, query_string={**asked, "since": until}).status_code == 200
+
+
 @pytest.mark.parametrize("name", ["to", "from", "error_code", "since", "until", "limit", "cursor"])
 def test_only_status_may_be_given_more_than_once(api: FlaskClient, name: str) -> None:
     content = problem(api.get(f"/messages?{name}=2026-11-01&{name}=2026-11-01"), 400)

@@ -357,6 +357,21 @@ def test_a_body_that_is_no_json_object_is_400(
     assert standin.asked == []
 
 
+@pytest.mark.parametrize(
+    "content_type",
+    ["application/x-www-form-urlencoded", "application/x-www-form-urlencoded; charset=utf-8", None],
+)
+@pytest.mark.parametrize("before", ["", "\r\n ", "["])
+def test_json_that_is_not_called_json_is_told_which_header_it_wants(
+    api: FlaskClient, standin: PlivoApi, content_type: str | None, before: str
+) -> None:
+    body = before + json.dumps(GOOD)
+    answer = api.post("/messages", data=body, content_type=content_type)
+    assert "looks like JSON" in problem(answer, 415)["detail"]
+    assert "Content-Type: application/json" in answer.get_json(force=True)["detail"]
+    assert standin.asked == []
+
+
 @pytest.mark.parametrize("content_type", ["text/plain", "application/xml", "", None])
 def test_another_kind_of_body_is_415(api: FlaskClient, content_type: str | None) -> None:
     answer = api.post("/messages", data=b"to=+14155550123&text=Hello", content_type=content_type)

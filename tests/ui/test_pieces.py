@@ -215,6 +215,12 @@ def test_whatever_is_stored_can_be_asked_for(stored: str) -> None:
     assert filters.recipient_ending is None
 
 
+def test_a_window_that_ends_before_it_begins_is_a_fault_of_since() -> None:
+    window = {"since": "2026-11-01T14:31", "until": "2026-11-01T14:30"}
+    assert set(listing.read_form(window).errors) == {"since"}
+    assert not listing.read_form({**window, "since": window["until"]}).errors
+
+
 def test_empty_fields_filter_nothing() -> None:
     asked = listing.read_form(dict.fromkeys(listing.FIELDS, " "))
     assert not asked.errors
