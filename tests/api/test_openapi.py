@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -58,7 +59,7 @@ def test_every_route_of_the_api_is_described_and_no_other(app: Flask, client: Fl
         for method in methods
     }
     routes = {
-        (str(rule.rule).replace("<", "{").replace(">", "}"), method)
+        (re.sub(r"<(?:path:)?(\w+)>", r"{\1}", rule.rule), method)
         for rule in app.url_map.iter_rules()
         if rule.endpoint.startswith("messages.") and rule.rule != "/openapi.json"
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}

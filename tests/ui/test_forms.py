@@ -87,7 +87,7 @@ def test_the_csv_link_gives_what_the_filters_let_through(site: Site, visitor: Vi
     page = visitor.visit("/ui/messages?to=19990000005")
     with page.expect_download() as download:
         page.get_by_role("link", name="All as CSV").click()
-    lines = Path(download.value.path()).read_text().splitlines()
+    lines = Path(download.value.path()).read_text("utf-8-sig").splitlines()
     assert lines[0].startswith("message_uuid,")
     assert len(lines) == 2
     assert message in lines[1]

@@ -1,0 +1,71 @@
+"""Whatever id and number a message has, the pages lead to it and find it."""
+
+from __future__ import annotations
+
+import html
+import re
+import sqlite3
+from urllib.parse import urljoin, urlsplit
+
+import pytest
+from flask.testing import FlaskClient
+
+from tests.conftest import Receive
+from tests.live import API_TOKEN
+from tests.rows import insert, row
+
+LOGIN = ("anyone", API_TOKEN)
+NOON = "2026-11-01T12:00:00.000000Z"
+IDS = [
+    *(
+        "SM0123456789abcdef",
+        "a/b",
+        "50% off?",
+        "#1",
+        "Caf\u00e9",
+        "%2F",
+        "a+b",
+        "a b",
+        "a:b",
+    ),
+    *("\ufffd", "'\"<>", "x" * 200, "\u6f22\u5b57", "\u0661", "?", "a?b=c&d;e", "~", "\\"),
+]
+
+
+def followed(client: FlaskClient, page: str, address: str) -> str:
+    """What is behind an address that stands on a page of the application, as a browser sees it."""
+    parts = urlsplit(urljoin(f"http://localhost{page}", html.unescape(address)))
+    answer = client.get(parts.path, query_string=parts.query, auth=LOGIN)
+    assert answer.status_code == 200, address
+    return answer.text
+
+
+@pytest.mark.parametrize("message_uuid", IDS)
+def test_the_list_and_the_search_lead_to_a_message_whatever_its_id(
+    client: FlaskClient, writable: sqlite3.Connection, message_uuid: str
+) -> None:
+    insert(writable, [row(1, NOON, message_uuid=message_uuid)])
+    shown = f'<dd class="uuid">{html.escape(message_uuid)}</dd>'.replace("&#x27;", "&#39;")
+    listed = client.get("/ui/messages", auth=LOGIN).text
+    (link,) = re.findall(r'<a href="([^"]*/messages/[^"]+)"', listed)
+    assert shown in followed(client, "/ui/messages", link).replace("&#34;", "&quot;")
+    found = client.get("/ui/messages", query_string={"uuid": message_uuid}, auth=LOGIN)
+    assert found.status_code == 303
+    location = found.headers["Location"]
+    assert shown in followed(client, "/ui/messages", location).replace("&#34;", "&quot;")
+
+
+@pytest.mark.parametrize("sender", ["AT&T-Info", "Caf\u00e9", "50% off", "#1", "+", "x" * 300])
+def test_the_filters_and_the_download_take_whatever_is_stored(
+    client: FlaskClient, receive: Receive, sender: str
+) -> None:
+    receive("failed", From="other", To="other", ErrorCode="other")
+    message_uuid = receive("failed", From=sender, To=sender, ErrorCode=sender)
+    for name in ("from", "to", "error_code"):
+        answer = client.get("/ui/messages", query_string={name: sender}, auth=LOGIN)
+        listed = answer.text
+        assert re.findall(r'<tr data-key="([^"]*)"', listed) == [message_uuid]
+        (link,) = re.findall(r'class="download" href="([^"]*)"', listed)
+        lines = followed(client, "/ui/messages", link).splitlines()
+        assert lines[0].startswith("\ufeffmessage_uuid,"), "Excel sees that it is UTF-8"
+        assert [line.split(",")[0] for line in lines[1:]] == [message_uuid]
