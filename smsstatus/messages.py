@@ -13,7 +13,7 @@ from werkzeug.datastructures import MIMEAccept
 
 from . import openapi, plivo_api, sending
 from .callback import Malformed, parse_form, utc_now, utc_timestamp
-from .problems import Problem, require_token
+from .problems import Problem, require_token, require_token_to_change
 from .service import current_service
 from .store.listing import Filters, Position, Row
 from .views import csv_response, decode_cursor, encode_cursor, message_json, stats_json
@@ -57,7 +57,7 @@ def describe() -> Response:
 @blueprint.post("/messages")
 def send_message() -> tuple[Response, int, dict[str, str]]:
     """Send one SMS through Plivo."""
-    require_token()
+    require_token_to_change()
     service = current_service()
     fields = _sent_fields()
     message_uuid = sending.send(service, fields)

@@ -10,6 +10,7 @@ from http import HTTPStatus
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
+from .origin import is_foreign, shows_bearer
 from .service import current_service
 from .settings import WEBHOOK_PATH
 from .signature import HEADERS
@@ -89,6 +90,20 @@ def require_token() -> None:
             401,
             "Give API_TOKEN as `Authorization: Bearer TOKEN` or as the password of HTTP Basic.",
             headers={"WWW-Authenticate": 'Basic realm="smsstatus", charset="UTF-8"'},
+        )
+
+
+def require_token_to_change() -> None:
+    """As `require_token`, for what changes something: not where another site made the browser ask.
+
+    Raises Problem 401, 403 or 503.
+    """
+    require_token()
+    if not shows_bearer() and is_foreign():
+        raise Problem(
+            403,
+            "A browser sent this for a page of another site. Send it from your own program, with "
+            "`Authorization: Bearer TOKEN`.",
         )
 
 

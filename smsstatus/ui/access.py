@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import sqlite3
 from http import HTTPStatus
-from urllib.parse import urlsplit
 
 from flask import Response, render_template, request
 from werkzeug.exceptions import HTTPException
 
+from ..origin import is_from_our_page, shows_bearer
 from ..problems import Problem, require_token
 from ..service import current_service
 
@@ -28,7 +28,6 @@ PAGE_HEADERS = {
     "Referrer-Policy": "same-origin",  # no-referrer would make browsers send `Origin: null`
     "Cross-Origin-Opener-Policy": "same-origin",
 }
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def let_in() -> None:
@@ -36,7 +35,7 @@ def let_in() -> None:
     if request.endpoint == STATIC:
         return
     require_token()
-    if request.method == "POST" and not _comes_from_here():
+    if request.method == "POST" and not (shows_bearer() or is_from_our_page()):
         raise Problem(
             403,
             "This form was not sent from a page of this service, as far as the browser says. Open "
@@ -79,37 +78,3 @@ def database_page(error: sqlite3.Error) -> Response:
             title="The database cannot be read",
         )
     )
-
-
-def _comes_from_here() -> bool:
-    """What the browser says about where a POST comes from; it says nothing only if it is none.
-
-    https://cheatsheetseries.owasp.org/cheatsheets/Cross-Site_Request_Forgery_Prevention_Cheat_Sheet.html
-    """
-    site = request.headers.get("Sec-Fetch-Site")
-    if site not in (None, "same-origin"):
-        return False
-    origin = request.headers.get("Origin") or request.headers.get("Referer")
-    if origin is None:
-        return site == "same-origin"
-    came_from = _origin(origin)
-    return came_from is not None and came_from in _own_origins()
-
-
-def _own_origins() -> set[tuple[str, str, int]]:
-    """BASE_URL's, and what this request was sent to: a proxy in front may have ended TLS."""
-    addresses = [current_service().settings.base_url]
-    addresses += [f"{scheme}://{request.host}" for scheme in _DEFAULT_PORTS]
-    return {origin for origin in map(_origin, addresses) if origin is not None}
-
-
-def _origin(address: str) -> tuple[str, str, int] | None:
-    """Scheme, host and port (RFC 6454), or None if it has none (`null`, nonsense)."""
-    try:
-        parts = urlsplit(address)
-        port = parts.port
-    except ValueError:
-        return None
-    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
-        return None
-    return parts.scheme, parts.hostname, port or _DEFAULT_PORTS[parts.scheme]

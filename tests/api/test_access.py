@@ -146,6 +146,62 @@ def test_tokens_are_compared_in_constant_time(client: FlaskClient, shown: str) -
     assert hmac.compare_digest in called
 
 
+HERE = "https://sms.example.com"
+ELSEWHERE = [
+    {"Origin": "https://evil.example"},
+    {"Origin": "null"},
+    {"Origin": ""},
+    {"Origin": "https://sms.example.com.evil.example"},
+    {"Origin": "https://sms.example.com:444"},
+    {"Origin": "https://[nonsense"},
+    {"Origin": HERE, "Sec-Fetch-Site": "cross-site"},
+    {"Origin": HERE, "Sec-Fetch-Site": "same-site"},
+    {"Sec-Fetch-Site": "cross-site"},
+    {"Sec-Fetch-Site": "Same-Origin-or-so"},
+]
+
+
+@pytest.mark.parametrize("marks", ELSEWHERE)
+def test_a_login_that_a_browser_sends_along_for_another_site_sends_nothing(
+    client: FlaskClient, standin: PlivoApi, marks: dict[str, str]
+) -> None:
+    answer = client.post("/messages", headers={"Authorization": basic("", API_TOKEN), **marks})
+    assert "Authorization: Bearer" in problem(answer, 403)["detail"]
+    assert standin.asked == []
+
+
+@pytest.mark.parametrize("marks", ELSEWHERE)
+def test_a_bearer_token_is_no_browsers_own_doing(
+    client: FlaskClient, standin: PlivoApi, marks: dict[str, str]
+) -> None:
+    shown = {"Authorization": f"bearer {API_TOKEN}"}
+    assert client.post("/messages", headers={**shown, **marks}, data=SEND).status_code == 202
+
+
+@pytest.mark.parametrize(
+    "marks",
+    [
+        {"Origin": HERE},
+        {"Origin": "https://sms.example.com:443", "Sec-Fetch-Site": "same-origin"},
+        {"Origin": "http://10.0.0.1:8000", "Host": "10.0.0.1:8000"},
+        {"Sec-Fetch-Site": "none"},
+        {"Sec-Fetch-Site": "same-origin"},
+    ],
+)
+def test_a_login_that_comes_from_here_sends(
+    client: FlaskClient, standin: PlivoApi, marks: dict[str, str]
+) -> None:
+    shown = {"Authorization": basic("", API_TOKEN)}
+    assert client.post("/messages", headers={**shown, **marks}, data=SEND).status_code == 202
+
+
+def test_from_another_site_without_the_token_it_is_the_token_that_is_asked_for(
+    client: FlaskClient,
+) -> None:
+    headers = {"Authorization": basic("", "wrong"), "Origin": "https://evil.example"}
+    problem(client.post("/messages", headers=headers, data=SEND), 401)
+
+
 def test_the_description_needs_no_token(client: FlaskClient) -> None:
     assert client.get("/openapi.json").status_code == 200
 

@@ -135,6 +135,12 @@ def test_a_post_from_a_page_of_ours_is_believed(
         assert post(client, **headers).status_code == 422
 
 
+def test_a_bearer_token_needs_no_page(settings: Settings) -> None:
+    headers = {"Authorization": f"Bearer {API_TOKEN}", "Origin": "https://evil.example"}
+    with other_client(replace(settings, auth_id="MATESTTESTTESTTEST00")) as client:
+        assert client.post("/ui/send", headers=headers, data={"to": ""}).status_code == 422
+
+
 def test_a_post_needs_the_login_as_well(client: FlaskClient) -> None:
     assert client.post("/ui/send", headers={"Origin": HERE}).status_code == 401
     assert client.post(f"/ui/messages/{UUID}", headers={"Origin": HERE}).status_code == 401
