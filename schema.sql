@@ -70,4 +70,14 @@ CREATE TABLE IF NOT EXISTS v2_nonces (
     digest           BLOB    NOT NULL          -- of the fields that came with it
 ) STRICT, WITHOUT ROWID;
 
+-- Who sends with an Idempotency-Key, or from the page, sends once: a request that comes again with
+-- the key gets the first one's answer. Rows older than 24 hours go when a new one is written.
+CREATE TABLE IF NOT EXISTS idempotency_keys (
+    key              TEXT    NOT NULL PRIMARY KEY,  -- as the sender chose it
+    digest           BLOB    NOT NULL,         -- of the fields that first came with it
+    claimed_at       TEXT    NOT NULL,         -- when they came, by our clock
+    answer           TEXT                      -- JSON: the message, or why nobody knows; NULL = under way
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS idempotency_keys_by_time ON idempotency_keys (claimed_at);
+
 PRAGMA user_version = 2;

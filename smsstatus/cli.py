@@ -157,12 +157,12 @@ def send(to: str, text: str, sender: str | None) -> None:
 
     fields = {"to": to, "text": text} | ({"from": sender} if sender else {})
     try:
-        message_uuid = send_message(current_service(), fields)
+        message = send_message(current_service(), fields)
     except (BadInput, NotConfigured) as error:
         raise click.ClickException(str(error)) from None
     except PlivoError as error:
         raise click.ClickException(f"{error.title}: {error.advice}") from None
-    click.echo(message_uuid)
+    click.echo(message["message_uuid"])
 
 
 @blueprint.cli.command("messages")

@@ -12,10 +12,10 @@ from flask import Blueprint, Response, jsonify, request, url_for
 from werkzeug.datastructures import MIMEAccept
 
 from . import openapi, plivo_api, sending
-from .callback import Malformed, parse_form, utc_now, utc_timestamp
+from .callback import Malformed, parse_form, utc_timestamp
 from .problems import Problem, require_token, require_token_to_change
 from .service import current_service
-from .store.listing import Filters, Position, Row
+from .store.listing import Filters, Position
 from .views import csv_response, decode_cursor, encode_cursor, message_json, stats_json
 
 MAX_LIMIT = 200
@@ -58,15 +58,11 @@ def describe() -> Response:
 def send_message() -> tuple[Response, int, dict[str, str]]:
     """Send one SMS through Plivo."""
     require_token_to_change()
-    service = current_service()
-    fields = _sent_fields()
-    message_uuid = sending.send(service, fields)
-    try:
-        message = service.store.find(message_uuid)
-    except sqlite3.Error:
-        message = None
-    message = message or _on_its_way(message_uuid, *sending.check(service, fields))
-    location = url_for("messages.show_message", message_uuid=message_uuid)
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not re.fullmatch(sending.KEY, key):
+        raise Problem(400, "Idempotency-Key must be 1 to 255 printable characters of ASCII.")
+    message = sending.send(current_service(), _sent_fields(), key)
+    location = url_for("messages.show_message", message_uuid=message["message_uuid"])
     return jsonify(message_json(message)), 202, {"Location": location}
 
 
@@ -124,25 +120,6 @@ def _wants_csv() -> bool:
         (kind.partition(";")[0], quality) for kind, quality in request.accept_mimetypes
     )
     return accepted.best_match(("application/json", "text/csv")) == "text/csv"
-
-
-def _on_its_way(message_uuid: str, sender: str, recipient: str, text: str) -> Row:
-    """A message that was sent while the database could not take its row."""
-    now = utc_now()
-    return {
-        "message_uuid": message_uuid,
-        "sender_number": sender,
-        "recipient_number": recipient,
-        "message_body": text,
-        "initial_status": "queued",
-        "current_status": "queued",
-        "status_timestamp": "",
-        "error_code": None,
-        "created_at": now,
-        "updated_at": now,
-        "is_final": False,
-        "events": [],
-    }
 
 
 def _sent_fields() -> Mapping[str, object]:

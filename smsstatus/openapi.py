@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .callback import FINAL_STATUSES
-from .sending import E164, SENDER
+from .sending import E164, KEY, SENDER
 
 FINAL = tuple(sorted(FINAL_STATUSES))
 
@@ -82,6 +82,15 @@ def _send() -> Schema:
     return {
         "operationId": "sendMessage",
         "summary": "Send one SMS through Plivo",
+        "parameters": [
+            {
+                "name": "Idempotency-Key",
+                "in": "header",
+                "schema": _pattern(KEY),
+                "description": "Send once: within 24 hours the same fields with the same key get "
+                "the first answer again (409 while the first is under way), other fields get 422.",
+            }
+        ],
         "requestBody": {
             "required": True,
             "content": {
@@ -95,7 +104,7 @@ def _send() -> Schema:
                 "headers": {"Location": {"schema": {"type": "string"}}},
                 "content": _json({"$ref": "#/components/schemas/Message"}),
             },
-            **_problems(400, 401, 402, 403, 404, 413, 415, 422, 429, 502, 503, 504),
+            **_problems(400, 401, 402, 403, 404, 409, 413, 415, 422, 429, 502, 503, 504),
         },
     }
 

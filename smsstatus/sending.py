@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
+import sqlite3
 from collections.abc import Mapping
+from datetime import timedelta
+from hashlib import sha256
+from typing import Any
 from urllib.parse import urlencode
 
 from . import plivo_api
@@ -12,11 +17,19 @@ from .callback import Callback, read_callback, utc_now
 from .service import Service
 from .spool import SpoolUnavailable
 from .store import StoreUnavailable, WorkRefused
+from .store.listing import Row
 
 E164 = r"^\+[1-9][0-9]{6,14}$"
 SENDER = r"^(\+?[1-9][0-9]{2,14}|[A-Za-z0-9][A-Za-z0-9 ]{0,10})$"
+KEY = r"^[!-~]([ -~]{0,253}[!-~])?$"
+"""1 to 255 printable characters of ASCII. HTTP takes blanks off the ends."""
 GSM7_LIMIT = 1600
 UCS2_LIMIT = 737
+
+UNDER_WAY = timedelta(seconds=60)
+"""A send takes a fraction of it, so one that is not answered by then was broken off."""
+BUSY_SECONDS = 2
+_TROUBLE = ("status", "title", "detail", "retry_after")
 
 _GSM7 = frozenset(
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -33,6 +46,14 @@ class BadInput(ValueError):
     def __init__(self, errors: dict[str, str]) -> None:
         super().__init__("; ".join(f"{name}: {expected}" for name, expected in errors.items()))
         self.errors = errors
+
+
+class KeyRefused(plivo_api.PlivoError):
+    """The Idempotency-Key stands in the way: Plivo was not asked, nothing was sent."""
+
+
+class KeyBusy(KeyRefused):
+    """The first request with this key is under way."""
 
 
 def check(service: Service, fields: Mapping[str, object]) -> tuple[str, str, str]:
@@ -60,17 +81,96 @@ def check(service: Service, fields: Mapping[str, object]) -> tuple[str, str, str
     return str(sender), str(recipient), str(text)
 
 
-def send(service: Service, fields: Mapping[str, object]) -> str:
-    """Send one message through Plivo and remember it; its UUID.
+def send(service: Service, fields: Mapping[str, object], key: str | None = None) -> Row:
+    """Send one message through Plivo and remember it; the message, as Store.find gives it.
 
-    Raises BadInput, plivo_api.NotConfigured or plivo_api.PlivoError.
+    With a `key` (an Idempotency-Key, see KEY) once only: for 24 hours who comes again with it gets
+    the same message, or the same error if nobody knows what became of it. A refusal frees the key.
+    Raises BadInput, plivo_api.NotConfigured, KeyRefused or plivo_api.PlivoError.
     """
     sender, recipient, text = check(service, fields)
-    message_uuid = plivo_api.send_message(
-        service.settings, sender=sender, recipient=recipient, text=text
-    )
+    known = _claim(service, key, fields) if key else None
+    if known is not None:
+        return known
+    try:
+        message_uuid = plivo_api.send_message(
+            service.settings, sender=sender, recipient=recipient, text=text
+        )
+    except (plivo_api.NotConfigured, plivo_api.PlivoError) as error:
+        _settle(service, key, _lasting(error))
+        raise
     _remember(service, message_uuid, sender, recipient, text)
-    return message_uuid
+    message = _find(service, message_uuid) or _on_its_way(message_uuid, sender, recipient, text)
+    _settle(service, key, {"message": message})
+    return message
+
+
+def _claim(service: Service, key: str, fields: Mapping[str, object]) -> Row | None:
+    """None if the key is ours from now on, else the message that was sent with it.
+
+    Raises KeyRefused, or the PlivoError of the first request.
+    """
+    digest = sha256(json.dumps(dict(fields), sort_keys=True).encode()).digest()
+    try:
+        claim = service.store.claim_key(key, digest)
+    except (StoreUnavailable, WorkRefused) as error:
+        raise KeyRefused(
+            *(503, "The Idempotency-Key cannot be kept"),
+            f"Nothing was sent, since it could be sent twice ({error}): see /readyz.",
+        ) from None
+    if claim is None:
+        return None
+    if claim.digest != digest:
+        raise KeyRefused(
+            *(422, "This Idempotency-Key belongs to another message"),
+            "Nothing was sent. Give each message a key of its own.",
+        )
+    if claim.answer is not None:
+        answer = json.loads(claim.answer)
+        if "trouble" in answer:
+            raise plivo_api.PlivoError(**answer["trouble"], may_have_happened=True)
+        return dict(answer["message"])
+    if abs(claim.age) < UNDER_WAY:
+        raise KeyBusy(
+            *(409, "The first request with this Idempotency-Key is under way"),
+            "Ask again to get its answer.",
+            retry_after=BUSY_SECONDS,
+        )
+    raise plivo_api.PlivoError(
+        *(502, "Nobody knows what became of this message"),
+        "The first request with this Idempotency-Key was broken off. It may have been carried out.",
+        may_have_happened=True,
+    )
+
+
+def _lasting(error: Exception) -> dict[str, Any] | None:
+    """What a key's later requests get in the place of a message; None if nothing was sent."""
+    if not isinstance(error, plivo_api.PlivoError) or not error.may_have_happened:
+        return None
+    return {"trouble": {name: getattr(error, name) for name in _TROUBLE}}
+
+
+def _settle(service: Service, key: str | None, answer: dict[str, Any] | None) -> None:
+    """Keep the answer for who comes again with the key, or free it where there is none.
+
+    If that fails the key stays claimed, and who comes again learns that nobody knows.
+    """
+    if key is None:
+        return
+    try:
+        if answer is None:
+            service.store.free_key(key)
+        else:
+            service.store.keep_answer(key, json.dumps(answer))
+    except (StoreUnavailable, WorkRefused) as error:
+        log.error("what became of an Idempotency-Key's message is not kept: %s", error)
+
+
+def _find(service: Service, message_uuid: str) -> Row | None:
+    try:
+        return service.store.find(message_uuid)
+    except sqlite3.Error:
+        return None
 
 
 def _remember(service: Service, message_uuid: str, sender: str, recipient: str, text: str) -> None:
@@ -97,6 +197,25 @@ def _remember(service: Service, message_uuid: str, sender: str, recipient: str, 
             service.spool.keep(sent, str(error))
         except SpoolUnavailable as trouble:
             log.error("message %s was sent, its text is not kept: %s", message_uuid, trouble)
+
+
+def _on_its_way(message_uuid: str, sender: str, recipient: str, text: str) -> Row:
+    """A message that was sent while the database could not take its row."""
+    now = utc_now()
+    return {
+        "message_uuid": message_uuid,
+        "sender_number": sender,
+        "recipient_number": recipient,
+        "message_body": text,
+        "initial_status": "queued",
+        "current_status": "queued",
+        "status_timestamp": "",
+        "error_code": None,
+        "created_at": now,
+        "updated_at": now,
+        "is_final": False,
+        "events": [],
+    }
 
 
 def _text_fits(text: str) -> bool:

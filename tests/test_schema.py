@@ -23,7 +23,7 @@ from smsstatus.store.locking import FileLock
 from .conftest import Query
 from .live import ROOT, environment
 
-TABLES = {"messages", "status_events", "v2_nonces"}
+TABLES = {"messages", "status_events", "v2_nonces", "idempotency_keys"}
 
 
 def ask(path: Path, sql: str) -> list[tuple[Any, ...]]:

@@ -3,6 +3,7 @@
 * `database`: the writing connection, and whether its file is still the file it was;
 * `writer`: group commit, and the guarantee that comes with it;
 * `updates`: what a status update does to the tables, the ordering guard;
+* `keys`: which request owns an Idempotency-Key;
 * `listing`, `counting`: queries; `upkeep`: backup and pruning.
 """
 
@@ -16,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from ..callback import StatusUpdate
-from . import counting, listing, upkeep
+from . import counting, keys, listing, upkeep
 from .database import LOCK_SECONDS, Database, SchemaTooNew, open_readonly, rewrite_header
 from .updates import Outcome, apply_update, claim_nonce, mark_checked
 from .writer import Observer, StoreUnavailable, WorkRefused, Writer
@@ -59,6 +60,21 @@ class Store:
         Raises StoreUnavailable or WorkRefused.
         """
         return self.writer.submit(partial(claim_nonce, nonce=nonce, digest=digest))
+
+    def claim_key(self, key: str, digest: bytes) -> keys.Claim | None:
+        """Let a request own an Idempotency-Key; None if it does now, else the claim that stands.
+
+        Raises StoreUnavailable or WorkRefused.
+        """
+        return self.writer.submit(partial(keys.claim_key, key=key, digest=digest))
+
+    def keep_answer(self, key: str, answer: str) -> None:
+        """Keep what the owner of a key was answered. Raises StoreUnavailable or WorkRefused."""
+        self.writer.submit(partial(keys.keep_answer, key=key, answer=answer))
+
+    def free_key(self, key: str) -> None:
+        """Let another request own a key. Raises StoreUnavailable or WorkRefused."""
+        self.writer.submit(partial(keys.free_key, key=key))
 
     def probe(self) -> None:
         """Write something and commit it. Raises StoreUnavailable.

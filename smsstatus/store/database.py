@@ -237,9 +237,9 @@ def apply_schema(connection: sqlite3.Connection) -> None:
         )
     tables = connection.execute(
         "SELECT count(*) FROM sqlite_master WHERE type = 'table'"
-        " AND name IN ('messages', 'status_events', 'v2_nonces')"
+        " AND name IN ('messages', 'status_events', 'v2_nonces', 'idempotency_keys')"
     ).fetchall()[0][0]
-    if version < SCHEMA_VERSION or tables < 3:
+    if version < SCHEMA_VERSION or tables < 4:
         try:
             connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA.read_text()} COMMIT;")
         except sqlite3.Error:

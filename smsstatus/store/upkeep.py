@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from ..files import fsync_folder
 from .database import open_readonly, write_copy
+from .keys import forget_old_keys
 
 PRUNE_BATCH = 500
 
@@ -43,6 +44,7 @@ def count_older(path: Path, created_before: str) -> int:
 
 def prune_batch(connection: sqlite3.Connection, created_before: str) -> int:
     """Remove up to PRUNE_BATCH old messages and their events, inside the caller's transaction."""
+    forget_old_keys(connection)  # their answers hold texts and numbers
     ids = connection.execute(
         "SELECT id FROM messages WHERE created_at < ? ORDER BY created_at LIMIT ?",
         (created_before, PRUNE_BATCH),

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import re
+import secrets
+import time
+from hashlib import sha256
 
 from flask import Response, request
 
 from ..plivo_api import NotConfigured, PlivoError
-from ..sending import BadInput
+from ..sending import KEY, BadInput, KeyBusy
 from ..sending import send as send_message
 from ..service import Service, current_service
+from ..store.listing import Row
 from . import live
 from .links import to
 
 FIELDS = ("to", "from", "text")
+PATIENCE_SECONDS = 15.0
+"""So long the second click waits for what becomes of the first one."""
 NOT_CONFIGURED = "Sending is not configured: set PLIVO_AUTH_ID, and restart."
 
 
@@ -23,19 +30,34 @@ def show() -> Response:
 
 
 def send_now() -> Response:
-    """Send; on trouble show the form again as it was filled in."""
+    """Send, once for all clicks; on trouble show the form again as it was filled in."""
     service = current_service()
     typed = {name: request.form.get(name, "")[:5000] for name in FIELDS}
     try:
-        message_uuid = send_message(service, fields_of(typed))
+        message = _send_once(service, fields_of(typed))
     except BadInput as error:
         return _page(service, typed, status=422, errors=error.errors)
     except NotConfigured:
         return _page(service, typed, status=503)
     except PlivoError as error:
         return _page(service, typed, status=error.status, trouble=f"{error.title}. {error.advice}")
-    address = to("message", message_uuid=message_uuid, asked="sent")
+    address = to("message", message_uuid=message["message_uuid"], asked="sent")
     return Response(status=303, headers={"Location": address})
+
+
+def _send_once(service: Service, fields: dict[str, object]) -> Row:
+    """Raises as sending.send. A browser shows the answer to the last click, so that one waits."""
+    key = request.form.get("key", "")
+    if not re.fullmatch(KEY, key):  # not of a form of ours: what it says is its key
+        key = sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return send_message(service, fields, key)
+        except KeyBusy:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
 
 
 def fields_of(typed: dict[str, str]) -> dict[str, object]:
@@ -58,6 +80,7 @@ def _page(
     why_not = NOT_CONFIGURED if service.settings.auth_id is None else ""
     shown = {
         "typed": typed,
+        "key": secrets.token_urlsafe(16),
         "errors": errors or {},
         "trouble": trouble,
         "why_not": why_not,

@@ -1,0 +1,53 @@
+"""Idempotency keys: which request owns one, and what it was answered."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from ..callback import utc_timestamp
+
+KEPT = timedelta(hours=24)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The first request with a key. `answer`: whatever its owner keeps; None: not answered yet."""
+
+    digest: bytes
+    age: timedelta
+    answer: str | None
+
+
+def claim_key(connection: sqlite3.Connection, key: str, digest: bytes) -> Claim | None:
+    """Let the request with `digest` own a key; None if it does now, else the claim that stands."""
+    now = datetime.now(UTC)
+    forget_old_keys(connection)
+    claimed = connection.execute(
+        "INSERT INTO idempotency_keys (key, digest, claimed_at) VALUES (?, ?, ?)"
+        " ON CONFLICT (key) DO NOTHING",
+        (key, digest, utc_timestamp(str(now))),
+    )
+    if claimed.rowcount == 1:
+        return None
+    owner, claimed_at, answer = connection.execute(
+        "SELECT digest, claimed_at, answer FROM idempotency_keys WHERE key = ?", (key,)
+    ).fetchall()[0]
+    return Claim(owner, now - datetime.fromisoformat(claimed_at), answer)
+
+
+def keep_answer(connection: sqlite3.Connection, key: str, answer: str) -> None:
+    """What everybody else gets who comes with this key."""
+    connection.execute("UPDATE idempotency_keys SET answer = ? WHERE key = ?", (answer, key))
+
+
+def free_key(connection: sqlite3.Connection, key: str) -> None:
+    """Let the next request own the key: nothing came of its owner."""
+    connection.execute("DELETE FROM idempotency_keys WHERE key = ? AND answer IS NULL", (key,))
+
+
+def forget_old_keys(connection: sqlite3.Connection) -> None:
+    """Remove keys that are older than KEPT, and the answers with them."""
+    before = utc_timestamp(str(datetime.now(UTC) - KEPT))
+    connection.execute("DELETE FROM idempotency_keys WHERE claimed_at < ?", (before,))
