@@ -7,6 +7,7 @@ and a 503 look alike, Retry-After is lost) and raises TypeError or AttributeErro
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -127,18 +128,13 @@ def _call(settings: Settings, ask: Callable[[Any], object]) -> Answer:
     failure: Exception | None = None
     try:
         ask(client)
-    except requests.exceptions.ConnectTimeout:
-        raise PlivoError(504, "Plivo cannot be reached", "Connecting to Plivo timed out.") from None
-    except requests.exceptions.Timeout:
-        raise PlivoError(
-            *(504, "Plivo did not answer in time", "The request may have been carried out."),
-            may_have_happened=True,
-        ) from None
     except requests.exceptions.RequestException as error:
-        raise _unreachable(error) from None
+        raise _unreachable(error, connected=client.connected) from None
     except Exception as error:  # the SDK's own trouble with an answer, judged below by itself
         failure = error
     answer: Answer | None = client.answer
+    if answer is None and failure is not None and client.asked and not client.connected:
+        raise _unreachable(failure, connected=False)
     if answer is None and client.asked:
         raise not_understood()
     if answer is None:
@@ -148,12 +144,33 @@ def _call(settings: Settings, ask: Callable[[Any], object]) -> Answer:
 
 
 def _client(settings: Settings, auth_id: str) -> Any:
-    """An SDK client that keeps the raw answer and calls PLIVO_API_URL."""
+    """An SDK client that keeps the raw answer and calls PLIVO_API_URL, through a proxy if need be.
+
+    The SDK knows no environment; requests' own rules for it are applied: HTTPS_PROXY, HTTP_PROXY,
+    ALL_PROXY, NO_PROXY, REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE, and here SSL_CERT_FILE after those.
+    https://requests.readthedocs.io/en/latest/user/advanced/#proxies
+    """
     import plivo
+    from requests.adapters import HTTPAdapter
+
+    class Adapter(HTTPAdapter):
+        """Notes when a connection stands, proxy and TLS included: nothing is sent before."""
+
+        def get_connection_with_tls_context(self, *args: Any, **options: Any) -> Any:
+            pool = super().get_connection_with_tls_context(*args, **options)
+
+            class Connection(pool.ConnectionCls):  # type: ignore[misc, name-defined]
+                def connect(self) -> None:
+                    super().connect()
+                    client.connected = True
+
+            pool.ConnectionCls = Connection
+            return pool
 
     class Client(plivo.RestClient):  # type: ignore[misc]
         answer: Answer | None = None
         asked = False
+        connected = False
 
         @property
         def base_uri(self) -> str:
@@ -165,11 +182,20 @@ def _client(settings: Settings, auth_id: str) -> Any:
 
         def send_request(self, request: Any, **options: Any) -> Any:
             self.asked = True
-            response = super().send_request(request, allow_redirects=False, **options)
+            found = self.session.merge_environment_settings(request.url, {}, None, None, None)
+            self.proxies, verify = found["proxies"], found["verify"]
+            if verify is True:
+                verify = os.environ.get("SSL_CERT_FILE") or True
+            response = super().send_request(
+                request, allow_redirects=False, verify=verify, **options
+            )
             self.answer = _answer_of(response)
             return response
 
-    return Client(auth_id, settings.auth_tokens[0], timeout=settings.plivo_timeouts)
+    client = Client(auth_id, settings.auth_tokens[0], timeout=settings.plivo_timeouts)
+    for scheme in ("http://", "https://"):
+        client.session.mount(scheme, Adapter())
+    return client
 
 
 def _answer_of(response: Any) -> Answer:
@@ -206,6 +232,8 @@ def _raise_for(answer: Answer) -> None:
             )
         case 404:
             raise UnknownMessage(404, "Plivo does not know this", f"{words}.")
+        case 407:
+            raise PlivoError(502, "The proxy wants a login", f"{words}: check HTTP_PROXY.")
         case 429:
             raise RateLimited(
                 429,
@@ -233,15 +261,33 @@ def _words(answer: Answer) -> str:
     return f"{text}, saying: {said.rstrip('.')[:300]}" if isinstance(said, str) else text
 
 
-def _unreachable(error: Exception) -> PlivoError:
-    """Refused before anything was sent, or broken off in the middle."""
-    before = "NewConnectionError" in repr(error) or "NameResolutionError" in repr(error)
-    return PlivoError(
-        502,
-        "Plivo cannot be reached" if before else "The connection to Plivo broke",
-        "Nothing was sent." if before else "The request may have been carried out.",
-        may_have_happened=not before,
-    )
+def _unreachable(error: Exception, *, connected: bool) -> PlivoError:
+    """Broken off in the middle, or failed before anything was sent.
+
+    The error's own text is not passed on: it can hold the password of a proxy's address.
+    """
+    from requests import exceptions
+
+    late = isinstance(error, exceptions.Timeout)
+    status = 504 if late else 502
+    if connected:
+        title = "Plivo did not answer in time" if late else "The connection to Plivo broke"
+        detail = "The request may have been carried out."
+        return PlivoError(status, title, detail, may_have_happened=True)
+    of_proxies = (exceptions.ProxyError, exceptions.InvalidProxyURL, exceptions.InvalidSchema)
+    why = ""
+    if late:
+        why = ": connecting to Plivo timed out"
+    elif isinstance(error, of_proxies) or "Tunnel connection failed" in str(error):
+        why = ": look at the proxy in HTTPS_PROXY, HTTP_PROXY or ALL_PROXY"
+    elif isinstance(error, exceptions.SSLError):
+        why = (
+            ": TLS failed. If your network has a certificate authority of its own, name it in "
+            "REQUESTS_CA_BUNDLE or SSL_CERT_FILE"
+        )
+    elif type(error) is OSError:  # raised by requests before it connects
+        why = ": REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE or SSL_CERT_FILE names no file that is there"
+    return PlivoError(status, "Plivo cannot be reached", f"Nothing was sent{why}.")
 
 
 def not_understood() -> PlivoError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import ssl
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -71,11 +72,15 @@ class PlivoApi:
 
 
 @contextmanager
-def plivo_api() -> Iterator[PlivoApi]:
+def plivo_api(tls: ssl.SSLContext | None = None) -> Iterator[PlivoApi]:
     """A stand-in on a free port of 127.0.0.1."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+
+        def handle(self) -> None:
+            with contextlib.suppress(ssl.SSLError, ConnectionError):  # who trusts us not
+                super().handle()
 
         def _serve(self) -> None:
             with contextlib.suppress(ConnectionError):  # who waits no longer has hung up
@@ -112,7 +117,11 @@ def plivo_api() -> Iterator[PlivoApi]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    standin = PlivoApi(f"http://127.0.0.1:{server.server_port}")
+    if tls is not None:
+        server.socket = tls.wrap_socket(
+            server.socket, server_side=True, do_handshake_on_connect=False
+        )
+    standin = PlivoApi(f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}")
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
