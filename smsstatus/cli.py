@@ -9,6 +9,7 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -221,24 +222,29 @@ def _reason(message: dict[str, Any]) -> str:
 def reconcile(older_than: timedelta, within: timedelta, limit: int | None, dry_run: bool) -> None:
     """Ask Plivo about messages that are not final and have been silent.
 
-    Exits with 0 if all were asked about, with 1 if not; the next run takes up what was left.
+    Exits with 0 if all were asked about, with 1 if not; the next run takes up what was left. With
+    3, having asked nothing, while another reconcile is at work.
     """
     from . import reconcile as reconciling
     from .plivo_api import NotConfigured
 
     service = current_service()
     try:
-        uuids = reconciling.silent_messages(
-            service, older_than=older_than, within=within, limit=limit
-        )
-        if dry_run:
-            for message_uuid in uuids:
-                click.echo(message_uuid)
-            click.echo(f"{len(uuids)} would be asked about.")
-            return
-        with progress("messages", len(uuids)) as advance:
-            summary = reconciling.reconcile(service, uuids, lambda: advance(1))
-    except (NotConfigured, sqlite3.Error) as error:
+        with nullcontext() if dry_run else reconciling.alone(service):
+            uuids = reconciling.silent_messages(
+                service, older_than=older_than, within=within, limit=limit
+            )
+            if dry_run:
+                for message_uuid in uuids:
+                    click.echo(message_uuid)
+                click.echo(f"{len(uuids)} would be asked about.")
+                return
+            with progress("messages", len(uuids)) as advance:
+                summary = reconciling.reconcile(service, uuids, lambda: advance(1))
+    except reconciling.AtWork as error:
+        click.echo(f"{error}.")
+        raise SystemExit(3) from None
+    except (NotConfigured, sqlite3.Error, OSError) as error:
         raise click.ClickException(str(error)) from None
     click.echo(str(summary))
     if not summary.complete:

@@ -5,7 +5,8 @@ This heals an outage that was longer than Plivo's seven minutes of retries.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -15,6 +16,7 @@ from . import plivo_api
 from .callback import StatusUpdate, Unusable, digest_of, make_update, utc_now, utc_timestamp
 from .service import Service
 from .store import Outcome, StoreUnavailable, WorkRefused
+from .store.locking import FileLock
 
 REQUESTS_PER_SECOND = 5
 TROUBLES_IN_A_ROW = 3
@@ -30,6 +32,26 @@ _FIELD_NAMES = {
     "message_updated_time": "DeliveryReportTime",
 }
 """The Message API's names and the callback's. There is no delivery time; the update is nearest."""
+
+
+class AtWork(Exception):
+    """Another run asks Plivo now, in this process or another."""
+
+
+@contextmanager
+def alone(service: Service) -> Iterator[None]:
+    """One run at a time: two would ask about the same messages, and faster than we promise.
+
+    Raises AtWork, or OSError if the lock's file beside the database cannot be made.
+    """
+    path = service.settings.database_path
+    lock = FileLock(path.with_name(f"{path.name}-reconcile.lock"))
+    with closing(lock), ExitStack() as held:
+        try:
+            held.enter_context(lock.hold(0))
+        except TimeoutError:
+            raise AtWork("another reconcile is at work, so nothing was asked") from None
+        yield
 
 
 @dataclass
@@ -83,7 +105,7 @@ def reconcile(
     troubles = 0
     trouble = plivo_api.not_understood()
     clock = service.clock
-    next_request = clock.monotonic()
+    next_request = clock.monotonic() + 1 / REQUESTS_PER_SECOND  # a run may have ended just now
     try:
         for message_uuid in uuids:
             clock.sleep(max(next_request - clock.monotonic(), 0))

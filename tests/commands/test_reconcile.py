@@ -307,7 +307,7 @@ def test_a_slow_plivo_is_not_waited_for_twice(
 
     standin.reply = slowly
     run("reconcile")
-    assert clock.sleeps == [0, 0, 0]
+    assert [round(seconds, 6) for seconds in clock.sleeps] == [0.2, 0, 0]
 
 
 @pytest.mark.parametrize(
@@ -449,6 +449,8 @@ def test_a_database_that_cannot_be_read_is_one_line(run: Run, settings: Settings
 
 # In a process of its own.
 
+AT_WORK = "another reconcile is at work, so nothing was asked.\n"
+
 
 @pytest.fixture
 def shell(tmp_path: Path, standin: PlivoApi) -> dict[str, str]:
@@ -489,6 +491,65 @@ def test_ctrl_c_ends_it_with_a_summary(shell: dict[str, str], standin: PlivoApi)
     assert said == (
         "1 asked, 1 changed, 0 unknown to Plivo, 0 failed, 29 left; stopped: interrupted\n"
     )
+
+
+def test_a_later_run_asks_nothing_while_one_is_at_work(
+    app: Flask, three: list[str], standin: PlivoApi, settings: Settings
+) -> None:
+    """Started by hand in the moment when cron's is at work, in a process of its own."""
+    variables = {"PLIVO_AUTH_ID": AUTH_ID, "PLIVO_API_URL": standin.url}
+    beside = environment(settings.database_path.parent, settings.base_url, **variables)
+
+    def start(*arguments: str) -> tuple[int, str, str]:
+        done = subprocess.run(
+            command("reconcile", *arguments),
+            cwd=ROOT,
+            env=beside,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    with reconciling.alone(service_of(app)):
+        assert start() == (3, AT_WORK, "")
+        assert "3 would be asked about." in start("--dry-run")[1]
+        assert standin.asked == []
+    assert start()[0] == 0
+    assert len(standin.asked) == 3
+
+
+def test_a_run_is_alone_until_its_last_answer(
+    app: Flask, run: Run, standin: PlivoApi, three: list[str]
+) -> None:
+    refusals = []
+
+    def try_beside(asked: Asked) -> None:
+        try:
+            with reconciling.alone(service_of(app)):
+                pass
+        except reconciling.AtWork as refusal:
+            refusals.append(refusal)
+
+    standin.reply = try_beside
+    assert run("reconcile").exit_code == 0
+    assert len(refusals) == 3
+    with reconciling.alone(service_of(app)):
+        """Once it has ended, the next may begin."""
+
+
+def test_a_run_that_was_killed_is_not_waited_for(shell: dict[str, str], standin: PlivoApi) -> None:
+    released = threading.Event()
+    standin.reply = lambda asked: Reply(200, delivered(), wait=released)
+    first = subprocess.Popen(command("reconcile"), cwd=ROOT, env=shell)
+    wait_until(lambda: standin.asked)
+    first.kill()
+    first.wait(20)
+    released.set()
+    done = subprocess.run(
+        command("reconcile", "--limit", "1"), cwd=ROOT, env=shell, timeout=60, check=True
+    )
+    assert done.returncode == 0
 
 
 def test_a_terminal_gets_a_progress_bar(shell: dict[str, str], standin: PlivoApi) -> None:
