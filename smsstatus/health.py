@@ -42,6 +42,7 @@ def metrics() -> Response:
     depth = _depth(service) or Depth(-1, -1, -1)
     lines = [
         *service.metrics.callback_lines(),
+        *service.metrics.login_lines(),
         *service.metrics.commit_lines(),
         *family(
             *("smsstatus_spool_files", "gauge", "Spooled callbacks; -1: cannot be counted."),

@@ -42,6 +42,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self._callbacks: Counter[tuple[int, str]] = Counter()
+        self._refused_logins = 0
         self._lock = threading.Lock()
         self.batch_jobs = Histogram(_BATCH_BUCKETS)
         self.commit_seconds = Histogram(_SECONDS_BUCKETS)
@@ -49,6 +50,10 @@ class Metrics:
     def count_callback(self, answer: int, reason: str) -> None:
         with self._lock:
             self._callbacks[answer, reason] += 1
+
+    def count_refused_login(self) -> None:
+        with self._lock:
+            self._refused_logins += 1
 
     def observe_commit(self, jobs: int, seconds: float) -> None:
         self.batch_jobs.observe(jobs)
@@ -62,6 +67,12 @@ class Metrics:
             }
         return family(
             "smsstatus_callbacks_total", "counter", "Callbacks by answer and reason.", counted
+        )
+
+    def login_lines(self) -> list[str]:
+        return family(
+            *("smsstatus_refused_logins_total", "counter", "Requests with a wrong API_TOKEN."),
+            {"": self._refused_logins},
         )
 
     def commit_lines(self) -> list[str]:

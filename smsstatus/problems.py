@@ -86,10 +86,28 @@ def require_token() -> None:
     if expected is None:
         raise Problem(503, "API_TOKEN is not set, so this is closed: set it and restart.")
     if not hmac.compare_digest(_shown_secret(), expected.encode()):
+        _note_refused_login()
         raise Problem(
             401,
             "Give API_TOKEN as `Authorization: Bearer TOKEN` or as the password of HTTP Basic.",
             headers={"WWW-Authenticate": 'Basic realm="smsstatus", charset="UTF-8"'},
+        )
+
+
+def _note_refused_login() -> None:
+    """Count and report a wrong token, nothing of its value; a browser's first request shows none.
+
+    There is no lock-out: behind a router all come from one address, and a long token needs none.
+    """
+    if "Authorization" not in request.headers:
+        return
+    service = current_service()
+    service.metrics.count_refused_login()
+    left_out = service.refused_logins.allow()
+    if left_out is not None:
+        log.warning(
+            "a wrong API_TOKEN was shown; if by nobody of yours, somebody is guessing%s",
+            f"; {left_out} more since the last such line" if left_out else "",
         )
 
 

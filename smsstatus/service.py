@@ -39,6 +39,7 @@ class Service:
     spool: Spool
     metrics: Metrics
     refusals: RateLimit = field(default_factory=RateLimit)
+    refused_logins: RateLimit = field(default_factory=RateLimit)
     drainer: Drainer | None = None
     clock: Clock = field(default_factory=Clock)
     readiness: tuple[float, dict[str, Any]] = (0.0, {})

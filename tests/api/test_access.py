@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import logging
+import re
 import subprocess
 import sys
 from base64 import b64encode
@@ -200,6 +201,39 @@ def test_from_another_site_without_the_token_it_is_the_token_that_is_asked_for(
 ) -> None:
     headers = {"Authorization": basic("", "wrong"), "Origin": "https://evil.example"}
     problem(client.post("/messages", headers=headers, data=SEND), 401)
+
+
+def refused_logins(client: FlaskClient) -> str:
+    (line,) = re.findall(
+        r"^smsstatus_refused_logins_total (.*)$", client.get("/metrics").text, re.M
+    )
+    return str(line)
+
+
+def test_wrong_tokens_are_counted_and_reported_now_and_then(
+    client: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert refused_logins(client) == "0"
+    wrong = ["Bearer recognisable", basic("recognisable", "recognisable"), "recognisable", ""]
+    for number in range(40):
+        shown = {"Authorization": wrong[number % 4]}
+        assert client.get("/messages", headers=shown).status_code == 401
+    assert client.get("/", headers={"Authorization": wrong[1]}).status_code == 401
+    assert refused_logins(client) == "41"
+    lines = [record for record in caplog.records if "wrong API_TOKEN" in record.getMessage()]
+    assert len(lines) == 10
+    assert {record.levelname for record in lines} == {"WARNING"}
+    assert "recognisable" not in caplog.text
+
+
+def test_a_request_that_shows_no_token_or_the_right_one_is_no_guess(
+    client: FlaskClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert client.get("/").status_code == 401
+    right = {"Authorization": f"Bearer {API_TOKEN}"}
+    assert client.get("/messages", headers=right).status_code == 200
+    assert refused_logins(client) == "0"
+    assert "API_TOKEN" not in caplog.text
 
 
 def test_the_description_needs_no_token(client: FlaskClient) -> None:
