@@ -7,67 +7,135 @@ import os
 import queue
 import sqlite3
 import threading
-import time
-from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from smsstatus.store import Store, StoreUnavailable, WorkRefused
-from smsstatus.store.writer import ANSWER_SECONDS, MAX_BATCH, _Job, _next_batch
+from smsstatus.store.database import rewrite_header
+from smsstatus.store.writer import MAX_BATCH, REST_SECONDS, Writer, next_batch
 
 from .live import wait_until
 
-Jobs = queue.SimpleQueue[Any]
+PATIENT = 60.0
+"""Seconds for what comes at once unless the disk or the machine is very busy."""
 
 
-def job() -> _Job[None]:
-    return _Job(lambda connection: None, is_trial=False)
+class Clock:
+    """Stands still until somebody turns it; `meanwhile` is done once, when it is looked at."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.meanwhile: Callable[[], object] | None = None
+
+    def __call__(self) -> float:
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            meanwhile()
+        return self.now
 
 
-class Filling(Jobs):
-    """A queue to which somebody adds `more` jobs, one each time the writer looks."""
-
-    def __init__(self, more: int) -> None:
-        super().__init__()
-        self.more = more
-
-    def qsize(self) -> int:
-        if self.more:
-            self.more -= 1
-            self.put(job())
-        return super().qsize()
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
 
 
-def test_what_waits_shares_a_commit() -> None:
-    jobs: Jobs = queue.SimpleQueue()
-    for _ in range(5):
-        jobs.put(job())
-    batch, closing = _next_batch(jobs)
-    assert (len(batch), closing) == (5, False)
+@pytest.fixture
+def commits() -> list[int]:
+    """How many pieces of work shared each commit. Whole once the writer is closed."""
+    return []
+
+
+@pytest.fixture
+def writer(tmp_path: Path, clock: Clock, commits: list[int]) -> Iterator[Writer]:
+    writer = Writer(
+        tmp_path / "sms.db",
+        lambda jobs, seconds: commits.append(jobs),
+        answer_seconds=PATIENT,
+        clock=clock,
+    )
+    yield writer
+    writer.close()
+
+
+@pytest.fixture
+def callers() -> Iterator[ThreadPoolExecutor]:
+    """Threads for those who submit."""
+    with ThreadPoolExecutor(16) as executor:
+        yield executor
+
+
+@contextlib.contextmanager
+def busy(writer: Writer, callers: ThreadPoolExecutor) -> Iterator[None]:
+    """The writer is at work, and stays there for the length of the block."""
+    at_work, release = threading.Event(), threading.Event()
+
+    def work(connection: sqlite3.Connection) -> None:
+        at_work.set()
+        release.wait(PATIENT)
+
+    first = callers.submit(writer.submit, work)
+    try:
+        assert at_work.wait(PATIENT)
+        yield
+    finally:
+        release.set()
+        first.result(PATIENT)
+
+
+def done(connection: sqlite3.Connection) -> str:
+    return "done"
+
+
+def probe(writer: Writer) -> None:
+    writer.submit(rewrite_header)
+
+
+def test_what_waits_shares_a_commit(
+    writer: Writer, callers: ThreadPoolExecutor, commits: list[int]
+) -> None:
+    with busy(writer, callers):
+        waiting = [callers.submit(writer.submit, done) for _ in range(5)]
+        wait_until(lambda: writer.waiting == 5, PATIENT)
+    assert [each.result(PATIENT) for each in waiting] == ["done"] * 5
+    writer.close()
+    assert commits == [1, 5]
+
+
+def test_what_came_before_the_end_is_still_committed(
+    writer: Writer, callers: ThreadPoolExecutor
+) -> None:
+    with busy(writer, callers):
+        waiting = [callers.submit(writer.submit, done) for _ in range(2)]
+        wait_until(lambda: writer.waiting == 2, PATIENT)
+        end = callers.submit(writer.close)
+        wait_until(lambda: writer.waiting == 3, PATIENT)
+    assert [each.result(PATIENT) for each in waiting] == ["done"] * 2
+    end.result(PATIENT)
 
 
 def test_what_comes_while_others_come_shares_their_commit() -> None:
-    jobs = Filling(more=20)
-    jobs.put(job())
-    assert len(_next_batch(jobs)[0]) == 21
+    jobs: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+    jobs.put(0)
+    coming = iter(range(1, 21))
+    jobs.put(next(coming))
+
+    def bring_one() -> None:
+        with contextlib.suppress(StopIteration):
+            jobs.put(next(coming))
+
+    assert next_batch(jobs, bring_one) == ([*range(21)], False)
 
 
 def test_a_commit_does_not_wait_for_ever_for_more() -> None:
-    jobs = Filling(more=10 * MAX_BATCH)
-    jobs.put(job())
-    assert len(_next_batch(jobs)[0]) == MAX_BATCH
-
-
-def test_what_came_before_the_end_is_still_committed() -> None:
-    jobs: Jobs = queue.SimpleQueue()
-    for item in (job(), job(), None):
-        jobs.put(item)
-    batch, closing = _next_batch(jobs)
-    assert (len(batch), closing) == (2, True)
+    jobs: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+    for _ in range(2):
+        jobs.put("job")
+    batch, _ = next_batch(jobs, lambda: jobs.put("one more"))
+    assert len(batch) == MAX_BATCH
 
 
 def test_a_database_that_stays_damaged_is_told_of_once_with_the_mend(
@@ -75,6 +143,7 @@ def test_a_database_that_stays_damaged_is_told_of_once_with_the_mend(
 ) -> None:
     (tmp_path / "sms.db").write_bytes(b"no database" * 1000)
     store = Store(tmp_path / "sms.db")
+    store.writer.answer_seconds = PATIENT
     for _ in range(3):
         with pytest.raises(StoreUnavailable, match="put a backup in its place"):
             store.look()
@@ -82,136 +151,188 @@ def test_a_database_that_stays_damaged_is_told_of_once_with_the_mend(
     assert caplog.text.count("cannot be read afresh") == 1
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(tmp_path / "sms.db")
-    store.prepare()
-    yield store
-    store.close()
-
-
 def test_a_mistake_in_one_piece_of_work_does_not_fail_its_neighbours(
-    store: Store, caplog: pytest.LogCaptureFixture
+    writer: Writer,
+    callers: ThreadPoolExecutor,
+    commits: list[int],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    answers: list[object] = []
-
-    def submit(work: Callable[[sqlite3.Connection], object]) -> None:
-        try:
-            answers.append(store.writer.submit(work))
-        except WorkRefused as error:
-            answers.append(type(error))
-
-    def mistake(connection: sqlite3.Connection) -> None:
+    def mistake(connection: sqlite3.Connection) -> str:
         raise KeyError("+14155550123")
 
-    works = [lambda connection: "done", mistake, lambda connection: "done"]
-    release = threading.Event()
-    first = threading.Thread(target=submit, args=(lambda connection: release.wait(10),))
-    first.start()
-    wait_until(lambda: not store.writer._queue.qsize() and first.is_alive(), what="it is at work")
-    threads = [first, *(threading.Thread(target=submit, args=(work,)) for work in works)]
-    for thread in threads[1:]:
-        thread.start()
-    wait_until(lambda: store.writer._queue.qsize() == 3, what="the others wait together")
-    release.set()
-    for thread in threads:
-        thread.join(10)
-    assert Counter(answers) == {True: 1, "done": 2, WorkRefused: 1}
+    with busy(writer, callers):
+        one, other = (callers.submit(writer.submit, work) for work in (done, mistake))
+        wait_until(lambda: writer.waiting == 2, PATIENT)
+        last = callers.submit(writer.submit, done)
+        wait_until(lambda: writer.waiting == 3, PATIENT)
+    assert [each.result(PATIENT) for each in (one, last)] == ["done"] * 2
+    with pytest.raises(WorkRefused):
+        other.result(PATIENT)
+    writer.close()
+    assert commits == [1, 3], "they were together"
     assert "a mistake in the program, KeyError at test_writer.py:" in caplog.text
     assert "4155550123" not in caplog.text
 
 
-def test_while_a_commit_hangs_the_next_callers_are_told_at_once(store: Store) -> None:
+def test_while_a_commit_hangs_the_next_callers_are_refused_without_a_wait(
+    writer: Writer, clock: Clock
+) -> None:
     release = threading.Event()
-    with pytest.raises(StoreUnavailable, match="no commit within 3 s"):
-        store.writer.submit(lambda connection: release.wait(30))
-    began = time.monotonic()
-    for _ in range(10):
-        with pytest.raises(StoreUnavailable, match="no commit within 3 s"):
-            store.probe()
-    assert time.monotonic() - began < ANSWER_SECONDS
+    writer.answer_seconds = 0.1
+    with pytest.raises(StoreUnavailable, match=r"no commit within 0\.1 s"):
+        writer.submit(lambda connection: release.wait(PATIENT))
+    clock.now += 1000  # so that it is not the rest after a failure that refuses them
+    written: list[int] = []
+    for number in range(10):
+        with pytest.raises(StoreUnavailable, match=r"no commit within 0\.1 s"):
+            writer.submit(lambda connection, number=number: written.append(number))
+    assert writer.waiting == 0, "nobody has queued, so nobody has waited"
     release.set()
-    wait_until(lambda: takes_work(store), what="the store takes work again")
+    writer.answer_seconds = PATIENT
+    wait_until(lambda: takes_work(writer), PATIENT, "it takes work again")
+    assert written == []
 
 
-def takes_work(store: Store) -> bool:
+def test_when_a_commit_that_hung_has_failed_the_store_is_tried_again(
+    writer: Writer, clock: Clock
+) -> None:
+    release = threading.Event()
+
+    def work(connection: sqlite3.Connection) -> None:
+        release.wait(PATIENT)
+        raise sqlite3.OperationalError("disk I/O error")
+
+    writer.answer_seconds = 0.1
+    with pytest.raises(StoreUnavailable):
+        writer.submit(work)
+    writer.answer_seconds = PATIENT
+    release.set()
+
+    def takes_work_after_a_rest() -> bool:
+        clock.now += REST_SECONDS
+        return takes_work(writer)
+
+    wait_until(takes_work_after_a_rest, PATIENT, "it takes work again")
+
+
+def takes_work(writer: Writer) -> bool:
     with contextlib.suppress(StoreUnavailable):
-        store.probe()
+        probe(writer)
         return True
     return False
 
 
+def test_after_a_failure_one_caller_in_each_rest_tries(
+    writer: Writer, clock: Clock, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "sms.db").mkdir()
+    with pytest.raises(StoreUnavailable):
+        probe(writer)
+    (tmp_path / "sms.db").rmdir()
+    with pytest.raises(StoreUnavailable, match="unable to open"):
+        probe(writer)
+    clock.now = REST_SECONDS
+    probe(writer)
+    wait_until(lambda: takes_work(writer), PATIENT, "it takes work again from everybody")
+    assert [record.getMessage() for record in caplog.records][1:] == ["store takes writes again"]
+
+
+def test_while_that_one_tries_the_others_are_refused(
+    writer: Writer, callers: ThreadPoolExecutor, clock: Clock, tmp_path: Path
+) -> None:
+    (tmp_path / "sms.db").mkdir()
+    with pytest.raises(StoreUnavailable):
+        probe(writer)
+    (tmp_path / "sms.db").rmdir()
+    clock.now = REST_SECONDS
+    with busy(writer, callers):
+        with pytest.raises(StoreUnavailable, match="unable to open"):
+            probe(writer)
+        assert writer.waiting == 0
+    wait_until(lambda: takes_work(writer), PATIENT, "it takes work again")
+
+
 def test_a_writer_that_cannot_be_started_is_a_store_that_is_not_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    writer: Writer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
-    store = Store(tmp_path / "sms.db")
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", refuse)
         with pytest.raises(StoreUnavailable, match="can't start new thread"):
-            store.probe()
-    store.probe()  # the next caller tries again
-    store.close()
+            probe(writer)
+    probe(writer)  # the next caller tries again
 
 
 @pytest.mark.skipif(
-    os.sched_getscheduler(0) != os.SCHED_OTHER, reason="somebody chose another policy"
+    not hasattr(os, "sched_getscheduler") or os.sched_getscheduler(0) != os.SCHED_OTHER,
+    reason="not Linux, or somebody chose another policy",
 )
-def test_the_writer_waits_for_its_turn_whoever_started_it(store: Store) -> None:
-    policy = store.writer.submit(lambda connection: os.sched_getscheduler(0))
+def test_the_writer_waits_for_its_turn_whoever_started_it(writer: Writer) -> None:
+    policy = writer.submit(lambda connection: os.sched_getscheduler(0))
     assert os.sched_getscheduler(0) == os.SCHED_OTHER
     assert policy == os.SCHED_BATCH
 
 
-def test_a_file_that_vacuum_made_smaller_is_not_taken_for_a_cut_one(store: Store) -> None:
-    path = store.path
-    store.writer.submit(lambda connection: connection.execute("CREATE TABLE filler (a)"))
+def test_a_file_that_vacuum_made_smaller_is_not_taken_for_a_cut_one(
+    writer: Writer, tmp_path: Path
+) -> None:
+    path = tmp_path / "sms.db"
+    writer.submit(lambda connection: connection.execute("CREATE TABLE filler (a)"))
     for _ in range(20):
-        store.writer.submit(
-            lambda connection: connection.executemany(
-                "INSERT INTO filler VALUES (?)", [("x" * 2000,)] * 100
-            )
-        )
+        fill(writer, 100)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         full = path.stat().st_size
-        store.probe()
+        probe(writer)
         other.execute("DELETE FROM filler")
         other.execute("VACUUM")
         other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     assert path.stat().st_size < full / 2
     for _ in range(3):  # the first of them makes it grow at once
-        store.writer.submit(
-            lambda connection: connection.executemany(
-                "INSERT INTO filler VALUES (?)", [("x" * 2000,)] * 20
-            )
-        )
-        store.probe()
-    store.writer.submit(
-        lambda connection: connection.execute("PRAGMA wal_autocheckpoint = 1").fetchall()
-    )
-    store.probe()  # so that the file holds all of it
+        fill(writer, 20)
+        probe(writer)
+    writer.submit(lambda connection: connection.execute("PRAGMA wal_autocheckpoint = 1").fetchall())
+    probe(writer)  # so that the file holds all of it
     os.truncate(path, path.stat().st_size // 2)
     with pytest.raises(StoreUnavailable, match="was truncated"):
-        store.probe()
+        probe(writer)
 
 
-def test_want_of_memory_is_not_taken_for_a_mistake_in_the_work(store: Store) -> None:
+def fill(writer: Writer, rows: int) -> None:
+    """Rows of 2 KB each."""
+
+    def work(connection: sqlite3.Connection) -> None:
+        connection.executemany("INSERT INTO filler VALUES (?)", [("x" * 2000,)] * rows)
+
+    writer.submit(work)
+
+
+def test_want_of_memory_is_not_taken_for_a_mistake_in_the_work(writer: Writer) -> None:
     def work(connection: sqlite3.Connection) -> None:
         raise MemoryError
 
     with pytest.raises(StoreUnavailable, match="MemoryError"):
-        store.writer.submit(work)
+        writer.submit(work)
 
 
-def test_a_job_behind_the_end_of_a_writer_does_not_close_the_next_one(store: Store) -> None:
-    store.probe()
-    late = _Job(lambda connection: None, is_trial=False)
-    queue_of_the_first = store.writer._queue
-    store.close()
-    queue_of_the_first.put(late)
-    store.probe()
-    assert not late.finished
-    store.probe()
+def test_work_that_comes_just_when_the_writer_is_closed_does_not_stop_the_next_writer(
+    writer: Writer, clock: Clock, tmp_path: Path
+) -> None:
+    def close_and_start_again() -> None:
+        writer.close()
+        probe(writer)
+        writer.answer_seconds = 0.1
+
+    (tmp_path / "sms.db").mkdir()
+    with pytest.raises(StoreUnavailable):
+        probe(writer)
+    (tmp_path / "sms.db").rmdir()
+    clock.now += 1000
+    clock.meanwhile = close_and_start_again  # the trial after a failure looks at the clock
+    with pytest.raises(StoreUnavailable, match="no commit within"):
+        writer.submit(done)
+    writer.answer_seconds = PATIENT
+    clock.now += 1000
+    assert writer.submit(done) == "done"

@@ -3,7 +3,7 @@
 The guarantee: when `submit` returns, the work's transaction is committed with synchronous=FULL,
 so its WAL frames are fsynced, in the file that is at the database's path. When it raises, the
 caller must keep what it wanted to write elsewhere; the work may or may not have happened, so
-it has to be idempotent. Every wait is bounded: `submit` takes ANSWER_SECONDS at most.
+it has to be idempotent. Every wait is bounded: `submit` takes `answer_seconds` at most.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -34,6 +35,8 @@ Work = Callable[[sqlite3.Connection], T]
 Observer = Callable[[int, float], None]
 
 log = logging.getLogger(__name__)
+
+_let_others_run = partial(time.sleep, 0)
 
 
 class _Mistake(Exception):
@@ -89,12 +92,23 @@ class Writer:
     """The only writer of a database file in this process. Safe to call from any thread.
 
     The thread and its connection are made on first use, so never carried across a fork.
-    `observe(jobs, seconds)` is told of each commit.
+    `observe(jobs, seconds)` is told of each commit. `clock` gives seconds that never go back.
     """
 
-    def __init__(self, path: Path, observe: Observer = lambda jobs, seconds: None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        observe: Observer = lambda jobs, seconds: None,
+        *,
+        answer_seconds: float = ANSWER_SECONDS,
+        rest_seconds: float = REST_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.answer_seconds = answer_seconds
         self._path = path
         self._observe = observe
+        self._rest_seconds = rest_seconds
+        self._clock = clock
         self._start_lock = threading.Lock()
         self._pid = 0
         self._queue: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
@@ -110,23 +124,28 @@ class Writer:
         """
         if self._pid != os.getpid():
             self._start()
-        job = _Job(work, is_trial=self._allow())
         jobs = self._queue
+        job = _Job(work, is_trial=self._allow())
         jobs.put(job)
-        if not job.wait(ANSWER_SECONDS):  # the disk hangs
+        if not job.wait(self.answer_seconds):  # the disk hangs
             if jobs is self._queue:  # else it came too late for a writer that was closed
                 self._hanging = job
-            error = TimeoutError(f"no commit within {ANSWER_SECONDS:.0f} s")
+            error = TimeoutError(f"no commit within {self.answer_seconds:g} s")
             raise StoreUnavailable(self._note_failure(error))
         if job.error is not None:
             raise job.error
         return job.result  # type: ignore[return-value]
 
+    @property
+    def waiting(self) -> int:
+        """How much is queued behind what is being written."""
+        return self._queue.qsize()
+
     def close(self) -> None:
         """Finish what is queued, close the connection and end the thread."""
         if self._thread is not None and self._pid == os.getpid():
             self._queue.put(None)
-            self._thread.join(ANSWER_SECONDS)
+            self._thread.join(self.answer_seconds)
         self._pid = 0
 
     def _start(self) -> None:
@@ -145,7 +164,7 @@ class Writer:
             self._pid = os.getpid()
 
     def _allow(self) -> bool:
-        """After a failure let one caller in each REST_SECONDS try; tell the others at once.
+        """After a failure let one caller in each `rest_seconds` try; tell the others at once.
 
         While a job hangs in the writer nobody has to try: when it ends it tells.
         """
@@ -154,17 +173,17 @@ class Writer:
         hanging = self._hanging
         if hanging is not None and not hanging.finished:
             raise StoreUnavailable(self._failure)
-        now = time.monotonic()
+        now = self._clock()
         if now < self._retry_at:
             raise StoreUnavailable(self._failure)
-        self._retry_at = now + REST_SECONDS
+        self._retry_at = now + self._rest_seconds
         return True
 
     def _run(self, jobs: queue.SimpleQueue[_Job[Any] | None]) -> None:
         wait_for_a_turn()
         database = Database(self._path)
         while True:
-            batch, closing = _next_batch(jobs)
+            batch, closing = next_batch(jobs)
             try:
                 self._do(database, batch)
             except Exception as error:  # without this thread nothing is written any more
@@ -180,7 +199,7 @@ class Writer:
         if self._failure is not None and not any(job.is_trial for job in batch):
             _fail(batch, self._failure)
             return
-        started = time.monotonic()
+        started = self._clock()
         try:
             with database.lock.hold(LOCK_SECONDS):
                 _commit(database, batch)
@@ -190,13 +209,13 @@ class Writer:
         if self._failure is not None:
             log.warning("store takes writes again")
             self._failure = None
-        self._observe(len(batch), time.monotonic() - started)
+        self._observe(len(batch), self._clock() - started)
 
     def _note_failure(self, error: Exception) -> str:
         failure = describe(error)
         if failure != self._failure:
             log.error("store takes no writes, callbacks go to the spool: %s", failure)
-        self._retry_at = time.monotonic() + REST_SECONDS
+        self._retry_at = self._clock() + self._rest_seconds
         self._failure = failure
         return failure
 
@@ -212,17 +231,19 @@ def _close(database: Database) -> None:
     database.lock.close()
 
 
-def _next_batch(jobs: queue.SimpleQueue[_Job[Any] | None]) -> tuple[list[_Job[Any]], bool]:
+def next_batch(
+    jobs: queue.SimpleQueue[T | None], let_others_run: Callable[[], None] = _let_others_run
+) -> tuple[list[T], bool]:
     """Wait for work, then take all that has come meanwhile; True if the writer should end.
 
     While more and more comes, others are let through to bring theirs: sleep(0) gives up the
     interpreter and nothing else. One that comes alone goes at once.
     """
-    batch: list[_Job[Any]] = []
+    batch: list[T] = []
     job = jobs.get()
     seen = 0
     while seen < (seen := jobs.qsize()) < MAX_BATCH:
-        time.sleep(0)
+        let_others_run()
     try:
         while job is not None:
             batch.append(job)
