@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from .signature import Pairs
@@ -84,11 +84,17 @@ def names_of(headers: Iterable[str]) -> str:
 
 
 class RateLimit:
-    """Lets `lines` through in each `seconds`, and counts what it did not."""
+    """Lets `lines` through in each `seconds` of its clock, and counts what it did not."""
 
-    def __init__(self, lines: int = 10, seconds: float = 60.0) -> None:
+    def __init__(
+        self,
+        lines: int = 10,
+        seconds: float = 60.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._lines = lines
         self._seconds = seconds
+        self._clock = clock
         self._lock = threading.Lock()
         self._window_ends = 0.0
         self._let_through = 0
@@ -97,7 +103,7 @@ class RateLimit:
     def allow(self) -> int | None:
         """None: leave this line out. Otherwise how many were left out since the last one."""
         with self._lock:
-            now = time.monotonic()
+            now = self._clock()
             if now >= self._window_ends:
                 self._window_ends = now + self._seconds
                 self._let_through = 0

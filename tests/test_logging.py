@@ -9,14 +9,16 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from flask import Flask
 
 from smsstatus import create_app, logs
 from smsstatus.logs import RateLimit, names_of, without_values
+from smsstatus.service import service_of
 from smsstatus.settings import Settings
 from smsstatus.signature import V3_NONCE, V3_SIGNATURES
 
 from .conftest import Deliver
-from .live import API_TOKEN, LiveService, live_service
+from .live import API_TOKEN, LiveService, live_service, wait_until
 from .plivo import Plivo, Request, send
 
 FORGER = Plivo(token="another")
@@ -62,8 +64,9 @@ def test_a_refusal_of_v2_names_the_switch(
 
 
 def test_of_many_refusals_ten_in_a_minute_get_a_line(
-    deliver: Deliver, caplog: pytest.LogCaptureFixture
+    app: Flask, deliver: Deliver, caplog: pytest.LogCaptureFixture
 ) -> None:
+    service_of(app).refusals = RateLimit(clock=lambda: 0.0)
     request = FORGER.post(FORGER.fields("sent"))
     assert {deliver(request).status_code for _ in range(30)} == {403}
     assert len(caplog.records) == 10
@@ -102,18 +105,15 @@ def test_other_requests_that_miss_are_not_told_of(
 
 
 def test_the_rate_limit_lets_so_many_through_in_a_window() -> None:
-    limit = RateLimit(lines=2, seconds=60.0)
-    assert [limit.allow() for _ in range(5)] == [0, 0, None, None, None]
+    seconds = iter([0.0, 1.0, 1.0, 59.9, 60.0, 60.0, 60.0])
+    limit = RateLimit(lines=2, seconds=60.0, clock=lambda: next(seconds))
+    assert [limit.allow() for _ in range(7)] == [0, 0, None, None, 2, 0, None]
 
 
 def test_the_rate_limit_says_how_many_it_left_out_since_the_last_line() -> None:
-    limit = RateLimit(lines=1, seconds=0.02)
-    assert limit.allow() == 0
-    for _ in range(2):
-        left_out = 0
-        while (said := limit.allow()) is None:
-            left_out += 1
-        assert said == left_out > 0
+    seconds = iter([0.0, *[59.0] * 3, 60.0, 61.0, 120.0, 180.0])
+    limit = RateLimit(lines=1, seconds=60.0, clock=lambda: next(seconds))
+    assert [limit.allow() for _ in range(8)] == [0, None, None, None, 3, None, 1, 0]
 
 
 def test_a_name_chosen_by_a_stranger_is_cut() -> None:
@@ -173,8 +173,14 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveService]:
         yield service
 
 
+def lines_since(service: LiveService, start: int) -> list[str]:
+    """What the service has logged behind the first `start` bytes of its log."""
+    return service.log.read_bytes()[start:].decode().split("\n")
+
+
 def test_nobody_can_write_a_log_line_of_his_own(service: LiveService) -> None:
     plivo = service.plivo
+    start = service.log.stat().st_size
     injection = "x\n2026-01-01T00:00:00.000Z ERROR smsstatus.x: injected\r\u2028\x1b[31m"
     forged = replace(plivo, token="another").get({injection: injection})
     assert send(forged, service.address)[0] == 403
@@ -183,9 +189,9 @@ def test_nobody_can_write_a_log_line_of_his_own(service: LiveService) -> None:
         assert send(plivo.post(fields), service.address)[0] == 200
     unusable = plivo.post({"MessageUUID": injection})
     assert send(unusable, service.address)[0] == 200
-    lines = service.log.read_bytes().decode().split("\n")
+    lines = lines_since(service, start)
     ours = [line for line in lines if " smsstatus." in line and not line.startswith("[")]
-    assert len(ours) == 4  # with the one that says where callbacks go
+    assert len(ours) == 3
     for line in ours:
         assert OUR_LINE.fullmatch(line)
         assert line.isprintable()
@@ -203,9 +209,15 @@ def test_nothing_secret_is_in_the_log(service: LiveService) -> None:
         replace(plivo, token="another").get(fields),
         replace(plivo, token="another").post(fields, query="To=14155550199", scheme="V2"),
     ]
+    start = service.log.stat().st_size
     answers = [send(request, service.address)[0] for request in requests]
     assert answers == [200] * 5 + [403] * 2
-    log = service.log.read_text()
+
+    def access_lines() -> list[str]:
+        return [line for line in lines_since(service, start) if ' HTTP/1.1" ' in line]
+
+    wait_until(lambda: len(access_lines()) == len(requests), 60, "each answer is logged")
+    log = "\n".join(lines_since(service, start))
     assert '"GET /plivo/status HTTP/1.1" 200' in log
     assert "refused with 403" in log
     secrets = [plivo.token, API_TOKEN, "14155550187", "14155550199", "4155550199"]
