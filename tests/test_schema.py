@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sqlite3
 import subprocess
 import sys
-import threading
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -151,10 +151,7 @@ def test_init_db_makes_the_file_and_doing_it_again_changes_nothing(tmp_path: Pat
 
 
 def test_several_processes_may_start_at_once_on_a_fresh_file(tmp_path: Path) -> None:
-    program = (
-        "import sys, smsstatus; sys.stdin.readline(); app = smsstatus.create_app();"
-        "from smsstatus.service import service_of; service_of(app).store.probe()"
-    )
+    program = "import sys, smsstatus; sys.stdin.readline(); smsstatus.create_app()"
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", program],
@@ -164,30 +161,48 @@ def test_several_processes_may_start_at_once_on_a_fresh_file(tmp_path: Path) -> 
             stderr=subprocess.PIPE,
             text=True,
         )
-        for _ in range(8)
+        for _ in range(4)
     ]
     for process in processes:
         assert process.stdin is not None
         process.stdin.write("go\n")
         process.stdin.flush()
-    complaints = [process.communicate(timeout=30)[1] for process in processes]
-    assert complaints == [""] * 8
-    assert [process.returncode for process in processes] == [0] * 8
+    complaints = [process.communicate(timeout=100)[1] for process in processes]
+    assert complaints == [""] * 4
+    assert [process.returncode for process in processes] == [0] * 4
+    assert ask(tmp_path / "sms.db", "PRAGMA user_version") == [(SCHEMA_VERSION,)]
     assert ask(tmp_path / "sms.db", "PRAGMA integrity_check") == [("ok",)]
 
 
 def test_a_start_waits_for_the_process_that_holds_the_lock(settings: Settings) -> None:
     store = Store(settings.database_path)
     lock = FileLock(settings.database_path.with_name("sms.db.lock"))
-    starting = threading.Thread(target=store.prepare)
     with lock.hold(1):
-        starting.start()
-        starting.join(0.3)
-        assert starting.is_alive()
+        with pytest.raises(TimeoutError, match=r"another process holds sms\.db\.lock"):
+            store.prepare(lock_seconds=0)
         assert not settings.database_path.exists()
-    starting.join(10)
+    store.prepare(lock_seconds=0)
     assert settings.database_path.exists()
     lock.close()
+
+
+def test_a_lock_is_waited_for_until_the_other_gives_it_back(tmp_path: Path) -> None:
+    one = FileLock(tmp_path / "lock")
+    held = contextlib.ExitStack()
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 3:
+            held.close()
+
+    other = FileLock(tmp_path / "lock", pause)
+    held.enter_context(one.hold(0))
+    with other.hold(60), pytest.raises(TimeoutError), one.hold(0):
+        pass
+    assert len(pauses) == 3
+    one.close()
+    other.close()
 
 
 def test_the_schema_is_applied_whole_or_not_at_all(settings: Settings) -> None:

@@ -35,14 +35,14 @@ class Store:
         self.writer = Writer(path, observe)
         self._unreadable = ""
 
-    def prepare(self) -> None:
+    def prepare(self, lock_seconds: float = LOCK_SECONDS * 10) -> None:
         """Create the file or what is missing in it, leaving no connection behind.
 
-        Safe when several processes do it at once. Raises SchemaTooNew, sqlite3.Error or OSError
-        (also when the folder does not exist).
+        Safe when several processes do it at once: each waits for the lock. Raises SchemaTooNew,
+        sqlite3.Error or OSError (also when the folder does not exist).
         """
         database = Database(self.path)
-        with database.lock.hold(LOCK_SECONDS * 10):
+        with database.lock.hold(lock_seconds):
             database.connect()
             database.close()
         database.lock.close()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,10 +18,14 @@ _POLL_SECONDS = 0.002
 
 
 class FileLock:
-    """An exclusive lock on a file of its own (never on the database file: see howtocorrupt 2.2)."""
+    """An exclusive lock on a file of its own (never on the database file: see howtocorrupt 2.2).
 
-    def __init__(self, path: Path) -> None:
+    `pause(seconds)` is called between two tries while another has it.
+    """
+
+    def __init__(self, path: Path, pause: Callable[[float], object] = time.sleep) -> None:
         self._path = path
+        self._pause = pause
         self._descriptor: int | None = None
         self._inode = 0
 
@@ -42,7 +46,7 @@ class FileLock:
             except BlockingIOError:
                 if time.monotonic() > deadline:
                     raise TimeoutError(f"another process holds {self._path.name}") from None
-                time.sleep(_POLL_SECONDS)
+                self._pause(_POLL_SECONDS)
                 continue
             if self._still_there():
                 return descriptor
