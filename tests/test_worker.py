@@ -5,36 +5,36 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
+import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from smsstatus.scheduling import wait_for_a_turn
+from smsstatus.store.locking import FileLock
 from smsstatus.worker import STAY_SECONDS
 
 from .faults.raw import connect, read_reply, wire
-from .live import LiveService, live_service, wait_until
+from .live import LiveService, live_service
 
 THREADS = 32
 
 
-@pytest.fixture
-def service(tmp_path: Path) -> Iterator[LiveService]:
-    with live_service(tmp_path) as running:
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveService]:
+    with live_service(tmp_path_factory.mktemp("worker")) as running:
         yield running
-
-
-WATCHED = b"GET /watched HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 @pytest.fixture
 def watched(tmp_path: Path) -> Iterator[LiveService]:
-    """The service with a route that tells what tests/watched.py saw of its worker."""
-    running = LiveService(tmp_path)
+    """The service with the routes of tests/watched.py, whose main loop may stand still."""
+    running = LiveService(
+        tmp_path, WATCHED_LIFE=str(tmp_path / "life"), GUNICORN_CMD_ARGS="--timeout 0"
+    )
     running.application = "tests.watched:app"
     try:
         yield running.start()
@@ -42,21 +42,13 @@ def watched(tmp_path: Path) -> Iterator[LiveService]:
         running.kill()
 
 
-def ask_watched(service: LiveService, times: int) -> dict[str, Any]:
-    """Ask on one connection, again and again; the last answer."""
-    with connect(service.port) as client:
-        for _ in range(times):
-            client.sendall(WATCHED)
-            answer = read_reply(client)
-    found: dict[str, Any] = json.loads(answer.body)
-    return found
+def get(path: str) -> bytes:
+    return f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
 
 
-def worker_of(service: LiveService) -> int:
-    assert service.process is not None
-    master = service.process.pid
-    (worker,) = Path(f"/proc/{master}/task/{master}/children").read_text().split()
-    return int(worker)
+def ask(client: socket.socket, path: str) -> bytes:
+    client.sendall(get(path))
+    return read_reply(client).body
 
 
 def callback(service: LiveService) -> bytes:
@@ -102,99 +94,97 @@ def test_more_kept_connections_than_threads_are_all_served(service: LiveService)
             assert [read_reply(client).status for client in clients] == [200] * len(clients)
 
 
-def test_as_many_busy_connections_as_threads_leave_room_for_one_more(service: LiveService) -> None:
-    over = threading.Event()
-    answers: list[int] = []
+def test_as_many_busy_connections_as_threads_leave_room_for_one_more(watched: LiveService) -> None:
+    """Each thread would stay with its client for as long as that one sends."""
+    all_busy, over = threading.Barrier(THREADS + 1), threading.Event()
 
-    def keep_busy() -> None:
-        with connect(service.port) as client:
+    def keep_busy() -> set[int]:
+        with connect(watched.port, 60) as client:
+            client.sendall(callback(watched))
+            answers = {read_reply(client).status}
+            all_busy.wait(60)
             while not over.is_set():
-                client.sendall(callback(service))
-                answers.append(read_reply(client).status)
+                client.sendall(callback(watched))
+                answers.add(read_reply(client).status)
+        return answers
 
-    busy = [threading.Thread(target=keep_busy) for _ in range(THREADS)]
-    for thread in busy:
-        thread.start()
-    try:
-        for _ in range(5):
-            with connect(service.port, seconds=5) as client:
-                client.sendall(callback(service))
-                assert read_reply(client).status == 200
-    finally:
-        over.set()
-        for thread in busy:
-            thread.join(10)
-    assert set(answers) == {200}
+    with ThreadPoolExecutor(THREADS) as executor:
+        busy = [executor.submit(keep_busy) for _ in range(THREADS)]
+        try:
+            all_busy.wait(60)
+            for _ in range(5):
+                with connect(watched.port, 30) as client:
+                    client.sendall(callback(watched))
+                    assert read_reply(client).status == 200
+        finally:
+            over.set()
+        assert set().union(*(each.result(60) for each in busy)) == {200}
 
 
+usual_policy = pytest.mark.skipif(
+    not hasattr(os, "sched_getscheduler") or os.sched_getscheduler(0) != os.SCHED_OTHER,
+    reason="not Linux, or somebody chose another policy",
+)
+
+
+@usual_policy
 def test_a_woken_thread_does_not_interrupt_the_one_that_holds_the_interpreter(
-    service: LiveService,
+    watched: LiveService,
 ) -> None:
-    with connect(service.port) as client:
-        client.sendall(callback(service))
-        assert read_reply(client).status == 200
-    worker = worker_of(service)
-    threads = [int(name) for name in os.listdir(f"/proc/{worker}/task")]
-    assert len(threads) > 2  # the main loop, one that serves, the store's writer
-    policies = [os.sched_getscheduler(thread) for thread in threads]
-    assert policies.count(os.SCHED_BATCH) >= 2  # one that serves, and the writer
-    assert policies.count(os.SCHED_OTHER) == 2  # the main loop, and what replays the spool
-    assert os.sched_getscheduler(worker) == os.SCHED_OTHER
+    main_loop, serving = json.loads(watched.get("/policies")[1])
+    assert (main_loop, serving) == (os.SCHED_OTHER, os.SCHED_BATCH)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may choose that policy")
+@usual_policy
 def test_a_policy_that_somebody_chose_stays() -> None:
-    policies = []
-
-    def run() -> None:
-        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+    def run() -> int:
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
         wait_for_a_turn()
-        policies.append(os.sched_getscheduler(0))
+        return os.sched_getscheduler(0)
 
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join(10)
-    assert policies == [os.SCHED_RR]
+    with ThreadPoolExecutor(1) as executor:
+        assert executor.submit(run).result(60) == os.SCHED_IDLE
 
 
-def test_settings_read_for_each_request_are_plain_attributes(watched: LiveService) -> None:
-    assert ask_watched(watched, 1)["plain"] == ["access_log_format", "keepalive", "workers"]
+def test_no_request_has_gunicorn_look_a_setting_up(watched: LiveService) -> None:
+    with connect(watched.port, 60) as client:
+        for _ in range(2):
+            assert json.loads(ask(client, "/looked-up")) == []
 
 
 def test_a_next_request_that_comes_at_once_does_not_pass_the_main_loop(
     watched: LiveService,
 ) -> None:
-    before = ask_watched(watched, 1)["enqueued"]
-    assert (
-        ask_watched(watched, 50)["enqueued"] < before + 25
-    )  # some may come late on a busy machine
+    with connect(watched.port, 30) as client:
+        assert ask(client, "/hold") == b"held\n"
+        assert [ask(client, "/served") for _ in range(5)] == [b"held\n"] * 5
 
 
 def test_requests_that_came_together_are_answered_in_turn_without_passing_it(
     watched: LiveService,
 ) -> None:
-    before = ask_watched(watched, 1)["enqueued"]
-    last = WATCHED.replace(b"Host: x", b"Host: x\r\nConnection: close")
-    answers = b""
-    with connect(watched.port) as client:
-        client.sendall(WATCHED * 20 + last)
-        while received := client.recv(65_536):
+    with connect(watched.port, 30) as client:
+        client.sendall(get("/hold") + get("/served") * 20)
+        answers = b""
+        while answers.count(b"\r\n\r\nheld\n") < 21:
+            received = client.recv(65_536)
+            assert received
             answers += received
-    assert answers.count(b"HTTP/1.1 200 OK") == 21
-    enqueued = {int(count) for count in re.findall(rb'"enqueued":(\d+)', answers)}
-    assert max(enqueued) <= before + 2  # this connection, and the end of the one before
+    assert b"free" not in answers
 
 
-def test_a_worker_whose_master_is_gone_ends_also_beside_a_busy_client(service: LiveService) -> None:
-    assert service.process is not None
-    worker = worker_of(service)
-    with connect(service.port) as client, contextlib.suppress(ConnectionError):
-        client.sendall(callback(service))
+def test_a_worker_whose_master_is_gone_ends_also_beside_a_busy_client(
+    watched: LiveService,
+) -> None:
+    assert watched.process is not None
+    with connect(watched.port, 60) as client, contextlib.suppress(ConnectionError):
+        client.sendall(callback(watched))
         read_reply(client)
-        service.process.kill()
+        watched.process.kill()
         closing = False
         while not closing:
-            client.sendall(callback(service))
+            client.sendall(callback(watched))
             closing = read_reply(client).closing
-    service.process.wait(10)
-    wait_until(lambda: not Path(f"/proc/{worker}").exists(), 10, "the worker ends")
+    watched.process.wait(60)
+    with FileLock(watched.log.with_name("life")).hold(60):
+        pass  # the worker held it as long as it lived
