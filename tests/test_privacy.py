@@ -285,13 +285,13 @@ MALFORMED = {
 }
 
 
-@pytest.mark.parametrize("case", MALFORMED)
-def test_a_malformed_request_does_not_tell(service: LiveService, case: str) -> None:
-    with socket.create_connection(("127.0.0.1", service.port), timeout=10) as connection:
-        connection.sendall(MALFORMED[case].encode())
-        connection.shutdown(socket.SHUT_WR)
-        while connection.recv(65_536):
-            pass
+def test_a_malformed_request_does_not_tell(service: LiveService) -> None:
+    for request in MALFORMED.values():
+        with socket.create_connection(("127.0.0.1", service.port), timeout=60) as connection:
+            connection.sendall(request.encode())
+            connection.shutdown(socket.SHUT_WR)
+            while connection.recv(65_536):
+                pass
     service.stop()
     assert told(service.log.read_text()) == []
 

@@ -11,7 +11,7 @@ import pytest
 
 from smsstatus.settings import Settings, SettingsError
 
-from .live import ROOT, LiveService, environment, free_port
+from .live import ROOT, LiveService, environment
 
 SECRET = "hunter2-secret"
 REQUIRED = {"PLIVO_AUTH_TOKEN": SECRET, "BASE_URL": "https://sms.example.com"}
@@ -172,7 +172,7 @@ BAD_STARTS = {
     "another database": ({"DATABASE_URL": f"postgres://user:{SECRET}@host/db"}, "DATABASE_URL"),
     "a wrong log level": ({"LOG_LEVEL": SECRET}, "LOG_LEVEL"),
     "a spool that takes no files": ({"SPOOL_DIR": "/proc/spool"}, "SPOOL_DIR"),
-    "a spool that is a file": ({"SPOOL_DIR": "/etc/hostname"}, "SPOOL_DIR"),
+    "a spool that is a file": ({"SPOOL_DIR": str(ROOT / "README.md")}, "SPOOL_DIR"),
     "a disk that is not mounted": ({"DATABASE_URL": "sqlite:////nowhere/sms.db"}, "SPOOL_DIR"),
 }
 bad_starts = pytest.mark.parametrize(("wrong", "name"), BAD_STARTS.values(), ids=BAD_STARTS)
@@ -199,7 +199,7 @@ def test_importing_wsgi_stops_with_one_clear_line(
 
 def test_flask_run_does_not_serve_without_a_spool_either(tmp_path: Path) -> None:
     stopped = subprocess.run(
-        [sys.executable, "-m", "flask", "--app", "wsgi", "run", "--port", str(free_port())],
+        [sys.executable, "-m", "flask", "--app", "wsgi", "run", "--port", "0"],
         cwd=ROOT,
         env=environment(tmp_path, "https://sms.example.com", SPOOL_DIR="/proc/spool"),
         capture_output=True,
