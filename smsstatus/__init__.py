@@ -10,7 +10,8 @@ from flask.sessions import NullSession, SessionInterface
 from werkzeug.routing import MapAdapter
 
 from . import cli, health, logs, messages, problems, webhook
-from .service import Service
+from .service import Service, is_command
+from .serving import BackgroundStarter
 from .settings import Settings
 
 
@@ -48,8 +49,12 @@ class _App(Flask):
 def create_app(settings: Settings | None = None) -> Flask:
     """Make the application. Without `settings` they are read from the environment.
 
+    Then it is the one to be served, so it starts its background work by itself; of an application
+    made with `settings` its maker does that, if at all: `service_of(app).start()`.
+
     Raises SettingsError or StartError with one line for the person who starts it.
     """
+    to_be_served = settings is None and not is_command()
     settings = settings or Settings.from_environment()
     logs.configure(settings.log_level)
     service = Service.make(settings)
@@ -69,4 +74,6 @@ def create_app(settings: Settings | None = None) -> Flask:
         from . import ui  # not imported where the pages are off
 
         app.register_blueprint(ui.blueprint)
+    if to_be_served:
+        app.wsgi_app = BackgroundStarter(app.wsgi_app, service)  # type: ignore[method-assign]
     return app

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
 import secrets
 import sqlite3
@@ -15,7 +16,8 @@ from urllib.parse import urlsplit
 from . import plivo_api
 from .callback import PROBE_ANSWER, PROBE_FIELD
 from .service import DYNO_DISK, Service
-from .simulate import NoAnswer, deliver
+from .serving import Server
+from .simulate import NoAnswer, deliver, request
 from .store import StoreUnavailable
 
 Level = Literal["ok", "warn", "FAIL"]
@@ -199,6 +201,17 @@ def _public_road(service: Service) -> Iterator[Check]:
     else:
         text = f"a forged callback was answered {forged}, not 403: that is not this service"
         yield Check("FAIL", "forgery", text)
+    yield _server(base_url)
+
+
+def _server(base_url: str) -> Check:
+    """What the running service says about the server that it runs under."""
+    try:
+        server = Server(**json.loads(request("GET", base_url, "/readyz")[1])["server"])
+    except (NoAnswer, ValueError, KeyError, TypeError):
+        return Check("warn", "server", f"unknown: {base_url}/readyz does not say what serves there")
+    missing = "; ".join(server.warnings())
+    return Check("warn", "server", missing) if missing else Check("ok", "server", server.worker)
 
 
 def _signed_probe(status: int, body: bytes, base_url: str) -> Check:

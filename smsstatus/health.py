@@ -11,6 +11,7 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify
 
+from . import serving
 from .metrics import escape, family
 from .service import Service, current_service
 from .spool import Depth, SpoolUnavailable
@@ -58,7 +59,7 @@ def metrics() -> Response:
 
 
 def readiness(service: Service) -> dict[str, Any]:
-    """What /readyz says, as a dict: ready, reasons, and the spool's depth.
+    """What /readyz says, as a dict: ready, reasons, the spool's depth, and what serves.
 
     At most READY_SECONDS old: finding out costs several fsyncs, and anybody may ask.
     """
@@ -87,6 +88,7 @@ def _find_out(service: Service) -> dict[str, Any]:
         "spooled": depth.waiting if depth else None,
         "bad": depth.bad if depth else None,
         "oldest_spooled_seconds": round(depth.oldest_seconds, 1) if depth else None,
+        "server": serving.running._asdict() if serving.running else None,
     }
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
+import threading
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 import click
 from flask import Flask, current_app
+from flask.cli import FlaskGroup
 
+from . import serving
 from .clock import Clock
 from .logs import RateLimit
 from .metrics import Metrics
@@ -44,6 +47,8 @@ class Service:
     clock: Clock = field(default_factory=Clock)
     readiness: tuple[float, dict[str, Any]] = (0.0, {})
     """When /readyz last looked (clock.monotonic), and what it found."""
+    _starting: threading.Lock = field(default_factory=threading.Lock)
+    _started_in: int = 0
 
     @classmethod
     def make(cls, settings: Settings) -> Service:
@@ -66,7 +71,7 @@ class Service:
                 f"SPOOL_DIR {self.settings.spool_dir} takes no files ({error.strerror}): is its "
                 "disk mounted, writable, not full? example: SPOOL_DIR=/data/smsstatus-spool"
             )
-            if not _is_command():
+            if not is_command():
                 raise StartError(trouble) from None
             log.error("%s", trouble)
         try:
@@ -76,13 +81,27 @@ class Service:
         except (sqlite3.Error, OSError) as error:
             log.error("database cannot be opened, callbacks go to the spool: %s", error)
 
-    def start(self) -> None:
-        """Start what works in the background. Only a serving process does, after its fork."""
+    def start(self) -> bool:
+        """Start what works in the background, once in each process; False: try again later.
+
+        Only a serving process does, after its fork.
+        """
+        with self._starting:
+            if self._started_in == os.getpid():
+                return True
+            drainer = Drainer(self.store, self.spool)
+            try:
+                drainer.start()
+            except RuntimeError as error:  # the host allows no more threads
+                log.error("the spool is not drained: %s", error)
+                return False
+            self.drainer, self._started_in = drainer, os.getpid()
         log.info("callbacks are written to %s", self.settings.database_path)
         if "DYNO" in os.environ:
             log.warning("%s", DYNO_DISK)
-        self.drainer = Drainer(self.store, self.spool)
-        self.drainer.start()
+        if serving.running is not None:
+            serving.announce(serving.running, log)
+        return True
 
     def stop(self) -> None:
         """End the background work and close the store."""
@@ -94,10 +113,15 @@ class Service:
         app.extensions[_EXTENSION] = self
 
 
-def _is_command() -> bool:
-    """Is the application made for a flask command that does not serve?"""
+def is_command() -> bool:
+    """Is the application made for a flask command that does not serve?
+
+    Some servers, uvicorn for instance, are click programs too.
+    """
     context = click.get_current_context(silent=True)
-    return context is not None and context.info_name != "run"
+    if context is None or not isinstance(context.find_root().command, FlaskGroup):
+        return False
+    return context.info_name != "run"
 
 
 def service_of(app: Flask) -> Service:

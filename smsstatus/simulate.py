@@ -94,11 +94,18 @@ def deliver(fields: dict[str, str], base_url: str, token: str) -> tuple[int, byt
         V3_SIGNATURES[0]: signature,
         V3_NONCE: nonce,
     }
-    parts = urlsplit(url)
+    return request("POST", base_url, WEBHOOK_PATH, urlencode(fields), headers)
+
+
+def request(
+    method: str, base_url: str, path: str, body: str = "", headers: dict[str, str] | None = None
+) -> tuple[int, bytes]:
+    """Ask the service at `base_url`; status and start of the body. Raises NoAnswer."""
+    parts = urlsplit(base_url + path)
     make = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     connection = make(parts.hostname or "", parts.port, timeout=ANSWER_SECONDS)
     try:
-        connection.request("POST", parts.path, urlencode(fields), headers)
+        connection.request(method, parts.path, body, headers or {})
         response = connection.getresponse()
         return response.status, response.read(1000)
     except (OSError, http.client.HTTPException) as error:

@@ -31,7 +31,7 @@ from gunicorn.config import Config
 from gunicorn.http.body import Body, LengthReader
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
-from . import backlog
+from . import backlog, serving
 from .logs import WithoutRequest
 from .scheduling import wait_for_a_turn
 
@@ -61,6 +61,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         for listener in self.sockets:
             _give_up_sending(listener)
         settle(self.cfg)
+        serving.running = serving.Server(
+            self.cfg.worker_class_str, deadlines=True, several=self.cfg.workers > 1
+        )
         super().init_process()
 
     def get_thread_pool(self) -> ThreadPoolExecutor:

@@ -75,20 +75,20 @@ class LiveService:
         self.plivo = Plivo(base_url=more.get("BASE_URL", self.address))
         self._environment = environment(folder, self.plivo.base_url, **_without(more, "BASE_URL"))
         self.application = "wsgi:app"
+        self.command: list[str] = []
+        self.folder = ROOT
         self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def gunicorn(self) -> list[str]:
+        """The usual command, without the application. `command` takes its place."""
+        return [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{self.port}"]
 
     def start(self, *, wait: bool = True) -> LiveService:
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "gunicorn",
-                    "--bind",
-                    f"127.0.0.1:{self.port}",
-                    self.application,
-                ],
-                cwd=ROOT,
+                self.command or [*self.gunicorn, self.application],
+                cwd=self.folder,
                 env=self._environment,
                 stdout=log,
                 stderr=log,

@@ -32,7 +32,7 @@ from .conftest import Run, command
 
 NAMES = (
     *("settings", "BASE_URL", "database", "disk", "spool", "SQLite", "Plivo account", "clock"),
-    *("public road", "forgery"),
+    *("public road", "forgery", "server"),
 )
 
 Examine = Callable[..., dict[str, Check]]

@@ -1,0 +1,82 @@
+"""Between the WSGI server and the application, whichever server that is.
+
+Only the project's gunicorn worker keeps deadlines for slow clients. All else that the promise needs
+comes with the application: a 200 is as true under any other server, and the background work starts.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+    from .service import Service
+
+
+class Server(NamedTuple):
+    """What serves this process; /readyz shows it under these names."""
+
+    worker: str
+    """The class of gunicorn's worker, or the name that another server gives itself."""
+    deadlines: bool
+    """Is a client that stalls hung up on?"""
+    several: bool
+    """Is this one process of several, each with its own /metrics?"""
+
+    def warnings(self) -> Iterable[str]:
+        """What is missing, one line each."""
+        if not self.deadlines:
+            yield (
+                f"{self.worker} keeps no deadlines: clients that stall can hold all of it; "
+                "start `gunicorn wsgi:app` in the project's folder, with no other -c and no -k"
+            )
+        if self.several:
+            yield (
+                "several processes serve: nothing is lost, but /metrics shows one of them by "
+                "chance, and they wait for one another to write; one process is faster"
+            )
+
+
+running: Server | None = None
+"""Noted by the server, if it is one that knows this package; else taken from the first request."""
+
+_announced = False
+
+
+def announce(server: Server, log: logging.Logger) -> None:
+    """Log the warnings, once: processes that are forked later have it said already."""
+    global _announced
+    if not _announced:
+        _announced = True
+        for warning in server.warnings():
+            log.warning("%s", warning)
+
+
+class BackgroundStarter:
+    """WSGI middleware: the first request starts the background work, if the server has not.
+
+    Nothing earlier proves that this process is the one that serves, and not one to be forked.
+    """
+
+    def __init__(self, application: WSGIApplication, service: Service) -> None:
+        self._application = application
+        self._service = service
+        self._started_in = 0
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if self._started_in != os.getpid() and self._start(environ):
+            self._started_in = os.getpid()
+        return self._application(environ, start_response)
+
+    def _start(self, environ: WSGIEnvironment) -> bool:
+        global running
+        running = running or Server(
+            worker=environ.get("SERVER_SOFTWARE") or "this WSGI server",
+            deadlines=False,
+            several=bool(environ.get("wsgi.multiprocess")),
+        )
+        return self._service.start()

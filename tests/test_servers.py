@@ -1,0 +1,162 @@
+"""Whatever serves the application, a 200 is true and what is in the spool is applied.
+
+What only the project's own gunicorn worker can do, deadlines, is said to be missing elsewhere.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from smsstatus.serving import Server
+
+from .commands.conftest import run_beside
+from .faults.locks import holding_the_database
+from .live import API_TOKEN, ROOT, LiveService, wait_until
+from .plivo import send
+
+NO_DEADLINES = "keeps no deadlines"
+SEVERAL = "several processes serve"
+
+Start = Callable[..., LiveService]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Start the service by a command of its own, from a folder of its own; see COMMANDS."""
+    started: list[LiveService] = []
+
+    def run(how: str, **variables: str) -> LiveService:
+        service = LiveService(tmp_path, **variables)
+        service.command, service.folder = COMMANDS[how](service, tmp_path)
+        started.append(service.start(wait=False))
+        wait_until(lambda: listens(service), 60, f"it listens, log: {service.log}")
+        return service
+
+    yield run
+    for service in started:
+        service.kill()
+
+
+def listens(service: LiveService) -> bool:
+    """Unlike a first request this starts nothing in the application."""
+    assert service.process is not None
+    assert service.process.poll() is None, service.log.read_text()
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", service.port)) == 0
+
+
+def other_configuration(service: LiveService, folder: Path) -> tuple[list[str], Path]:
+    (folder / "other.py").write_text("worker_class = 'gthread'\nthreads = 4\nworkers = 2\n")
+    return [*service.gunicorn, "-c", str(folder / "other.py"), "wsgi:app"], ROOT
+
+
+def waitress(service: LiveService, folder: Path) -> tuple[list[str], Path]:
+    listen = f"--listen=127.0.0.1:{service.port}"
+    return [sys.executable, "-m", "waitress", listen, "wsgi:app"], ROOT
+
+
+def flask_run(service: LiveService, folder: Path) -> tuple[list[str], Path]:
+    run = ["run", "--port", str(service.port)]
+    return [sys.executable, "-m", "flask", "--app", "wsgi", *run], ROOT
+
+
+def gunicorn(*options: str) -> Callable[[LiveService, Path], tuple[list[str], Path]]:
+    return lambda service, folder: ([*service.gunicorn, *options, "wsgi:app"], ROOT)
+
+
+COMMANDS: dict[str, Callable[[LiveService, Path], tuple[list[str], Path]]] = {
+    "gunicorn": gunicorn(),
+    "gunicorn -k sync --threads 1": gunicorn("-k", "sync", "--threads", "1"),
+    "gunicorn -k gthread": gunicorn("-k", "gthread"),
+    "gunicorn --preload": gunicorn("--preload"),
+    "gunicorn --workers 4": gunicorn("--workers", "4"),
+    "gunicorn -c other.py": other_configuration,
+    "gunicorn --chdir": lambda service, folder: (
+        [*service.gunicorn, "--chdir", str(ROOT), "wsgi:app"],
+        folder,
+    ),
+    "gunicorn --chdir --preload --workers 2": lambda service, folder: (
+        [*service.gunicorn, "--chdir", str(ROOT), "--preload", "--workers", "2", "wsgi:app"],
+        folder,
+    ),
+    "flask run": flask_run,
+    "waitress": waitress,
+}
+KEEPS_DEADLINES = {"gunicorn", "gunicorn --preload", "gunicorn --workers 4"}
+HAS_SEVERAL = {
+    "gunicorn --workers 4",
+    "gunicorn -c other.py",
+    "gunicorn --chdir --preload --workers 2",
+}
+
+
+def knows(service: LiveService, message_uuid: str) -> bool:
+    token = {"Authorization": f"Bearer {API_TOKEN}"}
+    return service.get(f"/messages/{message_uuid}", token)[0] == 200
+
+
+def spooled(service: LiveService) -> list[Path]:
+    return list(service.spool.glob("*.json"))
+
+
+@pytest.mark.parametrize("how", COMMANDS)
+def test_what_was_spooled_while_the_database_was_locked_is_applied_under_any_server(
+    start: Start, how: str
+) -> None:
+    service = start(how)
+    message_uuid = str(uuid.uuid4())
+    wait_until(service.database.exists, 30, "the application is loaded")
+    with holding_the_database(service.database, "BEGIN EXCLUSIVE"):
+        answer = send(
+            service.plivo.post(service.plivo.fields("delivered", message_uuid)), service.address
+        )
+        assert answer == (200, b"")
+        assert len(spooled(service)) == 1
+    wait_until(lambda: knows(service, message_uuid), 60, "the callback is applied")
+    wait_until(lambda: not spooled(service), 60, "the spool is empty")
+
+
+@pytest.mark.parametrize("how", COMMANDS)
+def test_what_is_missing_under_a_server_is_said_by_the_log_and_by_readyz(
+    start: Start, how: str
+) -> None:
+    service = start(how)
+    status, body = service.get("/readyz")
+    server = Server(**json.loads(body)["server"])
+    assert status == 200
+    assert (server.deadlines, server.several) == (how in KEEPS_DEADLINES, how in HAS_SEVERAL)
+    log = service.log.read_text()
+    assert (NO_DEADLINES in log) == (how not in KEEPS_DEADLINES)
+    assert (SEVERAL in log) == (how in HAS_SEVERAL)
+
+
+def test_what_gunicorn_was_asked_for_is_warned_of_once_and_not_in_each_process(
+    start: Start,
+) -> None:
+    service = start("gunicorn", GUNICORN_CMD_ARGS="--workers 4 -k gthread")
+    wait_until(lambda: service.log.read_text().count("callbacks are written to") == 4, 60)
+    log = service.log.read_text()
+    assert (log.count(NO_DEADLINES), log.count(SEVERAL)) == (1, 1)
+
+
+@pytest.mark.parametrize("how", ["gunicorn", "gunicorn -k gthread"])
+def test_doctor_says_what_the_running_server_lacks(start: Start, how: str) -> None:
+    service = start(how)
+    done = run_beside(service, "doctor")
+    (line,) = [line for line in done.stdout.splitlines() if "  server: " in line]
+    assert line.startswith("ok ") == (how in KEEPS_DEADLINES)
+    assert (NO_DEADLINES in line) == (how not in KEEPS_DEADLINES)
+
+
+def test_a_command_starts_nothing_in_the_background(tmp_path: Path) -> None:
+    service = LiveService(tmp_path)
+    done = run_beside(service, "messages")
+    assert done.returncode == 0
+    assert "callbacks are written to" not in done.stderr
