@@ -1,12 +1,15 @@
 """The process model, with the reason beside each setting. gunicorn reads this file by itself."""
 
+import contextlib
 import logging
 import os
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from dotenv import load_dotenv
 
-load_dotenv(".env")  # for PORT and LOG_LEVEL; wsgi.py reads the rest from it
+with contextlib.suppress(OSError, ValueError):  # wsgi.py reads it too, and says what is wrong
+    load_dotenv(Path(__file__).with_name(".env"), encoding="utf-8-sig")  # for PORT and LOG_LEVEL
 
 # One process, many threads. SQLite takes one writer at a time: a second process would wait for
 # the first, while threads of one process share a transaction and its fsync.

@@ -2,15 +2,14 @@
 
 import sys
 
-from dotenv import load_dotenv
-
 from smsstatus import create_app
 from smsstatus.service import StartError
-from smsstatus.settings import SettingsError
+from smsstatus.settings import SettingsError, read_dotenv
 
-load_dotenv()
 try:
+    read_dotenv()
     app = create_app()
 except (SettingsError, StartError) as error:
-    print(f"smsstatus cannot start: {error}", file=sys.stderr)
+    for line in str(error).splitlines():
+        print(f"smsstatus cannot start: {line}", file=sys.stderr)
     raise SystemExit(4) from None  # 4 also tells gunicorn's master not to try again

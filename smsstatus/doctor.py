@@ -13,19 +13,19 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
-from . import plivo_api
+from . import disks, plivo_api
 from .callback import PROBE_ANSWER, PROBE_FIELD
-from .service import DYNO_DISK, Service
+from .disks import MOUNTS
+from .service import DYNO_DISK, MOUNTED_ALONE, Service
 from .serving import Server
+from .settings import DOTENV
 from .simulate import NoAnswer, deliver, request
 from .store import StoreUnavailable
 
 Level = Literal["ok", "warn", "FAIL"]
 
-MEMORY_FILESYSTEMS = ("tmpfs", "ramfs", "overlay")
 NETWORK_FILESYSTEMS = ("nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs", "fuse.s3fs")
 CLOCK_SECONDS = 60
-MOUNTS = Path("/proc/mounts")
 
 
 class Check(NamedTuple):
@@ -51,9 +51,16 @@ def examine(
 
 
 def _settings(service: Service) -> Check:
+    found = list(service.warnings())
     if service.settings.api_token is None:
-        text = "API_TOKEN is not set: /messages, /stats and the page answer 503 until it is"
-        return Check("warn", "settings", text)
+        found.append("API_TOKEN is not set: /messages, /stats and the page answer 503 until it is")
+    if DOTENV.is_file() and b"\r\n" in DOTENV.read_bytes():
+        found.append(
+            ".env has Windows line ends, which `. ./.env` in a shell makes part of the values: run "
+            r"`sed -i 's/\r$//' .env`"
+        )
+    if found:
+        return Check("warn", "settings", "; ".join(found))
     return Check("ok", "settings", "all read")
 
 
@@ -91,30 +98,18 @@ def _database(service: Service) -> Check:
 
 def _disk(path: Path, environ: Mapping[str, str], mounts: Path) -> Check:
     """Does the disk survive a restart? As far as can be told from here."""
-    kind = _filesystem(path, mounts)
+    kind = disks.filesystem(path, mounts)
+    if disks.is_mounted_alone(path, mounts):
+        return Check("FAIL", "disk", f"{path} {MOUNTED_ALONE}")
     if kind in NETWORK_FILESYSTEMS:
         text = f"{kind} is a network filesystem: SQLite's WAL needs a local disk"
         return Check("FAIL", "disk", text)
     if "DYNO" in environ:
         return Check("warn", "disk", DYNO_DISK)
-    if kind in MEMORY_FILESYSTEMS:
+    if kind in disks.MEMORY_FILESYSTEMS:
         text = f"{path.parent} is on {kind}, lost at restart: mount a volume, set DATABASE_URL"
         return Check("warn", "disk", text)
     return Check("ok", "disk", f"{path.parent} is on {kind or 'a disk'}")
-
-
-def _filesystem(path: Path, mounts: Path) -> str:
-    """The type of the filesystem that holds `path`, from Linux's list of mounts; '' elsewhere."""
-    try:
-        lines = mounts.read_text().splitlines()
-    except OSError:
-        return ""
-    best = ("", "")
-    for line in lines:
-        _, point, kind = line.split(" ")[:3]
-        if path.is_relative_to(point) and len(point) >= len(best[0]):
-            best = (point, kind)
-    return best[1]
 
 
 def _spool(service: Service) -> Check:

@@ -15,12 +15,12 @@ from urllib.parse import urlencode
 from . import plivo_api
 from .callback import Callback, read_callback, utc_now
 from .service import Service
+from .settings import SENDER as SENDER
 from .spool import SpoolUnavailable
 from .store import StoreUnavailable, WorkRefused
 from .store.listing import Row
 
 E164 = r"^\+[1-9][0-9]{6,14}$"
-SENDER = r"^(\+?[1-9][0-9]{2,14}|[A-Za-z0-9][A-Za-z0-9 ]{0,10})$"
 KEY = r"^[!-~]([ -~]{0,253}[!-~])?$"
 """1 to 255 printable characters of ASCII. HTTP takes blanks off the ends."""
 GSM7_LIMIT = 1600

@@ -6,6 +6,7 @@ import logging
 import os
 import sqlite3
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -13,16 +14,21 @@ import click
 from flask import Flask, current_app
 from flask.cli import FlaskGroup
 
-from . import serving
+from . import disks, serving
 from .clock import Clock
 from .logs import RateLimit
 from .metrics import Metrics
 from .replay import Drainer
-from .settings import Settings
+from .settings import SHORT_TOKEN, Settings
 from .spool import Spool
 from .store import SchemaTooNew, Store
 
 DYNO_DISK = "a Heroku dyno's disk is lost at each restart, daily at least: use a host with one"
+
+MOUNTED_ALONE = (
+    "is mounted as a file alone, so its -wal with the newest data, its lock and the spool are on "
+    "another disk, which may not be kept: mount the folder that holds it, and name the file in it"
+)
 
 _EXTENSION = "smsstatus"
 
@@ -59,27 +65,48 @@ class Service:
     def prepare(self) -> None:
         """Apply the schema and prove that the spool takes files.
 
-        Raises StartError if the spool does not, or if the database is of a later version. Any
-        other trouble with the database is logged only: callbacks go to the spool meanwhile. To a
-        flask command the spool's trouble is a line of the log too: `doctor` finds out why, and
-        `backup` has to work on a disk that has become read-only.
+        Raises StartError if the spool does not, if the database's file is on a disk alone, or if
+        it is of a later version. Any other trouble with the database is logged only: callbacks go
+        to the spool meanwhile. To a flask command the first two are lines of the log too: `doctor`
+        finds out why, and `backup` has to work on a disk that has become read-only.
         """
         try:
+            if disks.is_mounted_alone(self.settings.database_path):
+                self._stop_start(f"DATABASE_URL {self.settings.database_path} {MOUNTED_ALONE}")
             self.spool.prepare()
         except OSError as error:
-            trouble = (
+            self._stop_start(
                 f"SPOOL_DIR {self.settings.spool_dir} takes no files ({error.strerror}): is its "
                 "disk mounted, writable, not full? example: SPOOL_DIR=/data/smsstatus-spool"
             )
-            if not is_command():
-                raise StartError(trouble) from None
-            log.error("%s", trouble)
         try:
             self.store.prepare()
         except SchemaTooNew as error:
             raise StartError(f"DATABASE_URL: {error}") from None
         except (sqlite3.Error, OSError) as error:
             log.error("database cannot be opened, callbacks go to the spool: %s", error)
+
+    @staticmethod
+    def _stop_start(trouble: str) -> None:
+        if not is_command():
+            raise StartError(trouble)
+        log.error("%s", trouble)
+
+    def warnings(self) -> Iterator[str]:
+        """What works but should not stay so, one line each: for the log at start and `doctor`."""
+        token = self.settings.api_token
+        if token is not None and len(token) < SHORT_TOKEN:
+            yield (
+                f"API_TOKEN has fewer than {SHORT_TOKEN} characters, so it can be guessed: set a "
+                "longer one, as `openssl rand -hex 24` prints"
+            )
+        kept = disks.filesystem(self.settings.database_path)
+        spools = disks.filesystem(self.settings.spool_dir)
+        if spools in disks.MEMORY_FILESYSTEMS and kept not in disks.MEMORY_FILESYSTEMS:
+            yield (
+                f"SPOOL_DIR {self.settings.spool_dir} is on {spools}, lost at restart with "
+                "callbacks that were answered 200: put it on the database's disk"
+            )
 
     def start(self) -> bool:
         """Start what works in the background, once in each process; False: try again later.
@@ -99,6 +126,8 @@ class Service:
         log.info("callbacks are written to %s", self.settings.database_path)
         if "DYNO" in os.environ:
             log.warning("%s", DYNO_DISK)
+        for warning in self.warnings():
+            log.warning("%s", warning)
         if serving.running is not None:
             serving.announce(serving.running, log)
         return True

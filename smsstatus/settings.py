@@ -1,24 +1,49 @@
 """Every environment variable the service reads: name, default, check.
 
-A wrong or missing value raises SettingsError with one line that names the variable, says what
-is wrong and gives an example. The line never repeats a value that may be a secret.
+Values that are wrong or missing raise one SettingsError with a line for each, which names the
+variable, says what is wrong and gives an example. It never repeats a value that may be a secret.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
+
+import dotenv
+from flask.helpers import get_load_dotenv
 
 WEBHOOK_PATH = "/plivo/status"
 LOG_LEVELS = ("debug", "info", "warning", "error")
+SENDER = r"^(\+?[1-9][0-9]{2,14}|[A-Za-z0-9][A-Za-z0-9 ]{0,10})$"
+"""A number in E.164, a short code, or a sender ID of 1 to 11 letters; match it with re.ASCII."""
+SHORT_TOKEN = 16
+"""An API_TOKEN with fewer characters than this can be guessed."""
+DOTENV = Path(__file__).parents[1] / ".env"
+"""The only one that is read: one in a folder above belongs to another project."""
+
+_QUOTES = "\"'`\u00b4\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f\u00ab\u00bb\u2039\u203a"
+_EXAMPLES = {
+    "PLIVO_AUTH_TOKEN": "<the Auth Token on your Plivo console's overview page>",
+    "BASE_URL": "https://sms.example.com",
+    "API_TOKEN": "<what `openssl rand -hex 24` prints>",
+    "PLIVO_AUTH_ID": "MAXXXXXXXXXXXXXXXXXX",
+    "PLIVO_SENDER": "+14155550100",
+    "DATABASE_URL": "sqlite:///smsstatus.db or sqlite:////data/smsstatus.db",
+    "SPOOL_DIR": "/data/smsstatus-spool",
+    "ACCEPT_V2": "true",
+    "UI": "true",
+    "PLIVO_API_URL": "https://api.plivo.com",
+    "LOG_LEVEL": "info",
+}
 
 
 class SettingsError(Exception):
-    """A setting is missing or wrong. The text is one line for the person who starts the service."""
+    """Settings are missing or wrong. The text has one line for each, for whoever starts this."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,126 +75,200 @@ class Settings:
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Settings:
         """Read and check every variable.
 
-        Raises SettingsError for the first one that is missing or wrong.
+        Raises SettingsError with a line for each that is missing or wrong.
         """
-        database_path = _database_path(environ)
-        spool_dir = environ.get("SPOOL_DIR", "").strip()
-        return cls(
-            auth_tokens=_auth_tokens(environ),
-            base_url=_base_url(environ),
-            database_path=database_path,
-            spool_dir=Path(spool_dir or f"{database_path}-spool").absolute(),
-            auth_id=_auth_id(environ),
-            sender=_optional(environ, "PLIVO_SENDER"),
-            api_token=_optional(environ, "API_TOKEN"),
-            accept_v2=_switch(environ, "ACCEPT_V2"),
-            ui=_switch(environ, "UI"),
-            plivo_api_url=_url(
-                environ,
-                "PLIVO_API_URL",
-                example="https://api.plivo.com",
-                default="https://api.plivo.com",
-            ),
-            log_level=_log_level(environ),
-        )
+        values: dict[str, Any] = {}
+        wrong: list[str] = []
+        for field, read in _READERS.items():
+            try:
+                values[field] = read(environ)
+            except SettingsError as error:
+                wrong.append(str(error))
+        if wrong:
+            raise SettingsError("\n".join(wrong))
+        if values["spool_dir"] is None:
+            path = values["database_path"]
+            values["spool_dir"] = path.with_name(f"{path.name}-spool")
+        return cls(**values)
 
 
-def _optional(environ: Mapping[str, str], name: str) -> str | None:
-    return environ.get(name, "").strip() or None
+def read_dotenv() -> None:
+    """Take what `.env` says into the environment, where that does not say it itself.
 
-
-def _auth_tokens(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """An empty key would make every signature forgeable, so a blank token never starts."""
-    value = environ.get("PLIVO_AUTH_TOKEN")
-    hint = "example: PLIVO_AUTH_TOKEN=<the Auth Token on your Plivo console's overview page>"
-    if value is None:
-        raise SettingsError(f"PLIVO_AUTH_TOKEN is not set; {hint}")
-    tokens = tuple(token.strip() for token in value.split(","))
-    if not all(tokens):
+    Raises SettingsError.
+    """
+    _forget_other_folders()
+    try:
+        dotenv.load_dotenv(DOTENV, encoding="utf-8-sig")
+    except ValueError:  # not UTF-8, or with zero bytes, as UTF-16 without a mark looks
         raise SettingsError(
-            f"PLIVO_AUTH_TOKEN is empty or has an empty entry between commas; {hint}"
-        )
-    return tokens
+            f"{DOTENV} is not UTF-8, but UTF-16 or Latin-1 perhaps: save it as UTF-8"
+        ) from None
+    except OSError as error:
+        raise SettingsError(f"{DOTENV} cannot be read: {error.strerror}") from None
 
 
-def _auth_id(environ: Mapping[str, str]) -> str | None:
-    value = _optional(environ, "PLIVO_AUTH_ID")
-    if value is not None and not re.fullmatch(r"(MA|SA)[A-Z0-9]{18}", value):
-        raise SettingsError(
-            "PLIVO_AUTH_ID must be 20 characters starting with MA or SA; "
-            "example: PLIVO_AUTH_ID=MAXXXXXXXXXXXXXXXXXX"
-        )
+def _forget_other_folders() -> None:
+    """The flask command has read the nearest `.env` upward by now: take that back.
+
+    What the process was started with is in Linux's /proc; where that cannot be seen, what flask
+    has read stays.
+    """
+    if "FLASK_RUN_FROM_CLI" not in os.environ or not get_load_dotenv():
+        return
+    try:
+        given = Path("/proc/self/environ").read_bytes().split(b"\0")
+    except OSError:
+        return
+    names = {line.partition(b"=")[0] for line in given}
+    for name in (".flaskenv", ".env"):
+        found = dotenv.find_dotenv(name, usecwd=True)
+        if not found or Path(found).parent.samefile(DOTENV.parent):
+            continue
+        for key, value in dotenv.dotenv_values(found, encoding="utf-8").items():
+            if os.fsencode(key) not in names and os.environ.get(key) == value:
+                del os.environ[key]
+
+
+def _wrong(name: str, what: str) -> SettingsError:
+    return SettingsError(f"{name} {what}; example: {name}={_EXAMPLES[name]}")
+
+
+def _value(environ: Mapping[str, str], name: str) -> str:
+    """What is set, or '' for nothing.
+
+    A shell and `.env` take quotes off, `docker run --env-file` and some hosts' forms do not.
+    """
+    value = environ.get(name, "").strip()
+    if value and (value[0] in _QUOTES or value[-1] in _QUOTES):
+        raise _wrong(name, "begins or ends with a quotation mark: leave them out")
     return value
 
 
-def _base_url(environ: Mapping[str, str]) -> str:
-    example = "https://sms.example.com"
-    url = _url(environ, "BASE_URL", example=example)
-    if url.endswith(WEBHOOK_PATH):
-        raise SettingsError(
-            f"BASE_URL must end before {WEBHOOK_PATH}, which is added to it; "
-            f"example: BASE_URL={example}"
+def _auth_tokens(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """An empty key would make every signature forgeable, so a blank token never starts.
+
+    With one that Plivo cannot have given, every callback would be refused.
+    """
+    name = "PLIVO_AUTH_TOKEN"
+    if environ.get(name) is None:
+        raise _wrong(name, "is not set")
+    tokens = tuple(token.strip() for token in _value(environ, name).split(","))
+    if not all(tokens):
+        raise _wrong(name, "is empty or has an empty entry between commas")
+    for token in tokens:
+        if any(mark in token for mark in _QUOTES):
+            raise _wrong(name, "has a quotation mark in it: leave it out")
+        if re.search(r"\s", token):
+            raise _wrong(name, "has a space or a line break in it, or a comment behind it")
+        if not re.fullmatch(r"[!-~]+", token):
+            raise _wrong(name, "has a character in it, perhaps invisible, that is not plain ASCII")
+    return tokens
+
+
+def _api_token(environ: Mapping[str, str]) -> str | None:
+    value = _value(environ, "API_TOKEN")
+    if not value.isprintable():
+        raise _wrong("API_TOKEN", "has an invisible character in it")
+    if re.search(r"\s#", value):
+        raise _wrong("API_TOKEN", "has a comment behind it")
+    return value or None
+
+
+def _auth_id(environ: Mapping[str, str]) -> str | None:
+    value = _value(environ, "PLIVO_AUTH_ID")
+    if value and not re.fullmatch(r"(MA|SA)[A-Z0-9]{18}", value):
+        raise _wrong("PLIVO_AUTH_ID", "must be 20 characters starting with MA or SA")
+    return value or None
+
+
+def _sender(environ: Mapping[str, str]) -> str | None:
+    value = _value(environ, "PLIVO_SENDER")
+    if value and not re.fullmatch(SENDER, value, re.ASCII):
+        raise _wrong(
+            "PLIVO_SENDER",
+            "must be a number in E.164 without spaces, a short code, or 1 to 11 letters",
         )
+    return value or None
+
+
+def _base_url(environ: Mapping[str, str]) -> str:
+    url = _url(environ, "BASE_URL")
+    if url.endswith(WEBHOOK_PATH):
+        raise _wrong("BASE_URL", f"must end before {WEBHOOK_PATH}, which is added to it")
     return url
 
 
-def _url(environ: Mapping[str, str], name: str, *, example: str, default: str | None = None) -> str:
+def _url(environ: Mapping[str, str], name: str, default: str | None = None) -> str:
     """An http(s) address without query, fragment or user info; the trailing slash is dropped."""
-    value = environ.get(name, "").strip() or default
+    value = _value(environ, name) or default
     if value is None:
-        raise SettingsError(f"{name} is not set; example: {name}={example}")
+        raise _wrong(name, "is not set")
     try:
         parts = urlsplit(value)
         parts.port  # noqa: B018 - raises ValueError when the port is not a number
     except ValueError:
-        raise SettingsError(f"{name} is not a valid URL; example: {name}={example}") from None
+        raise _wrong(name, "is not a valid URL") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise SettingsError(
-            f"{name} must start with http:// or https:// and name a host; example: {name}={example}"
-        )
+        raise _wrong(name, "must start with http:// or https:// and name a host")
     if not re.fullmatch(r"[!-~]+", value) or any(mark in value for mark in "?#@"):
-        raise SettingsError(
-            f"{name} must be plain ASCII without spaces, query, fragment or user name; "
-            f"example: {name}={example}"
-        )
+        raise _wrong(name, "must be plain ASCII without spaces, query, fragment or user name")
     return value.rstrip("/")
 
 
 def _database_path(environ: Mapping[str, str]) -> Path:
-    """Only SQLite: a postgres:// URL that a host sets by itself must not be taken for one."""
-    value = environ.get("DATABASE_URL", "").strip() or "sqlite:///smsstatus.db"
-    example = "example: DATABASE_URL=sqlite:///smsstatus.db or sqlite:////data/smsstatus.db"
+    """Only SQLite: a postgres:// URL that a host sets by itself must not be taken for one.
+
+    A link is followed: SQLite keeps the -wal beside the real file, so the rest belongs there too.
+    """
+    name = "DATABASE_URL"
+    value = _value(environ, name) or "sqlite:///smsstatus.db"
     scheme, separator, rest = value.partition("://")
     if not separator or scheme != "sqlite":
         named = scheme if separator and scheme.isalnum() else "that"
-        raise SettingsError(
-            f"DATABASE_URL must start with sqlite:///, {named} is not supported; {example}"
-        )
+        raise _wrong(name, f"must start with sqlite:///, {named} is not supported")
     path = rest.removeprefix("/")
-    if (
-        not rest.startswith("/")
-        or path.strip("/") == ""
-        or path.endswith("/")
-        or "?" in path
-        or path == ":memory:"
-    ):
-        raise SettingsError(f"DATABASE_URL must name a file; {example}")
-    return Path(path).absolute()
+    if not rest.startswith("/") or path.strip("/") == "" or "?" in path or path == ":memory:":
+        raise _wrong(name, "must name a file")
+    if path.endswith("/") or os.path.isdir(path):
+        raise _wrong(name, "names a folder: add the name of a file in it")
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise _wrong(name, "must name a file: what is there is none")
+    return Path(os.path.realpath(path) if os.path.islink(path) else path).absolute()
+
+
+def _spool_dir(environ: Mapping[str, str]) -> Path | None:
+    value = _value(environ, "SPOOL_DIR")
+    return Path(value).absolute() if value else None
 
 
 def _switch(environ: Mapping[str, str], name: str) -> bool:
-    value = environ.get(name, "").strip().lower() or "true"
+    value = _value(environ, name).lower() or "true"
     if value in ("true", "on", "yes", "1"):
         return True
     if value in ("false", "off", "no", "0"):
         return False
-    raise SettingsError(f"{name} must be true or false; example: {name}=true")
+    raise _wrong(name, "must be true or false")
 
 
 def _log_level(environ: Mapping[str, str]) -> str:
-    value = environ.get("LOG_LEVEL", "").strip().lower() or "info"
+    value = _value(environ, "LOG_LEVEL").lower() or "info"
     if value not in LOG_LEVELS:
-        raise SettingsError(
-            f"LOG_LEVEL must be one of {', '.join(LOG_LEVELS)}; example: LOG_LEVEL=info"
-        )
+        raise _wrong("LOG_LEVEL", f"must be one of {', '.join(LOG_LEVELS)}")
     return value
+
+
+_READERS: dict[str, Callable[[Mapping[str, str]], object]] = {
+    "auth_tokens": _auth_tokens,
+    "base_url": _base_url,
+    "api_token": _api_token,
+    "auth_id": _auth_id,
+    "sender": _sender,
+    "database_path": _database_path,
+    "spool_dir": _spool_dir,
+    "accept_v2": lambda environ: _switch(environ, "ACCEPT_V2"),
+    "ui": lambda environ: _switch(environ, "UI"),
+    "plivo_api_url": lambda environ: _url(environ, "PLIVO_API_URL", _EXAMPLES["PLIVO_API_URL"]),
+    "log_level": _log_level,
+}
+"""In the order in which what is wrong is listed."""

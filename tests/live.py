@@ -17,7 +17,7 @@ from pathlib import Path
 from .plivo import Plivo
 
 ROOT = Path(__file__).resolve().parents[1]
-API_TOKEN = "test-api-token"
+API_TOKEN = "test-api-token-0123"
 
 
 _reserved: list[socket.socket] = []
@@ -73,7 +73,7 @@ class LiveService:
         self.spool = folder / "sms.db-spool"
         self.log = folder / "service.log"
         self.plivo = Plivo(base_url=more.get("BASE_URL", self.address))
-        self._environment = environment(folder, self.plivo.base_url, **_without(more, "BASE_URL"))
+        self.environment = environment(folder, self.plivo.base_url, **_without(more, "BASE_URL"))
         self.application = "wsgi:app"
         self.command: list[str] = []
         self.folder = ROOT
@@ -89,7 +89,7 @@ class LiveService:
             self.process = subprocess.Popen(
                 self.command or [*self.gunicorn, self.application],
                 cwd=self.folder,
-                env=self._environment,
+                env=self.environment,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,

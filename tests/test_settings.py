@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 
 from smsstatus.settings import Settings, SettingsError
 
-from .live import ROOT, LiveService, environment
+from .live import ROOT, LiveService, environment, free_port, live_service
 
 SECRET = "hunter2-secret"
 REQUIRED = {"PLIVO_AUTH_TOKEN": SECRET, "BASE_URL": "https://sms.example.com"}
@@ -116,6 +115,32 @@ def test_the_other_variables_are_taken_as_they_are() -> None:
 WRONG = [
     ("PLIVO_AUTH_TOKEN", None),
     *(("PLIVO_AUTH_TOKEN", value) for value in ("", " ", ",", f"{SECRET},", f",{SECRET}")),
+    *(
+        ("PLIVO_AUTH_TOKEN", value)
+        for value in (
+            *(f'"{SECRET}"', f"'{SECRET}'", f'"{SECRET}', f"`{SECRET}`", f'old,"{SECRET}"'),
+            *(f'"{SECRET}"\r', f"\u201c{SECRET}\u201d", f"\u2018{SECRET}\u2019", f"hunt'{SECRET}"),
+            *(f"{SECRET}\u200b", f"\ufeff{SECRET}", f"{SECRET}\xe9", f"{SECRET}\udcff"),
+            *(f"{SECRET} {SECRET}", f"{SECRET}\n{SECRET}", f"{SECRET}\xa0{SECRET}", "\u200b"),
+            *(f"{SECRET} # the main account", f"{SECRET}\x00", f"{SECRET}\x7f"),
+        )
+    ),
+    *(
+        ("API_TOKEN", value)
+        for value in (
+            *(f'"{SECRET}"', f"'{SECRET}'", f"\u201c{SECRET}\u201d", f"{SECRET}\u201d"),
+            *(f"{SECRET}\u200b", f"{SECRET}\n{SECRET}", f"{SECRET}\t{SECRET}", f"{SECRET}\udcff"),
+            f"{SECRET} # for the page",
+        )
+    ),
+    *(
+        ("PLIVO_SENDER", value)
+        for value in (
+            *('"+14155550100"', "+1 415 555 0100", "+1-415-555-0100", "My-Shop", "Caf\u00e9"),
+            *("+014155550100", "elevenletters", "+14155550100 # ours", "\uff0b14155550100"),
+        )
+    ),
+    ("SPOOL_DIR", "'/data/spool'"),
     ("BASE_URL", None),
     *(
         ("BASE_URL", value)
@@ -159,6 +184,48 @@ def test_a_wrong_value_is_one_line_with_the_name_and_an_example_but_not_the_valu
     assert SECRET not in line
 
 
+@pytest.mark.parametrize("token", ["test-api-token", "key=value", "a b", "t\u00f6ken", "it's-mine"])
+def test_an_api_token_that_can_be_shown_is_taken(token: str) -> None:
+    assert read(API_TOKEN=f"{token}\r").api_token == token
+
+
+@pytest.mark.parametrize("sender", ["+14155550100", "14155550100", "12345", "My Shop", "ACME"])
+def test_a_sender_that_a_send_would_accept_is_taken(sender: str) -> None:
+    assert read(PLIVO_SENDER=sender).sender == sender
+
+
+def test_all_that_is_wrong_or_missing_is_said_at_once() -> None:
+    lines = refusal(
+        PLIVO_AUTH_TOKEN=None,
+        BASE_URL=None,
+        API_TOKEN=f'"{SECRET}"',
+        PLIVO_SENDER="+1 415",
+        DATABASE_URL=f"postgres://user:{SECRET}@host/db",
+        LOG_LEVEL="loud",
+    ).splitlines()
+    names = ["PLIVO_AUTH_TOKEN", "BASE_URL", "API_TOKEN", "PLIVO_SENDER", "DATABASE_URL"]
+    assert [line.partition(" ")[0] for line in lines] == [*names, "LOG_LEVEL"]
+    assert SECRET not in "".join(lines)
+
+
+@pytest.mark.parametrize("end", ["", "/"])
+def test_a_database_that_is_a_folder_is_refused_and_called_one(tmp_path: Path, end: str) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "data")
+    for folder in ("data", "link"):
+        line = refusal(DATABASE_URL=f"sqlite:///{tmp_path / folder}{end}")
+        assert line.startswith("DATABASE_URL names a folder")
+        assert "\n" not in line
+
+
+def test_a_database_that_is_a_link_is_the_file_it_leads_to(tmp_path: Path) -> None:
+    (tmp_path / "volume").mkdir()
+    (tmp_path / "sms.db").symlink_to(tmp_path / "volume" / "real.db")
+    settings = read(DATABASE_URL=f"sqlite:///{tmp_path / 'sms.db'}")
+    assert settings.database_path == tmp_path / "volume" / "real.db"
+    assert settings.spool_dir == tmp_path / "volume" / "real.db-spool"
+
+
 @pytest.mark.parametrize("scheme", ["postgres", "mysql"])
 def test_another_database_is_named_as_not_supported(scheme: str) -> None:
     assert f"{scheme} is not supported" in refusal(DATABASE_URL=f"{scheme}://host/db")
@@ -169,6 +236,9 @@ def test_another_database_is_named_as_not_supported(scheme: str) -> None:
 BAD_STARTS = {
     "no token": ({"PLIVO_AUTH_TOKEN": ""}, "PLIVO_AUTH_TOKEN"),
     "a wrong BASE_URL": ({"BASE_URL": f"https://user:{SECRET}@host"}, "BASE_URL"),
+    "a quoted token": ({"PLIVO_AUTH_TOKEN": f'"{SECRET}"'}, "PLIVO_AUTH_TOKEN"),
+    "a quoted sender": ({"PLIVO_SENDER": '"+14155550100"'}, "PLIVO_SENDER"),
+    "a folder": ({"DATABASE_URL": f"sqlite:///{ROOT / 'tests'}"}, "DATABASE_URL"),
     "another database": ({"DATABASE_URL": f"postgres://user:{SECRET}@host/db"}, "DATABASE_URL"),
     "a wrong log level": ({"LOG_LEVEL": SECRET}, "LOG_LEVEL"),
     "a spool that takes no files": ({"SPOOL_DIR": "/proc/spool"}, "SPOOL_DIR"),
@@ -227,21 +297,40 @@ def test_gunicorn_stops_too_and_does_not_try_again(
     assert SECRET not in service.log.read_text()
 
 
-def test_a_dotenv_file_is_read_and_real_variables_win(tmp_path: Path) -> None:
-    (tmp_path / "smsstatus").symlink_to(ROOT / "smsstatus")
-    (tmp_path / "wsgi.py").write_text((ROOT / "wsgi.py").read_text())
-    (tmp_path / ".env").write_text("PLIVO_AUTH_TOKEN=a-token\nBASE_URL=https://from.file\n")
-    program = (
-        "import wsgi; from smsstatus.service import service_of;"
-        "s = service_of(wsgi.app).settings; print(*s.auth_tokens, s.base_url)"
-    )
-    printed = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=tmp_path,
-        env={"PATH": os.environ["PATH"], "BASE_URL": "https://real.variable"},
+def test_a_start_lists_all_that_is_wrong_a_line_each(tmp_path: Path) -> None:
+    wrong = {"PLIVO_AUTH_TOKEN": f'"{SECRET}"', "BASE_URL": "", "PLIVO_SENDER": "+1 415"}
+    stopped = subprocess.run(
+        [sys.executable, "-c", "import wsgi"],
+        cwd=ROOT,
+        env=environment(tmp_path, "", **wrong),
         capture_output=True,
         text=True,
-        check=True,
         timeout=30,
     )
-    assert printed.stdout == "a-token https://real.variable\n"
+    lines = stopped.stderr.splitlines()
+    assert [" ".join(line.split()[:4]) for line in lines] == [
+        f"smsstatus cannot start: {name}" for name in wrong
+    ]
+
+
+def test_nothing_is_made_beside_a_folder_that_is_no_database(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    service = LiveService(tmp_path, DATABASE_URL=f"sqlite:///{tmp_path / 'data'}")
+    service.start(wait=False)
+    assert service.process is not None
+    try:
+        assert service.process.wait(20) == 4
+    finally:
+        service.kill()
+    assert {path.name for path in tmp_path.iterdir()} == {"data", "service.log"}
+    assert list((tmp_path / "data").iterdir()) == []
+
+
+@pytest.mark.parametrize(("token", "said"), [("test-api-token", True), ("0123456789abcdef", False)])
+def test_a_short_api_token_starts_with_a_warning(tmp_path: Path, token: str, said: bool) -> None:
+    with live_service(tmp_path, API_TOKEN=token) as service:
+        bearer = {"Authorization": f"Bearer {token}"}
+        assert service.get("/messages", bearer)[0] == 200
+        log = service.log.read_text()
+    assert ("API_TOKEN has fewer than 16 characters" in log) == said
+    assert token not in log

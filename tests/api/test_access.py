@@ -290,7 +290,7 @@ plivo = Plivo(base_url="https://sms.example.com")
 client = create_app().test_client()
 request = plivo.post(plivo.fields("sent"))
 got = client.open(request.target, method="POST", headers=request.headers, data=request.body)
-got_too = client.get("/messages", headers={"Authorization": "Bearer test-api-token"})
+got_too = client.get("/messages", headers={"Authorization": "Bearer test-api-token-0123"})
 print(got.status_code, got_too.status_code, sorted({"plivo", "requests"} & set(sys.modules)))
 """
 
