@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from dotenv import load_dotenv
 
 with contextlib.suppress(OSError, ValueError):  # wsgi.py reads it too, and says what is wrong
-    load_dotenv(Path(__file__).with_name(".env"), encoding="utf-8-sig")  # for PORT and LOG_LEVEL
+    load_dotenv(Path(__file__).with_name(".env"))  # for PORT and LOG_LEVEL
 
 # One process, many threads. SQLite takes one writer at a time: a second process would wait for
 # the first, while threads of one process share a transaction and its fsync.
@@ -30,8 +30,10 @@ preload_app = False
 graceful_timeout = 15
 # The main loop must show life in this time. A slow request does not count: threads serve those.
 timeout = 30
-# Routers in front keep connections; Plivo itself does not need it.
-keepalive = 75
+# Routers in front keep connections, and must be the first to close an idle one: a request that they
+# send while this closes fails. Heroku's closes after 90 s.
+# https://devcenter.heroku.com/articles/http-routing
+keepalive = 95
 worker_connections = 1000
 
 # What a stranger may send. Plivo needs about 15 fields of 100 bytes and, for GET, 1 KB of URL.

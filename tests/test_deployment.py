@@ -182,6 +182,12 @@ def test_gunicorn_is_one_process_with_threads(monkeypatch: pytest.MonkeyPatch) -
     assert conf["graceful_timeout"] < 30
 
 
+def test_an_idle_connection_is_kept_longer_than_by_herokus_router(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert gunicorn_conf(monkeypatch)["keepalive"] >= 90 + 5
+
+
 def test_gunicorn_believes_no_client_and_opens_no_second_way_in(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
