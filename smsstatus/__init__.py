@@ -11,7 +11,7 @@ from werkzeug.routing import MapAdapter
 
 from . import cli, health, logs, messages, problems, webhook
 from .service import Service, is_command
-from .serving import BackgroundStarter
+from .serving import BackgroundStarter, PrefixRemover
 from .settings import Settings
 
 
@@ -74,6 +74,10 @@ def create_app(settings: Settings | None = None) -> Flask:
         from . import ui  # not imported where the pages are off
 
         app.register_blueprint(ui.blueprint)
+    if settings.prefix:
+        app.wsgi_app = PrefixRemover(  # type: ignore[method-assign]
+            app.wsgi_app, settings.prefix, app.url_map
+        )
     if to_be_served:
         app.wsgi_app = BackgroundStarter(app.wsgi_app, service)  # type: ignore[method-assign]
     return app

@@ -61,8 +61,10 @@ def send_message() -> tuple[Response, int, dict[str, str]]:
     key = request.headers.get("Idempotency-Key")
     if key is not None and not re.fullmatch(sending.KEY, key):
         raise Problem(400, "Idempotency-Key must be 1 to 255 printable characters of ASCII.")
-    message = sending.send(current_service(), _sent_fields(), key)
-    location = url_for("messages.show_message", message_uuid=message["message_uuid"])
+    service = current_service()
+    message = sending.send(service, _sent_fields(), key)
+    path = url_for("messages.show_message", message_uuid=message["message_uuid"])
+    location = service.settings.prefix + path
     return jsonify(message_json(message)), 202, {"Location": location}
 
 

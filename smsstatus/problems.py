@@ -69,12 +69,24 @@ def _note_lost_callback(status: int) -> None:
     left_out = service.refusals.allow()
     if left_out is not None:
         log.warning(
-            "answered %s: a %s to %s; the address to give to Plivo is %s%s",
+            "answered %s: a %s to %s%s",
             *(status, request.method),
-            WEBHOOK_PATH if request.path == WEBHOOK_PATH else "another path, with a signature",
-            service.settings.webhook_url,
+            _where(service.settings.webhook_url),
             f"; {left_out} more refused since the last such line" if left_out else "",
         )
+
+
+def _where(webhook_url: str) -> str:
+    """Which path it was, and the fix. The path is a stranger's, so it is not shown."""
+    told = f"the address to give to Plivo is {webhook_url}"
+    if request.path == WEBHOOK_PATH:
+        return f"{WEBHOOK_PATH}; {told}"
+    if request.path.endswith(WEBHOOK_PATH):  # Plivo may well have the right address
+        told = (
+            f"it has something before {WEBHOOK_PATH} that BASE_URL has not: let the proxy in front "
+            "take that off, or, if it is in the address that Plivo has, put it into BASE_URL"
+        )
+    return f"another path, with a signature; {told}"
 
 
 def require_token() -> None:

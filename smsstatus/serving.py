@@ -10,6 +10,9 @@ import logging
 import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import quote, unquote
+
+from werkzeug.routing import Map
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -80,3 +83,30 @@ class BackgroundStarter:
             several=bool(environ.get("wsgi.multiprocess")),
         )
         return self._service.start()
+
+
+class PrefixRemover:
+    """WSGI middleware: takes BASE_URL's path prefix off where the proxy in front has not.
+
+    What is one of our routes as it comes is left alone: for a prefix such as /plivo the proxy has
+    taken it off already.
+    """
+
+    def __init__(self, application: WSGIApplication, prefix: str, routes: Map) -> None:
+        self._application = application
+        self._prefix = unquote(prefix, "latin-1")  # as PATH_INFO is, PEP 3333
+        self._routes = routes.bind("")
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        path = environ.get("PATH_INFO", "")
+        if path.startswith(self._prefix) and not self._routes.allowed_methods(path):
+            rest = path.removeprefix(self._prefix)
+            if rest == "" and environ["REQUEST_METHOD"] in ("GET", "HEAD"):
+                # The pages' links are relative, so they need the slash.
+                location = self._prefix.rpartition("/")[2] + "/"
+                headers = [("Location", quote(location, "/", "latin-1")), ("Content-Length", "0")]
+                start_response("308 Permanent Redirect", headers)
+                return []
+            if rest.startswith("/"):
+                environ["PATH_INFO"] = rest
+        return self._application(environ, start_response)

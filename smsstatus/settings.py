@@ -71,6 +71,11 @@ class Settings:
         """The URL to give to Plivo, and the one its signatures are checked against."""
         return self.base_url + WEBHOOK_PATH
 
+    @property
+    def prefix(self) -> str:
+        """BASE_URL's path, under which a proxy serves this: '' or one that starts with a slash."""
+        return urlsplit(self.base_url).path
+
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Settings:
         """Read and check every variable.
@@ -99,7 +104,7 @@ def read_dotenv() -> None:
     """
     _forget_other_folders()
     try:
-        dotenv.load_dotenv(DOTENV, encoding="utf-8-sig")
+        dotenv.load_dotenv(DOTENV)
     except ValueError:  # not UTF-8, or with zero bytes, as UTF-16 without a mark looks
         raise SettingsError(
             f"{DOTENV} is not UTF-8, but UTF-16 or Latin-1 perhaps: save it as UTF-8"

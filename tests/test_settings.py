@@ -10,7 +10,7 @@ import pytest
 
 from smsstatus.settings import Settings, SettingsError
 
-from .live import ROOT, LiveService, environment, free_port, live_service
+from .live import ROOT, LiveService, environment, live_service
 
 SECRET = "hunter2-secret"
 REQUIRED = {"PLIVO_AUTH_TOKEN": SECRET, "BASE_URL": "https://sms.example.com"}
