@@ -137,6 +137,27 @@ def test_what_is_missing_under_a_server_is_said_by_the_log_and_by_readyz(
     assert (SEVERAL in log) == (how in HAS_SEVERAL)
 
 
+def test_of_callbacks_that_several_processes_share_none_is_lost(start: Start) -> None:
+    service = start("gunicorn --workers 4")
+    uuids = [str(uuid.uuid4()) for _ in range(30)]
+    for message_uuid in uuids:
+        callback = service.plivo.post(service.plivo.fields("delivered", message_uuid))
+        assert send(callback, service.address)[0] == 200
+    assert [message_uuid for message_uuid in uuids if not knows(service, message_uuid)] == []
+
+
+def test_the_projects_worker_is_known_also_without_the_projects_configuration(
+    start: Start,
+) -> None:
+    service = start("gunicorn --chdir", GUNICORN_CMD_ARGS="-k smsstatus.worker.Worker")
+    assert json.loads(service.get("/readyz")[1])["server"] == {
+        "worker": "smsstatus.worker.Worker",
+        "deadlines": True,
+        "several": False,
+    }
+    assert NO_DEADLINES not in service.log.read_text()
+
+
 def test_what_gunicorn_was_asked_for_is_warned_of_once_and_not_in_each_process(
     start: Start,
 ) -> None:
