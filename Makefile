@@ -18,6 +18,7 @@ $(VENV)/runtime: requirements.txt
 	venv, and $(PYTHON) is not that; example: make $(MAKECMDGOALS) PYTHON=python3.13))
 	$(if $(call python_has,$(BIN)/python,pip),,$(PYTHON) -m venv --clear $(VENV))
 	$(PIP) -r requirements.txt
+	@$(BIN)/python tools/leave_dotenv.py
 	@touch $@
 
 $(VENV)/dev: requirements-dev.txt $(VENV)/runtime

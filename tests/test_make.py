@@ -128,6 +128,22 @@ def test_an_existing_env_is_never_touched(clone: Clone) -> None:
     assert (env.read_bytes(), env.stat().st_mtime_ns) == before
 
 
+def test_a_command_says_in_one_line_that_env_is_not_utf_8(clone: Clone, tmp_path: Path) -> None:
+    for name in ("smsstatus", "schema.sql", "wsgi.py"):
+        (tmp_path / name).symlink_to(clone.folder / name)
+    (tmp_path / ".env").write_text("API_TOKEN=as-powershell-writes-it\n", encoding="utf-16")
+    done = subprocess.run(
+        [clone.folder / ".venv/bin/flask", "--app", "wsgi", "doctor"],
+        cwd=tmp_path,
+        env=shell(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (4, "")
+    assert re.fullmatch(r"smsstatus cannot start: \S+/\.env is not UTF-8, .*\n", done.stderr)
+
+
 def make_env(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, str(ROOT / "tools/make_env.py"), *arguments],
