@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import secrets
-import time
 from hashlib import sha256
 
 from flask import Response, request
@@ -50,14 +49,14 @@ def _send_once(service: Service, fields: dict[str, object]) -> Row:
     key = request.form.get("key", "")
     if not re.fullmatch(KEY, key):  # not of a form of ours: what it says is its key
         key = sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = service.clock.monotonic() + PATIENCE_SECONDS
     while True:
         try:
             return send_message(service, fields, key)
         except KeyBusy:
-            if time.monotonic() > deadline:
+            if service.clock.monotonic() > deadline:
                 raise
-            time.sleep(0.1)
+            service.clock.sleep(0.1)
 
 
 def fields_of(typed: dict[str, str]) -> dict[str, object]:

@@ -19,7 +19,7 @@ from smsstatus.service import service_of
 from smsstatus.settings import Settings
 
 from ..live import ROOT, environment, free_port
-from ..plivo_api import AUTH_ID, PlivoApi, Reply, plivo_api
+from ..plivo_api import AUTH_ID, HangingPlivo, PlivoApi, Reply, plivo_api
 from ..proxy import Proxy, running_proxy
 from .conftest import problem
 
@@ -207,6 +207,17 @@ def test_a_proxy_that_refuses_sends_nothing(
     proxy.answer = refusal
     assert "HTTPS_PROXY" in nothing_was_sent(by_name) or not refusal
     assert (len(proxy.connects), secure.asked) == (1, [])
+
+
+def test_a_proxy_that_hangs_sends_nothing(
+    api: FlaskClient, settings: Settings, hanging: HangingPlivo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service_of(api.application).settings = replace(
+        settings, plivo_api_url=f"https://{PLIVO}", plivo_timeouts=(0.3, 60.0)
+    )
+    monkeypatch.setenv("HTTPS_PROXY", hanging.url)
+    detail = problem(api.post("/messages", json=GOOD), 504)["detail"]
+    assert detail == "Nothing was sent: connecting to Plivo timed out."
 
 
 def test_a_proxy_for_plain_http_that_wants_a_login_sends_nothing(
