@@ -73,7 +73,9 @@ class Clone:
     def answers(self) -> bool:
         assert self.process.poll() is None, self.log.read_text()
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/healthz") as response:
+            with urllib.request.urlopen(
+                f"http://127.0.0.1:{self.port}/healthz", timeout=10
+            ) as response:
                 return bool(response.status == 200)
         except OSError:
             return False
@@ -150,7 +152,7 @@ def make_env(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
     )
 
 

@@ -79,11 +79,11 @@ def served(clean_copy: Path, environment: dict[str, str]) -> Iterator[Path]:
             start_new_session=True,
         )
     try:
-        wait_until(lambda: "Booting worker" in log.read_text(), 60, f"served: {log.read_text()}")
+        wait_until(lambda: "Booting worker" in log.read_text(), what=f"served, log: {log}")
         yield clean_copy
     finally:
         os.killpg(service.pid, signal.SIGTERM)
-        service.wait(30)
+        service.wait(60)
 
 
 def test_every_command_of_the_readme_works(served: Path, environment: dict[str, str]) -> None:
@@ -98,7 +98,7 @@ def test_every_command_of_the_readme_works(served: Path, environment: dict[str, 
         env=environment,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=200,
         check=False,
     )
     output = ran.stdout + ran.stderr

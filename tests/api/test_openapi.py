@@ -43,7 +43,7 @@ def test_schemathesis_finds_nothing(tmp_path: Path, standin: PlivoApi) -> None:
             cwd=tmp_path,
             capture_output=True,
             text=True,
-            timeout=110,
+            timeout=240,
         )
         log = service.log.read_text()
     assert ran.returncode == 0, ran.stdout + ran.stderr

@@ -9,6 +9,7 @@ they do not depend on the computer.
 from __future__ import annotations
 
 import inspect
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -48,16 +49,32 @@ FILL = f"""
 Ask = Callable[[Path], object]
 
 
-@pytest.fixture(scope="module", params=["", "ANALYZE"])
-def full(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
-    """A database with many messages, without and with statistics for SQLite's planner."""
-    path = tmp_path_factory.mktemp("full") / "sms.db"
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with many messages."""
+    path = tmp_path_factory.mktemp("filled") / "sms.db"
     Store(path).prepare()
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute(FILL)
+    return path
+
+
+@pytest.fixture(scope="module", params=["", "ANALYZE"])
+def full(filled: Path, tmp_path_factory: pytest.TempPathFactory, request: Any) -> Path:
+    """It without and with statistics for SQLite's planner."""
+    path = tmp_path_factory.mktemp("full") / "sms.db"
+    with closing(copy(filled, path)) as connection:
         connection.execute(request.param)
     return path
+
+
+def copy(source: Path, target: Path) -> sqlite3.Connection:
+    """Copy a database that nobody has open; the copy, open and without fsyncs."""
+    shutil.copy(source, target)
+    connection = sqlite3.connect(target, isolation_level=None)
+    connection.execute("PRAGMA synchronous = OFF")
+    return connection
 
 
 class Watched:
@@ -200,10 +217,8 @@ def lopsided(full: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     newest messages are not final yet.
     """
     path = tmp_path_factory.mktemp("lopsided") / "sms.db"
-    with closing(sqlite3.connect(full)) as source, closing(sqlite3.connect(path)) as target:
-        source.backup(target)
-        target.execute(LOPSIDED, (MESSAGES - 300, MESSAGES - 6000))
-        target.commit()
+    with closing(copy(full, path)) as connection:
+        connection.execute(LOPSIDED, (MESSAGES - 300, MESSAGES - 6000))
     return path
 
 

@@ -115,7 +115,7 @@ def test_bad_settings_are_one_line(tmp_path: Path) -> None:
         env=environment(tmp_path, "https://sms.example.com", PLIVO_AUTH_TOKEN=" "),
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
     )
     assert done.returncode != 0
     assert "PLIVO_AUTH_TOKEN is empty" in done.stderr
@@ -132,7 +132,7 @@ def test_where_the_spool_keeps_the_service_from_starting_it_still_examines(
 ) -> None:
     variables = environment(tmp_path, there.address, SPOOL_DIR="/proc/spool")
     done = subprocess.run(
-        command("doctor"), cwd=ROOT, env=variables, capture_output=True, text=True, timeout=30
+        command("doctor"), cwd=ROOT, env=variables, capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 1
     assert re.search(r"^FAIL  spool: /proc/spool takes no files", done.stdout, re.MULTILINE)

@@ -36,7 +36,7 @@ def test_a_database_of_a_later_version_is_one_line(tmp_path: Path) -> None:
         env=environment(tmp_path, "https://sms.example.com"),
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
     )
     assert done.returncode != 0
     assert "schema version 99" in done.stderr

@@ -485,7 +485,7 @@ def test_ctrl_c_ends_it_with_a_summary(shell: dict[str, str], standin: PlivoApi)
     )
     wait_until(lambda: len(standin.asked) == 2)
     process.send_signal(signal.SIGINT)
-    said, complained = process.communicate(timeout=20)
+    said, complained = process.communicate(timeout=60)
     released.set()
     assert (process.returncode, complained) == (1, "")
     assert said == (
@@ -565,7 +565,7 @@ def test_a_terminal_gets_a_progress_bar(shell: dict[str, str], standin: PlivoApi
     except OSError:  # how Linux says that the other side has closed
         pass
     os.close(ours)
-    assert process.wait(20) == 0
+    assert process.wait(60) == 0
     assert b"messages  [" in shown
     assert b"100%" in shown
     assert b"3 asked" in shown
