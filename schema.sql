@@ -1,6 +1,6 @@
 -- The data of smsstatus, and its dictionary. Applied by the service at start and by
 -- `flask --app wsgi init-db`; applying it again changes nothing. On a file of an earlier version it
--- creates what is missing, and drops what is no longer needed.
+-- creates what is missing.
 --
 -- Times are UTC text of fixed width, 2026-11-01T00:00:03.250000Z, so that text compares as time.
 
@@ -19,13 +19,14 @@ CREATE TABLE IF NOT EXISTS messages (
     updated_at       TEXT    NOT NULL,         -- when the standing update was received, by our clock
     queued_at        TEXT,                     -- when Plivo queued it, by Plivo's clock
     checked_at       TEXT,                     -- when `reconcile` last asked Plivo about it
-    -- The order key of the update that stands is (is_final, status_timestamp, sequence, rank,
-    -- digest). An update replaces it only if its own key is greater, so any order of arrival ends
-    -- in the same row.
+    -- The order key of the update that stands is (phase, status_timestamp, sequence, rank, digest).
+    -- An update replaces it only if its own key is greater, so any order of arrival ends in the
+    -- same row. The phase follows from the rank: our own send 0, unknown and queued 1, sent 2,
+    -- failures and delivered 3, read 4.
     is_final         INTEGER NOT NULL,         -- 1: delivered, undelivered, failed, rejected, read
     sequence         INTEGER NOT NULL,         -- Plivo's Sequence, 0 if absent
     rank             INTEGER NOT NULL,         -- our own send -1, unknown 0, queued 1, sent 2, failures 3, delivered 4, read 5
-    digest           BLOB    NOT NULL          -- of the update's fields; settles what is equal otherwise
+    digest           BLOB    NOT NULL          -- of the update; settles what is equal otherwise
 ) STRICT;
 
 -- GET /messages pages through one of these, newest first. A number is found with or without +,
@@ -34,22 +35,18 @@ CREATE INDEX IF NOT EXISTS messages_by_time ON messages (created_at);
 -- Numbers that only tell which rows to pass over stand at the end, so that those are not read.
 CREATE INDEX IF NOT EXISTS messages_by_status_and_sender
     ON messages (current_status, created_at, id, sender_number);
-DROP INDEX IF EXISTS messages_by_recipient;  -- files of version 1 can have another one of this name
 CREATE INDEX IF NOT EXISTS messages_by_recipient
     ON messages (substr(recipient_number, -4), created_at, id, recipient_number);
 CREATE INDEX IF NOT EXISTS messages_by_sender ON messages (ltrim(sender_number, '+'), created_at);
 CREATE INDEX IF NOT EXISTS messages_by_error ON messages (error_code, created_at)
     WHERE error_code IS NOT NULL;
--- Of version 1. messages_by_status_and_sender does for both.
-DROP INDEX IF EXISTS messages_by_status;
-DROP INDEX IF EXISTS messages_waiting;
 
 -- One row for each distinct update of a message; a repeated callback adds none. Rows are only ever
 -- appended, so callbacks that share a commit share pages too.
 CREATE TABLE IF NOT EXISTS status_events (
     id               INTEGER PRIMARY KEY,      -- order of arrival
     message_id       INTEGER NOT NULL REFERENCES messages (id),
-    digest           BLOB    NOT NULL,         -- of the update's fields: a retry has the same one
+    digest           BLOB    NOT NULL,         -- of the signed text, then of its reading; 16 bytes: of version 2, of all fields
     status           TEXT    NOT NULL,
     status_timestamp TEXT    NOT NULL,
     error_code       TEXT,
@@ -63,11 +60,33 @@ CREATE TABLE IF NOT EXISTS status_events (
     UNIQUE (message_id, digest)
 ) STRICT;
 
+-- One row for each text that Plivo signed. A V3 signature joins names and values with nothing between
+-- them, so a captured callback can be cut into other fields: the first reading owns its text.
+CREATE TABLE IF NOT EXISTS signed_texts (
+    digest           BLOB    NOT NULL PRIMARY KEY  -- what its event's digest begins with
+) STRICT, WITHOUT ROWID;
+
+-- What the sender added to the callback URL given to Plivo, such as ?order=42. In tables of their
+-- own, because adding a column makes newer SQLite read all messages, and most have none.
+CREATE TABLE IF NOT EXISTS message_references (
+    message_id       INTEGER PRIMARY KEY REFERENCES messages (id),
+    query            TEXT    NOT NULL,         -- the query of the URL, as received
+    filed_at         TEXT    NOT NULL          -- the message's created_at, under which its pairs are
+) STRICT;
+
+-- GET /messages?reference=order%3D42 pages through this, newest first.
+CREATE TABLE IF NOT EXISTS reference_pairs (
+    pair             TEXT    NOT NULL,         -- one decoded parameter of the query: order=42
+    filed_at         TEXT    NOT NULL,         -- the message's created_at
+    message_id       INTEGER NOT NULL REFERENCES messages (id),
+    PRIMARY KEY (pair, filed_at, message_id)
+) STRICT, WITHOUT ROWID;
+
 -- A V2 signature does not cover the body, so the first body seen with its nonce owns the nonce.
 -- Rows are kept for good: a forgotten nonce could be used again with another body.
 CREATE TABLE IF NOT EXISTS v2_nonces (
     nonce            TEXT    NOT NULL PRIMARY KEY,
-    digest           BLOB    NOT NULL          -- of the fields that came with it
+    digest           BLOB    NOT NULL          -- of the update that came with it
 ) STRICT, WITHOUT ROWID;
 
 -- Who sends with an Idempotency-Key, or from the page, sends once: a request that comes again with
@@ -80,4 +99,11 @@ CREATE TABLE IF NOT EXISTS idempotency_keys (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS idempotency_keys_by_time ON idempotency_keys (claimed_at);
 
-PRAGMA user_version = 2;
+-- What a file of an earlier version was when it was brought up to this one: no row in a new file.
+CREATE TABLE IF NOT EXISTS upgrades (
+    version          INTEGER PRIMARY KEY,      -- the version it was brought up to
+    last_message     INTEGER NOT NULL,         -- id of the newest message of then
+    looked_at        INTEGER NOT NULL          -- messages up to this id stand by the order key of now
+) STRICT;
+
+PRAGMA user_version = 3;

@@ -6,12 +6,15 @@ Only MessageUUID and Status are required: Plivo's own pages list different sets 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from itertools import chain
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes, urlencode
+
+from .signature import Pairs, signed_text
 
 RANKS = {
     "queued": 1,
@@ -27,12 +30,20 @@ RANKS = {
 SEND_RANK = -1
 """Of the row we write when we send: any callback stands above it."""
 
-FINAL_STATUSES = frozenset(status for status, rank in RANKS.items() if rank >= 3)
+PHASES = {SEND_RANK: 0, 0: 1, 1: 1, 2: 2, 3: 3, 4: 3, 5: 4}
+"""By rank: what comes first in the order key, so that an update that tells less about time still
+wins where its status is further along. `store.rules` makes SQL of this.
+"""
+
+_FINAL_PHASE = 3
+
+FINAL_STATUSES = frozenset(word for word, rank in RANKS.items() if PHASES[rank] >= _FINAL_PHASE)
 """The statuses after which nothing more is expected."""
 
 _FINAL_TIMES = ("Timestamp", "DeliveryReportTime", "SentTime", "QueuedTime", "MessageTime")
 _SENT_TIMES = ("Timestamp", "SentTime", "QueuedTime", "MessageTime")
 _QUEUED_TIMES = ("Timestamp", "QueuedTime", "MessageTime")
+_TIMES = {"queued": _QUEUED_TIMES, "sent": _SENT_TIMES}
 _READ_FIELDS = frozenset(
     ("MessageUUID", "Status", "ErrorCode", "Sequence", "From", "To", *_FINAL_TIMES)
 )
@@ -42,7 +53,15 @@ PROBE_ANSWER = "probe ok"
 """`doctor` signs a callback with this field alone; it is answered and leaves nothing behind."""
 
 _MAX_FIELDS = 250  # ten times what Plivo sends; bounds what a forged body can cost
-_MAX_KEY_TEXT = 200  # a MessageUUID has 36 characters, a status word 11
+_MAX_STATUS = 200  # the longest word has 11
+_MESSAGE_UUID = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
+_EARLIEST = "2000"
+_CLOCK_IS_SET = "2025"
+"""A clock that shows less was never set, so it does not tell which times lie ahead."""
+
+TEXT_DIGEST_SIZE = 18
+"""The part of an update's digest that is of the text Plivo signed; the rest is of its reading."""
+_TIME = re.compile(r"(20\d\d)-(\d\d)-(\d\d)[ T](\d\d):(\d\d):(\d\d)", re.ASCII)
 
 
 class Malformed(ValueError):
@@ -66,10 +85,11 @@ class Callback(NamedTuple):
 class StatusUpdate(NamedTuple):
     """What one callback, send or Plivo API answer says about one message.
 
-    The order key is (is_final, status_timestamp, sequence, rank, digest): see `order_key`.
+    The order key is (phase, status_timestamp, sequence, rank, digest): see `order_key`.
     Times are UTC text of fixed width, `2026-11-01T00:00:03.250000Z`, or empty when unknown.
     `digest` identifies the update: Plivo's retry of a callback has the same one. `parameters`
-    are as received, application/x-www-form-urlencoded.
+    are as received, application/x-www-form-urlencoded. `reference` is the query of a POST, as
+    received: what the sender added to the URL, not a word of Plivo's.
     """
 
     message_uuid: str
@@ -88,14 +108,15 @@ class StatusUpdate(NamedTuple):
     source: str
     parameters: str
     v2_nonce: str | None = None
+    reference: str | None = None
 
     @property
-    def order_key(self) -> tuple[bool, str, int, int, bytes]:
+    def order_key(self) -> tuple[int, str, int, int, bytes]:
         """What decides which of two updates of a message stands, whatever order they came in.
 
         The digest comes last so that no two distinct updates are ever equal.
         """
-        return (self.is_final, self.status_timestamp, self.sequence, self.rank, self.digest)
+        return (PHASES[self.rank], self.status_timestamp, self.sequence, self.rank, self.digest)
 
 
 def parse_form(raw: bytes) -> list[tuple[str, str]]:
@@ -132,31 +153,36 @@ def read_callback(callback: Callback, *, source: str) -> StatusUpdate:
 
     A message we sent ourselves is kept in the same form, with the method SEND and a Text.
     """
-    pairs = parse_form(callback.query.encode()) + parse_form(callback.body.encode())
+    query = parse_form(callback.query.encode())
+    body = parse_form(callback.body.encode())
     if callback.method == "SEND":
-        text = dict(pairs).get("Text")
-        pairs = [pair for pair in pairs if pair[0] != "Text"]
-        sent = status_update(pairs, callback._replace(body=urlencode(pairs)), source="send")
-        digest = digest_of([*pairs, ("source", "send")])
+        text = dict(body).get("Text")
+        pairs = [pair for pair in body if pair[0] != "Text"]
+        sent = status_update([], pairs, callback._replace(body=urlencode(pairs)), source="send")
+        digest = digest_of("POST", [], pairs, domain="send")
         return sent._replace(message_body=text, digest=digest, rank=SEND_RANK)
-    return status_update(pairs, callback, source=source)
+    return status_update(query, body, callback, source=source)
 
 
 def status_update(
-    pairs: list[tuple[str, str]], callback: Callback, *, source: str = "callback"
+    query: Pairs, body: Pairs, callback: Callback, *, source: str = "callback"
 ) -> StatusUpdate:
-    """Make a StatusUpdate of a callback whose decoded fields are `pairs`.
+    """Make a StatusUpdate of a callback whose decoded fields are `query` and `body`.
+
+    Of a POST the body is Plivo's word. Its query is the sender's own: V3 signs the two apart, so a
+    parameter named like a field is not that field. A GET has only its query.
 
     Raises Unusable when MessageUUID or Status is missing, or a field cannot be stored.
     """
-    fields = _single_values(pairs)
+    is_get = callback.method == "GET"
     return make_update(
-        fields,
-        digest=digest_of(pairs),
+        _single_values(query if is_get else body),
+        digest=digest_of(callback.method, query, body, domain=domain_of(callback)),
         received_at=callback.received_at,
         source=source,
-        parameters="&".join(filter(None, (callback.query, callback.body))),
+        parameters=parameters_of(callback),
         v2_nonce=callback.v2_nonce,
+        reference=callback.query if query and not is_get else None,
     )
 
 
@@ -168,36 +194,81 @@ def make_update(
     source: str,
     parameters: str,
     v2_nonce: str | None = None,
+    reference: str | None = None,
 ) -> StatusUpdate:
     """Make a StatusUpdate from fields that carry the callback's names. Raises Unusable."""
     message_uuid = _required(fields, "MessageUUID")
+    if not _MESSAGE_UUID.fullmatch(message_uuid):
+        raise Unusable("MessageUUID is not 1 to 64 letters, digits and hyphens")
     status = _required(fields, "Status").lower()
+    if len(status) > _MAX_STATUS:
+        raise Unusable(f"Status is longer than {_MAX_STATUS} characters")
     rank = RANKS.get(status, 0)
     error_code = fields.get("ErrorCode", "").strip()
     return StatusUpdate(
         message_uuid=message_uuid,
         status=status,
-        status_timestamp=_status_timestamp(fields, status),
+        status_timestamp=_first_time(fields, _TIMES.get(status, _FINAL_TIMES), received_at),
         error_code=None if error_code in ("", "000") else error_code,
-        is_final=status in FINAL_STATUSES,
+        is_final=PHASES[rank] >= _FINAL_PHASE,
         sequence=_sequence(fields.get("Sequence", "")),
         rank=rank,
         digest=digest,
         sender_number=fields.get("From", "").strip() or None,
         recipient_number=fields.get("To", "").strip() or None,
         message_body=None,
-        queued_at=_first_time(fields, ("QueuedTime", "MessageTime")) or None,
+        queued_at=_first_time(fields, ("QueuedTime", "MessageTime"), received_at) or None,
         received_at=received_at,
         source=source,
         parameters=parameters,
         v2_nonce=v2_nonce,
+        reference=reference,
     )
 
 
-def digest_of(pairs: Iterable[tuple[str, str]]) -> bytes:
-    """16 bytes that are equal for equal sets of fields, in whatever order they came."""
+def digest_of(method: str, query: Pairs, body: Pairs, *, domain: str) -> bytes:
+    """What identifies an update: first a digest of the text that V3 signs, then one of its reading.
+
+    V3 joins names and values with nothing between them, so a captured text can be cut into other
+    fields. All cuts of one text share the first TEXT_DIGEST_SIZE bytes. Those begin with a time in
+    the text, which keeps what comes together near each other in an index. `domain` keeps what V3
+    does not vouch for from taking a text that it does.
+    """
+    text = signed_text(method, query, body)
+    cut = chain.from_iterable([*sorted(query), *sorted(body)])
+    reading = "\0".join((method, str(len(query)), *cut))
+    time = _TIME.search(text)
+    return (
+        int("".join(time.groups()) if time else "0").to_bytes(6, "big")
+        + blake2b(_utf8(text), digest_size=TEXT_DIGEST_SIZE - 6, person=domain.encode()).digest()
+        + blake2b(_utf8(reading), digest_size=8).digest()
+    )
+
+
+def parameters_of(callback: Callback) -> str:
+    """Query and body as they came."""
+    return "&".join(filter(None, (callback.query, callback.body)))
+
+
+def domain_of(callback: Callback | StatusUpdate) -> str:
+    """The domain of a callback's digest: V2 does not vouch for its text."""
+    return "V3" if callback.v2_nonce is None else "V2"
+
+
+def former_digest(parameters: str, source: str) -> bytes:
+    """What version 2 of the schema had for `digest`: of all fields together, sorted."""
+    try:
+        pairs = parse_form(parameters.encode())
+    except Malformed:  # more fields than one form may have
+        return b""
+    if source in ("send", "reconcile"):
+        pairs.append(("source", source))
     text = "\0".join(chain.from_iterable(sorted(pairs)))
-    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    return blake2b(_utf8(text), digest_size=16).digest()
+
+
+def _utf8(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
 
 
 def utc_timestamp(text: str) -> str:
@@ -220,7 +291,7 @@ def utc_now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
 
 
-def _single_values(pairs: list[tuple[str, str]]) -> dict[str, str]:
+def _single_values(pairs: Pairs) -> dict[str, str]:
     """The fields by name. A field we act on must not be given twice with two values.
 
     A V3 signature sorts repeated keys, so it does not say which value came first.
@@ -237,25 +308,29 @@ def _required(fields: Mapping[str, str], name: str) -> str:
     value = fields.get(name, "").strip()
     if not value:
         raise Unusable(f"{name} is missing")
-    if len(value) > _MAX_KEY_TEXT:
-        raise Unusable(f"{name} is longer than {_MAX_KEY_TEXT} characters")
     return value
 
 
-def _status_timestamp(fields: Mapping[str, str], status: str) -> str:
-    if status == "queued":
-        return _first_time(fields, _QUEUED_TIMES)
-    if status == "sent":
-        return _first_time(fields, _SENT_TIMES)
-    return _first_time(fields, _FINAL_TIMES)
-
-
-def _first_time(fields: Mapping[str, str], names: Iterable[str]) -> str:
+def _first_time(fields: Mapping[str, str], names: Iterable[str], received_at: str) -> str:
     for name in names:
         text = fields.get(name)
-        if text and (timestamp := utc_timestamp(text)):
+        if text and (timestamp := utc_timestamp(text)) and _can_be(timestamp, received_at):
             return timestamp
     return ""
+
+
+def _can_be(timestamp: str, received_at: str) -> bool:
+    """Is this no filler such as 0001-01-01, and at most a day ahead of when it was received?"""
+    if timestamp <= received_at or received_at < _CLOCK_IS_SET:
+        return timestamp >= _EARLIEST
+    return timestamp <= _day_after(received_at)
+
+
+def _day_after(moment: str) -> str:
+    try:
+        return utc_timestamp(str(datetime.fromisoformat(moment) + timedelta(days=1)))
+    except (ValueError, OverflowError):  # not of our clock, so it says nothing about this time
+        return "~"
 
 
 def _sequence(text: str) -> int:

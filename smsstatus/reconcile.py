@@ -171,7 +171,7 @@ def update_from_api(message_uuid: str, answer: dict[str, Any]) -> StatusUpdate:
     try:
         return make_update(
             fields,
-            digest=digest_of([*pairs, ("source", "reconcile")]),
+            digest=digest_of("POST", [], pairs, domain="reconcile"),
             received_at=utc_now(),
             source="reconcile",
             parameters=urlencode(pairs),

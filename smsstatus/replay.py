@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from .spool import NotReadable, Spool, read_file
 from .store import Outcome, Store, StoreUnavailable, WorkRefused
 
 DRAIN_SECONDS = 5.0
+CORRECTING_SECONDS = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +35,8 @@ def replay_callback(store: Store, callback: Callback) -> Outcome:
         raise NotReplayable(str(error)) from None
     if outcome is Outcome.NONCE_TAKEN:
         raise NotReplayable("its V2 nonce came with another body before")
+    if outcome is Outcome.TEXT_TAKEN:
+        raise NotReplayable("what Plivo signed was read as other fields before")
     return outcome
 
 
@@ -72,7 +77,8 @@ class Drainer:
     """A thread that empties the spool at start and whenever the store takes writes again.
 
     It also looks at the database as a newcomer would, which is how a file that was damaged behind
-    the writer's back is noticed while callbacks still go well.
+    the writer's back is noticed while callbacks still go well. And it corrects the rows of a file
+    of an earlier version.
     """
 
     def __init__(self, store: Store, spool: Spool) -> None:
@@ -91,7 +97,8 @@ class Drainer:
     def _run(self) -> None:
         while not self._stop.is_set():
             self._once()
-            self._stop.wait(DRAIN_SECONDS)
+            if not self._correct():
+                self._stop.wait(DRAIN_SECONDS)
 
     def _once(self) -> None:
         try:
@@ -105,3 +112,15 @@ class Drainer:
             return
         if applied or set_aside:
             log.warning("spool drained: %d applied, %d set aside in bad/", applied, set_aside)
+
+    def _correct(self) -> bool:
+        """Correct rows for a second at most, then look after the spool again; is more left?"""
+        end = time.monotonic() + CORRECTING_SECONDS
+        try:
+            while not self._stop.is_set() and time.monotonic() < end:
+                if not self._store.correct_some():
+                    return False
+        except (StoreUnavailable, WorkRefused, sqlite3.Error) as error:
+            log.debug("rows of an earlier version not corrected: %s", error)
+            return False
+        return True

@@ -14,6 +14,7 @@ constant time. A property test holds the two equal on ordinary requests.
 from __future__ import annotations
 
 import hmac
+import re
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from itertools import chain
@@ -28,6 +29,8 @@ V2_NONCE = "X-Plivo-Signature-V2-Nonce"
 HEADERS = (*V3_SIGNATURES, V3_NONCE, *V2_SIGNATURES, V2_NONCE)
 
 _SIGNATURE_LENGTH = 44  # base64 of 32 bytes
+_NONCE = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
+"""Plivo's are digits. With `?` or `.` in a nonce, what V3 signs could pass as a V2 message."""
 
 
 class Headers(Protocol):
@@ -70,7 +73,7 @@ def verify(
     if V3_NONCE in headers or any(name in headers for name in V3_SIGNATURES):
         nonce = headers.get(V3_NONCE, "")
         candidates = _candidates(headers, V3_SIGNATURES)
-        if not nonce or not nonce.isascii() or not candidates:
+        if not _NONCE.fullmatch(nonce) or not candidates:
             return Verdict(False, "V3 nonce or signature is missing or malformed")
         message = signed_v3(method, url, query, body, nonce)
         if _any_match(message, candidates, tokens):
@@ -83,7 +86,7 @@ def verify(
         return Verdict(False, "only a V2 signature, and ACCEPT_V2 is off")
     nonce = headers.get(V2_NONCE, "")
     candidates = _candidates(headers, V2_SIGNATURES)
-    if not nonce or not nonce.isascii() or not candidates:
+    if not _NONCE.fullmatch(nonce) or not candidates:
         return Verdict(False, "V2 nonce or signature is missing or malformed")
     if _any_match(signed_v2(url, nonce), candidates, tokens):
         return Verdict(True, v2_nonce=nonce)
@@ -91,19 +94,25 @@ def verify(
 
 
 def signed_v3(method: str, url: str, query: Pairs, body: Pairs, nonce: str) -> bytes:
-    """The bytes a V3 signature covers.
+    """The bytes a V3 signature covers."""
+    return f"{url}{signed_text(method, query, body)}.{nonce}".encode("utf-8", "surrogatepass")
+
+
+def signed_text(method: str, query: Pairs, body: Pairs) -> str:
+    """What V3 signs of query and body.
 
     A POST with a body and no query has a bare `?` between the two; with a query, a `.`. A GET has
-    no body: its parameters are the query's.
+    no body: its parameters are the query's. Names and values of a body are joined with nothing
+    between them, so other fields can have the same text.
     """
-    text = url
-    if query or (body and method != "GET"):
-        text += "?" + "&".join([f"{key}={value}" for key, value in sorted(query)])
-    if body and method != "GET":
-        if query:
-            text += "."
-        text += "".join(chain.from_iterable(sorted(body)))
-    return f"{text}.{nonce}".encode("utf-8", "surrogatepass")
+    if method == "GET" or not body:
+        return "?" + _joined(query) if query else ""
+    values = "".join(chain.from_iterable(sorted(body)))
+    return f"?{_joined(query)}.{values}" if query else "?" + values
+
+
+def _joined(query: Pairs) -> str:
+    return "&".join([f"{key}={value}" for key, value in sorted(query)])
 
 
 def signed_v2(url: str, nonce: str) -> bytes:

@@ -24,6 +24,8 @@ from .callback import (
     Malformed,
     Unusable,
     digest_of,
+    domain_of,
+    parameters_of,
     parse_form,
     status_update,
     utc_now,
@@ -43,6 +45,11 @@ PLAIN_TEXT = "text/plain; charset=utf-8"
 _TAKEN_HEADERS = {"Content-Type": PLAIN_TEXT, "Content-Length": "0"}
 
 _SIGNATURE_KEYS = [(name, "HTTP_" + name.upper().replace("-", "_")) for name in HEADERS]
+
+_FORGED = {
+    Outcome.NONCE_TAKEN.value: "V2 nonce came with another body",
+    Outcome.TEXT_TAKEN.value: "what V3 signed came as other fields before",
+}
 
 blueprint = Blueprint("webhook", __name__)
 log = logging.getLogger(__name__)
@@ -83,9 +90,9 @@ def receive_status() -> Response:
         return _refuse(service, verdict.reason, query_pairs)
 
     callback = Callback(method, query.decode(), body.decode(), utc_now(), verdict.v2_nonce)
-    kept = _keep(service, callback, query_pairs + body_pairs)
-    if kept == Outcome.NONCE_TAKEN.value:
-        return _refuse(service, "V2 nonce came with another body", query_pairs)
+    kept = _keep(service, callback, query_pairs, body_pairs)
+    if kept in _FORGED:
+        return _refuse(service, _FORGED[kept], query_pairs)
     service.metrics.count_callback(200, kept)
     if kept == "probe":
         return _plain(PROBE_ANSWER, 200)
@@ -123,14 +130,14 @@ def _read(environ: WSGIEnvironment, size: int) -> bytes:
     return body
 
 
-def _keep(service: Service, callback: Callback, pairs: list[tuple[str, str]]) -> str:
+def _keep(service: Service, callback: Callback, query: Pairs, body: Pairs) -> str:
     """Put a genuine callback where it is safe; what became of it, in the word for /metrics."""
     try:
-        return service.store.record(status_update(pairs, callback)).value
+        return service.store.record(status_update(query, body, callback)).value
     except Unusable as error:
-        if any(name == PROBE_FIELD for name, _ in pairs):
+        if any(name == PROBE_FIELD for name, _ in (*query, *body)):
             return "probe"
-        if not _owns_nonce(service, callback, pairs):
+        if not _owns_nonce(service, callback, query, body):
             return Outcome.NONCE_TAKEN.value
         log.error("genuine callback cannot be used, kept in the spool's bad/: %s", error)
         place, keep, reason = "bad", service.spool.keep_bad, str(error)
@@ -151,12 +158,14 @@ def _keep(service: Service, callback: Callback, pairs: list[tuple[str, str]]) ->
         return "logged"
 
 
-def _owns_nonce(service: Service, callback: Callback, pairs: Pairs) -> bool:
+def _owns_nonce(service: Service, callback: Callback, query: Pairs, body: Pairs) -> bool:
     """A V2 nonce belongs to the first body, also if that says nothing we can store."""
     if callback.v2_nonce is None:
         return True
     try:
-        return service.store.claim_nonce(callback.v2_nonce, digest_of(pairs))
+        digest = digest_of(callback.method, query, body, domain=domain_of(callback))
+        parameters = parameters_of(callback)
+        return service.store.claim_nonce(callback.v2_nonce, digest, parameters)
     except (StoreUnavailable, WorkRefused):
         return True  # kept as bad in any case, and never applied by itself
 

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Any
 
-from smsstatus.callback import FINAL_STATUSES
+from smsstatus.callback import FINAL_STATUSES, RANKS
 
 INSERT = """
     INSERT INTO messages (message_uuid, sender_number, recipient_number, message_body,
@@ -14,7 +14,7 @@ INSERT = """
         queued_at, is_final, sequence, rank, digest)
     VALUES (:message_uuid, :sender_number, :recipient_number, :message_body, 'queued',
         :current_status, :status_timestamp, :error_code, :created_at, :created_at, :queued_at,
-        :is_final, 0, 0, x'00')
+        :is_final, 0, :rank, x'00')
     """
 
 
@@ -32,6 +32,7 @@ def row(number: int, created_at: str, current_status: str = "sent", **more: Any)
         "created_at": created_at,
         "current_status": current_status,
         "is_final": current_status in FINAL_STATUSES,
+        "rank": RANKS.get(current_status, 0),
         **dict.fromkeys(("sender_number", "recipient_number", "message_body", "error_code")),
         "status_timestamp": "",
         "queued_at": None,

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from smsstatus.callback import (
     FINAL_STATUSES,
+    TEXT_DIGEST_SIZE,
     Callback,
     Malformed,
     StatusUpdate,
@@ -19,6 +20,7 @@ from smsstatus.callback import (
     utc_now,
     utc_timestamp,
 )
+from smsstatus.signature import Pairs
 
 NOW = "2026-11-01T12:00:00.000000Z"
 DAY = "2026-11-01"
@@ -27,7 +29,7 @@ DAY = "2026-11-01"
 def update(fields: dict[str, str] | None = None, **more: str) -> StatusUpdate:
     """A status update of message `a`, of status sent unless said otherwise."""
     pairs = {"MessageUUID": "a", "Status": "sent", **(fields or {}), **more}
-    return status_update(list(pairs.items()), Callback("POST", "", "", NOW))
+    return status_update([], list(pairs.items()), Callback("POST", "", "", NOW))
 
 
 @pytest.mark.parametrize(
@@ -101,7 +103,7 @@ def test_final_statuses_are_the_documented_ones() -> None:
 
 def test_an_unknown_status_is_kept_and_is_not_final() -> None:
     assert update(Status="Teleported")[:2] == ("a", "teleported")
-    assert update(Status="teleported").order_key[:4] == (False, "", 0, 0)
+    assert update(Status="teleported").order_key[:4] == (1, "", 0, 0)
 
 
 def test_statuses_rank_in_the_order_of_a_life() -> None:
@@ -187,12 +189,19 @@ def test_a_sequence_that_is_no_number_counts_as_absent(text: str, sequence: int)
     assert update(Sequence=text).sequence == sequence
 
 
-@pytest.mark.parametrize("name", ["MessageUUID", "Status"])
-@pytest.mark.parametrize("value", ["", "  ", "x" * 201])
-def test_what_a_row_needs_must_be_there_and_short(name: str, value: str) -> None:
-    with pytest.raises(Unusable, match=name):
-        update({name: value})
-    assert update({name: "x" * 200})
+@pytest.mark.parametrize(("name", "longest"), [("MessageUUID", 64), ("Status", 200)])
+def test_what_a_row_needs_must_be_there_and_short(name: str, longest: int) -> None:
+    for value in ("", "  ", "x" * (longest + 1)):
+        with pytest.raises(Unusable, match=name):
+            update({name: value})
+    assert update({name: "x" * longest})
+
+
+@pytest.mark.parametrize("uuid", ["a b", "a=b", "a.b", "a&b", "a_b", "\u00e4", "\u0661", "a\n-b"])
+def test_a_message_uuid_is_letters_digits_and_hyphens(uuid: str) -> None:
+    with pytest.raises(Unusable, match="MessageUUID"):
+        update(MessageUUID=uuid)
+    assert update(MessageUUID=f" SM-{'0aB' * 20} ").message_uuid == f"SM-{'0aB' * 20}"
 
 
 @pytest.mark.parametrize(
@@ -201,26 +210,104 @@ def test_what_a_row_needs_must_be_there_and_short(name: str, value: str) -> None
 def test_a_field_we_act_on_must_not_have_two_values(name: str) -> None:
     pairs = [("MessageUUID", "a"), ("Status", "sent"), (name, "a"), (name, "b")]
     with pytest.raises(Unusable, match=name):
-        status_update(pairs, Callback("POST", "", "", NOW))
+        status_update([], pairs, Callback("POST", "", "", NOW))
 
 
 def test_a_field_may_be_repeated_with_the_same_value_or_when_nothing_hangs_on_it() -> None:
     pairs = [("MessageUUID", "a"), ("Status", "sent"), ("Status", "sent"), ("x", "1"), ("x", "2")]
-    assert status_update(pairs, Callback("POST", "", "", NOW)).status == "sent"
+    assert status_update([], pairs, Callback("POST", "", "", NOW)).status == "sent"
 
 
 def test_the_digest_is_of_the_set_of_fields() -> None:
     pairs = [("a", "1"), ("b", "2"), ("a", "0")]
-    assert digest_of(pairs) == digest_of(pairs[::-1])
     others = [pairs[:2], [*pairs, ("a", "0")], [("a", "1"), ("b", "2"), ("a0", "")], []]
-    assert len({digest_of(other) for other in [pairs, *others]}) == 5
+    for method in ("POST", "GET"):
+
+        def digest(pairs: Pairs, method: str = method) -> bytes:
+            query, body = (pairs, []) if method == "GET" else ([], pairs)
+            return digest_of(method, query, body, domain="V3")
+
+        assert digest(pairs) == digest(pairs[::-1])
+        assert len({digest(other) for other in [pairs, *others]}) == 5
+
+
+def test_all_cuts_of_one_signed_text_share_the_first_part_of_the_digest_and_no_more() -> None:
+    cuts: list[tuple[str, Pairs, Pairs]] = [
+        ("POST", [], [("a=1&b=2.c3", "")]),
+        ("POST", [], [("a", "=1&b=2.c3")]),
+        ("POST", [("a", "1"), ("b", "2")], [("c", "3")]),
+        ("POST", [("a", "1"), ("b", "2")], [("c3", "")]),
+        ("POST", [("a", "1&b=2")], [("c", "3")]),
+        ("POST", [("a", "1"), ("b", "2.c3")], []),
+        ("GET", [("a", "1"), ("b", "2.c3")], []),
+    ]
+    digests = [digest_of(*cut, domain="V3") for cut in cuts]
+    assert len(set(digests)) == len(cuts)
+    assert len({digest[:TEXT_DIGEST_SIZE] for digest in digests}) == 1
+    others = [digest_of(*cuts[0], domain=domain) for domain in ("V2", "send", "reconcile")]
+    assert len({digest[:TEXT_DIGEST_SIZE] for digest in [digests[0], *others]}) == 4
+
+
+def test_parameters_that_swap_places_in_the_same_text_are_another_reading() -> None:
+    one = digest_of("POST", [("a", "1.a1")], [("a", "1")], domain="V3")
+    other = digest_of("POST", [("a", "1")], [("a", "1.a1")], domain="V3")
+    assert one != other
+
+
+@pytest.mark.parametrize(
+    "query", ["To=crm", "Status=sent", "MessageUUID=other", "%53tatus=sent", "Status=sent&Status=x"]
+)
+def test_of_a_post_the_query_is_the_senders_own(query: str) -> None:
+    body = "MessageUUID=u&Status=delivered&To=2"
+    kept = read_callback(Callback("POST", query, body, NOW), source="callback")
+    alone = read_callback(Callback("POST", "", body, NOW), source="callback")
+    told = {"digest": b"", "parameters": "", "reference": None}
+    assert kept._replace(**told) == alone._replace(**told)
+    assert (kept.reference, alone.reference) == (query, None)
+    with pytest.raises(Unusable, match="MessageUUID is missing"):
+        read_callback(Callback("POST", f"{body}&{query}", "", NOW), source="callback")
+
+
+def test_a_get_has_only_its_query_and_no_reference() -> None:
+    got = read_callback(Callback("GET", "MessageUUID=u&Status=sent&order=42", "", NOW), source="x")
+    assert (got.message_uuid, got.status, got.reference) == ("u", "sent", None)
+
+
+@pytest.mark.parametrize(
+    ("text", "received_at", "is_time"),
+    [
+        ("1999-12-31 23:59:59", NOW, False),
+        ("2000-01-01 00:00:00", NOW, True),
+        ("0001-01-01 00:00:00", NOW, False),
+        ("1970-01-01 00:00:00", "1970-01-01T00:00:09.000000Z", False),
+        ("2026-11-02 12:00:00", NOW, True),
+        ("2026-11-02 12:00:00.000001", NOW, False),
+        ("2099-01-01 00:00:00", NOW, False),
+        ("2026-11-01 00:00:00", "1970-01-01T00:00:09.000000Z", True),
+        ("2026-11-01 00:00:00", "2024-12-31T23:59:59.999999Z", True),
+        ("2026-11-01 00:00:00", "2025-01-01T00:00:00.000000Z", False),
+        ("2026-11-01 00:00:00", "2026-never", True),
+    ],
+)
+def test_a_filler_is_no_time_and_none_lies_more_than_a_day_ahead(
+    text: str, received_at: str, is_time: bool
+) -> None:
+    told = {"MessageUUID": "u", "Status": "sent", "SentTime": text, "QueuedTime": text}
+    got = status_update([], list(told.items()), Callback("POST", "", "", received_at))
+    assert bool(got.status_timestamp) is bool(got.queued_at) is is_time
+
+
+def test_the_field_behind_a_filler_tells_the_time() -> None:
+    times = {"DeliveryReportTime": "0001-01-01 00:00:00", "SentTime": f"{DAY} 00:00:03"}
+    assert update(times, Status="delivered").status_timestamp == f"{DAY}T00:00:03.000000Z"
 
 
 def test_a_kept_callback_reads_as_it_did_the_first_time() -> None:
     callback = Callback("POST", "a=%C3%BC", "MessageUUID=u&Status=sent&From=1&To=+2", NOW, "nonce")
-    pairs = parse_form(callback.query.encode()) + parse_form(callback.body.encode())
-    first = status_update(pairs, callback)
+    query, body = parse_form(callback.query.encode()), parse_form(callback.body.encode())
+    first = status_update(query, body, callback)
     assert read_callback(callback, source="replay") == first._replace(source="replay")
     assert first.parameters == "a=%C3%BC&MessageUUID=u&Status=sent&From=1&To=+2"
     assert (first.v2_nonce, first.received_at) == ("nonce", NOW)
     assert (first.sender_number, first.recipient_number) == ("1", "2")
+    assert first.reference == "a=%C3%BC"

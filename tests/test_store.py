@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from smsstatus.callback import Callback, StatusUpdate, status_update
+from smsstatus.callback import TEXT_DIGEST_SIZE, Callback, StatusUpdate, parse_form, status_update
 from smsstatus.settings import Settings
 from smsstatus.store import Outcome, Store
 from smsstatus.store.updates import apply_update
@@ -54,21 +54,30 @@ ORDERED = {
     "a bounce after delivered": [at("delivered", "00:00:03"), at("undelivered", "00:00:04")],
     "read after delivered": [at("delivered", "00:00:03"), at("read", "00:00:04")],
     "an unknown word does not undo delivered": [at("unknown", "00:00:09"), at("delivered")],
-    "a time is later than none": [at("sent"), at("queued", "00:00:01")],
-    "fractions count": [at("sent", "00:00:03.249999"), at("queued", "00:00:03.25")],
+    "sent without a time after queued": [at("queued", "00:00:01"), at("sent")],
+    "sent without a time after an unknown word": [at("unknown", "00:00:01"), at("sent")],
+    "delivered without a time after sent": [at("sent", "00:00:01"), at("delivered")],
+    "failed without a time after sent": [at("sent", "00:00:01"), at("failed")],
+    "read without a time after delivered": [at("delivered", "00:00:03"), at("read")],
+    "read without a time after a bounce": [at("undelivered", "00:00:03"), at("read")],
+    "read with an earlier time": [at("delivered", "00:00:03"), at("read", "00:00:02")],
+    "a later queued does not undo sent": [at("queued", "00:00:09"), at("sent", "00:00:02")],
+    "a time is later than none": [at("unknown"), at("queued", "00:00:01")],
+    "a time is later than none, of finals": [at("delivered"), at("failed", "00:00:01")],
+    "fractions count": [at("queued", "00:00:03.249999"), at("unknown", "00:00:03.25")],
     "sequence settles equal times": [
-        at("sent", "00:00:03", Sequence="2"),
-        at("queued", "00:00:03", Sequence="10"),
+        at("queued", "00:00:03", Sequence="2"),
+        at("unknown", "00:00:03", Sequence="10"),
     ],
-    "sequence settles missing times": [at("sent", Sequence="1"), at("queued", Sequence="2")],
+    "sequence settles missing times": [at("queued", Sequence="1"), at("unknown", Sequence="2")],
     "rank settles equal sequences": [at("queued", "00:00:03"), at("sent", "00:00:03")],
     "rank settles equal finals": [at("failed", "00:00:03"), at("delivered", "00:00:03")],
     "read beats delivered": [at("delivered", "00:00:03"), at("read", "00:00:03")],
-    "another offset, later": [at("sent", "02:00:00+05:30"), at("queued", "00:00:00")],
-    "another offset, earlier": [at("sent", "00:00:00"), at("queued", "00:00:00-00:01")],
+    "another offset, later": [at("delivered", "02:00:00+05:30"), at("failed", "00:00:00")],
+    "another offset, earlier": [at("delivered", "00:00:00"), at("failed", "00:00:00-00:01")],
     "time before sequence": [
-        at("sent", "00:00:01", Sequence="9"),
-        at("queued", "00:00:02", Sequence="1"),
+        at("delivered", "00:00:01", Sequence="9"),
+        at("failed", "00:00:02", Sequence="1"),
     ],
 }
 
@@ -153,19 +162,17 @@ def test_a_replayed_duplicate_is_not_counted_as_a_retry_of_plivo(
     ]
 
 
-def test_a_duplicate_of_one_message_does_not_count_for_another(
+def test_a_text_that_was_read_as_one_message_is_not_read_as_another(
     settings: Settings, query: Query
 ) -> None:
     store = Store(settings.database_path)
     one = update_of(at("sent", MessageUUID="one"))
-    other = one._replace(message_uuid="other")  # the same digest
-    for update in (one, other, other):
-        store.record(update)
+    other = one._replace(message_uuid="other", digest=one.digest[:TEXT_DIGEST_SIZE] + b"another")
+    outcomes = [store.record(update) for update in (one, other, one)]
     store.close()
-    assert query("SELECT repeats FROM status_events ORDER BY message_id") == [
-        {"repeats": 0},
-        {"repeats": 1},
-    ]
+    assert outcomes == [Outcome.APPLIED, Outcome.TEXT_TAKEN, Outcome.DUPLICATE]
+    assert query("SELECT message_uuid FROM messages") == [{"message_uuid": "one"}]
+    assert query("SELECT repeats FROM status_events") == [{"repeats": 1}]
 
 
 def test_events_keep_what_came(arrive: Arrive, query: Query) -> None:
@@ -181,8 +188,11 @@ def test_events_keep_what_came(arrive: Arrive, query: Query) -> None:
 
 
 def update_of(fields: Fields, received_at: str = f"{DAY}T12:00:00.000000Z") -> StatusUpdate:
-    """The update these fields make; Body stands for what only a send tells."""
-    update = status_update(list(fields.items()), Callback("POST", "", str(fields), received_at))
+    """The update these fields make; Body stands for what only a send tells, `?` for the query."""
+    query = fields.get("?", "")
+    body = [pair for pair in fields.items() if pair[0] != "?"]
+    callback = Callback("POST", query, str(body), received_at)
+    update = status_update(parse_form(query.encode()), body, callback)
     return update._replace(message_body=fields.get("Body"))
 
 
@@ -220,7 +230,16 @@ def indexes(connection: sqlite3.Connection) -> list[tuple[str, str]]:
 # For any set of updates of a message, any arrival order with any duplicates leaves the same.
 
 _times = st.sampled_from(
-    ["", "soon", f"{DAY} 00:00:01", f"{DAY} 00:00:02", f"{DAY} 05:30:01+05:30", f"{DAY} 00:00:01.5"]
+    [
+        "",
+        "soon",
+        "0001-01-01 00:00:00",
+        "2099-01-01 00:00:00",
+        f"{DAY} 00:00:01",
+        f"{DAY} 00:00:02",
+        f"{DAY} 05:30:01+05:30",
+        f"{DAY} 00:00:01.5",
+    ]
 )
 _updates = st.fixed_dictionaries(
     {
@@ -232,6 +251,7 @@ _updates = st.fixed_dictionaries(
                 "delivered",
                 "undelivered",
                 "failed",
+                "rejected",
                 "read",
                 "lost",
                 "found",
@@ -245,11 +265,20 @@ _updates = st.fixed_dictionaries(
         "Sequence": st.sampled_from(["1", "2", "10", "x"]),
         "Timestamp": _times,
         "SentTime": _times,
+        "DeliveryReportTime": _times,
+        "?": st.sampled_from(["", "order=42", "order=41&To=crm", "Status=read"]),
         "QueuedTime": _times,
         "MessageTime": _times,
     },
 )
 
+
+_SELECT_REFERENCES = (
+    """SELECT query, r.filed_at FROM message_references AS r JOIN messages AS m
+       ON m.id = r.message_id WHERE message_uuid = ?""",
+    """SELECT pair, filed_at FROM reference_pairs AS p JOIN messages AS m
+       ON m.id = p.message_id WHERE message_uuid = ?""",
+)
 
 Arrival = tuple[Fields, str]
 """Fields, and when our clock says they came: what waited in the spool is applied later."""
@@ -286,6 +315,8 @@ class Left(NamedTuple):
 
     row: dict[str, Any]
     events: set[tuple[Any, ...]]
+    reference: list[tuple[Any, ...]]
+    pairs: set[tuple[Any, ...]]
 
 
 class TwoFiles:
@@ -307,7 +338,10 @@ def leave(store: Store, updates: list[StatusUpdate]) -> Left:
             f"SELECT {', '.join(_COLUMNS)} FROM messages WHERE message_uuid = ?", of_message
         ).fetchall()
         events = connection.execute(_SELECT_EVENTS, of_message).fetchall()
-        return Left(dict(zip(_COLUMNS, row, strict=True)), set(events))
+        reference, pairs = (
+            connection.execute(sql, of_message).fetchall() for sql in _SELECT_REFERENCES
+        )
+        return Left(dict(zip(_COLUMNS, row, strict=True)), set(events), reference, set(pairs))
 
     return store.writer.submit(work)
 
@@ -347,3 +381,7 @@ def test_any_order_of_arrival_with_any_duplicates_leaves_the_same(
     assert one.row["current_status"] == by_key[-1].status
     assert one.row["digest"] == by_key[-1].digest
     assert len(one.events) == len({update.digest for update in by_key})
+    told = sorted(update.reference for update in by_key if update.reference)
+    assert one.reference == [(query, one.row["created_at"]) for query in told[:1]]
+    pairs = told[0].split("&") if told else []
+    assert one.pairs == {(pair, one.row["created_at"]) for pair in pairs}

@@ -47,8 +47,10 @@ def test_get_and_post_store_the_same(deliver: Deliver, plivo: Plivo, query: Quer
     fields = plivo.fields("sent", Text="Gr\u00fc\u00dfe & \u4f60\u597d", Blank="")
     assert deliver(plivo.get(fields)).status_code == 200
     assert deliver(plivo.post(fields)).status_code == 200
-    (event,) = query("SELECT parameters, source, repeats FROM status_events")
-    assert event == {"parameters": urlencode(fields), "source": "callback", "repeats": 1}
+    told = "status, status_timestamp, error_code, sequence, rank, source, parameters"
+    by_get, by_post = query(f"SELECT {told} FROM status_events")
+    assert by_get == by_post
+    assert by_post["parameters"] == urlencode(fields)
 
 
 def test_a_body_beside_a_get_is_not_looked_at(deliver: Deliver, plivo: Plivo, query: Query) -> None:
@@ -57,14 +59,32 @@ def test_a_body_beside_a_get_is_not_looked_at(deliver: Deliver, plivo: Plivo, qu
     assert query("SELECT current_status FROM messages") == [{"current_status": "sent"}]
 
 
-def test_fields_in_the_query_of_a_post_count_too(
-    deliver: Deliver, plivo: Plivo, query: Query
+OWN_QUERIES = ["To=crm", "Status=sent", "MessageUUID=b", "ErrorCode=30", "From=x", "%54%6f=crm"]
+
+
+@pytest.mark.parametrize("own", OWN_QUERIES)
+def test_a_query_that_the_sender_added_to_the_url_contradicts_no_field(
+    deliver: Deliver, plivo: Plivo, query: Query, own: str
 ) -> None:
-    request = plivo.post({"Status": "sent"}, query="MessageUUID=a-uuid&blank=")
+    request = plivo.post(plivo.fields("delivered", "a-uuid"), query=own)
     assert deliver(request).status_code == 200
-    assert query("SELECT parameters FROM status_events") == [
-        {"parameters": "MessageUUID=a-uuid&blank=&Status=sent"}
-    ]
+    (row,) = query("SELECT * FROM messages")
+    assert (row["message_uuid"], row["current_status"]) == ("a-uuid", "delivered")
+    assert (row["sender_number"], row["recipient_number"]) == ("14155550100", "14155550123")
+    assert row["error_code"] is None
+    assert query("SELECT query FROM message_references") == [{"query": own}]
+    (event,) = query("SELECT parameters FROM status_events")
+    assert event["parameters"] == f"{own}&{request.body.decode()}"
+
+
+def test_a_post_whose_fields_are_all_in_the_query_says_nothing(
+    deliver: Deliver, plivo: Plivo, query: Query, settings: Settings
+) -> None:
+    request = plivo.post({}, query=urlencode(plivo.fields("sent", "a-uuid")))
+    assert deliver(request).status_code == 200
+    assert query("SELECT * FROM messages") == []
+    (kept,) = (settings.spool_dir / "bad").iterdir()
+    assert "MessageUUID is missing" in kept.read_text()
 
 
 def test_message_uuid_and_status_are_enough(deliver: Deliver, plivo: Plivo, query: Query) -> None:
@@ -93,7 +113,7 @@ def test_numbers_and_codes_stay_text(deliver: Deliver, plivo: Plivo, query: Quer
     [
         ({"Status": "sent"}, "MessageUUID is missing"),
         ({"MessageUUID": "a-uuid", "Status": " "}, "Status is missing"),
-        ({"MessageUUID": "x" * 201, "Status": "sent"}, "MessageUUID is longer"),
+        ({"MessageUUID": "x" * 65, "Status": "sent"}, "MessageUUID is not 1 to 64"),
         ([("MessageUUID", "a"), ("Status", "sent"), ("Status", "failed")], "more than once"),
         ({}, "MessageUUID is missing"),
     ],

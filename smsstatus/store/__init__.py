@@ -2,8 +2,9 @@
 
 * `database`: the writing connection, and whether its file is still the file it was;
 * `writer`: group commit, and the guarantee that comes with it;
-* `updates`: what a status update does to the tables, the ordering guard;
+* `updates`: what a status update does to the tables, the ordering guard (`rules`: its key);
 * `keys`: which request owns an Idempotency-Key;
+* `upgrade`: what is left to do in a file of an earlier version;
 * `listing`, `counting`: queries; `upkeep`: backup and pruning.
 """
 
@@ -17,7 +18,7 @@ from functools import partial
 from pathlib import Path
 
 from ..callback import StatusUpdate
-from . import counting, keys, listing, upkeep
+from . import counting, keys, listing, upgrade, upkeep
 from .database import LOCK_SECONDS, Database, SchemaTooNew, open_readonly, rewrite_header
 from .updates import Outcome, apply_update, claim_nonce, mark_checked
 from .writer import Observer, StoreUnavailable, WorkRefused, Writer
@@ -54,12 +55,25 @@ class Store:
         """
         return self.writer.submit(partial(apply_update, update=update))
 
-    def claim_nonce(self, nonce: str, digest: bytes) -> bool:
-        """Let the fields with `digest` own a V2 nonce; False if others own it already.
+    def claim_nonce(self, nonce: str, digest: bytes, parameters: str) -> bool:
+        """Let the callback with `digest` own a V2 nonce; False if another owns it already.
 
         Raises StoreUnavailable or WorkRefused.
         """
-        return self.writer.submit(partial(claim_nonce, nonce=nonce, digest=digest))
+        return self.writer.submit(
+            partial(claim_nonce, nonce=nonce, digest=digest, parameters=parameters)
+        )
+
+    def correct_some(self) -> bool:
+        """Correct some rows of a file of version 2; False if that is done. See `upgrade`.
+
+        Raises StoreUnavailable, WorkRefused or sqlite3.Error.
+        """
+        batch = upgrade.next_batch(self.path)
+        if batch is None:
+            return False
+        self.writer.submit(partial(upgrade.correct, batch=batch))
+        return True
 
     def claim_key(self, key: str, digest: bytes) -> keys.Claim | None:
         """Let a request own an Idempotency-Key; None if it does now, else the claim that stands.

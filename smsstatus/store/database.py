@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import NamedTuple
 from ..files import fsync_file, fsync_folder
 from .locking import FileLock
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 SCHEMA = Path(__file__).resolve().parents[2] / "schema.sql"
 
 BUSY_SECONDS = 1.5
@@ -235,17 +236,36 @@ def apply_schema(connection: sqlite3.Connection) -> None:
             f"the database has schema version {version}, this program knows {SCHEMA_VERSION}: "
             "install the version of smsstatus that wrote it, or restore an older backup"
         )
-    tables = connection.execute(
-        "SELECT count(*) FROM sqlite_master WHERE type = 'table'"
-        " AND name IN ('messages', 'status_events', 'v2_nonces', 'idempotency_keys')"
-    ).fetchall()[0][0]
-    if version < SCHEMA_VERSION or tables < 4:
+    schema = SCHEMA.read_text()
+    if version < SCHEMA_VERSION or not _is_whole(connection, schema):
+        before = _DROP_INDEXES if version == 1 else ""
+        after = _NOTE_UPGRADE if 0 < version < SCHEMA_VERSION else ""
         try:
-            connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA.read_text()} COMMIT;")
+            connection.executescript(f"BEGIN IMMEDIATE; {before} {schema} {after} COMMIT;")
         except sqlite3.Error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
+
+
+_DROP_INDEXES = """
+    DROP INDEX IF EXISTS messages_by_status;
+    DROP INDEX IF EXISTS messages_waiting;
+    DROP INDEX IF EXISTS messages_by_recipient;
+    """
+"""The first two are no longer needed; the third is another one now."""
+
+_NOTE_UPGRADE = """
+    INSERT OR IGNORE INTO upgrades (version, last_message, looked_at)
+    SELECT 3, id, 0 FROM messages ORDER BY id DESC LIMIT 1;
+    """
+
+
+def _is_whole(connection: sqlite3.Connection, schema: str) -> bool:
+    """Is everything there that the schema creates? Somebody can have removed a table."""
+    named = set(re.findall(r"^CREATE \w+ IF NOT EXISTS (\w+)", schema, re.MULTILINE))
+    there = connection.execute("SELECT name FROM sqlite_master").fetchall()
+    return named <= {name for (name,) in there}
 
 
 def rewrite_header(connection: sqlite3.Connection) -> None:

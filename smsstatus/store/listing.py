@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .database import marks, open_readonly
+from .rules import order_key
 
 COLUMNS = (
     *("message_uuid", "sender_number", "recipient_number", "message_body", "initial_status"),
@@ -26,7 +27,8 @@ EVENT_COLUMNS = (
 COUNTED_TO_CHOOSE = 5000
 """Of two indexes the one with fewer entries is walked; so far they are counted."""
 
-_SELECT = f"SELECT {', '.join(COLUMNS)}, id FROM messages"
+_SELECT = f"SELECT {', '.join(COLUMNS)}, id, r.query AS reference FROM messages"
+_JOIN = "LEFT JOIN message_references AS r ON r.message_id = messages.id"
 _PAGE_END = "ORDER BY created_at DESC, id DESC LIMIT ?"
 
 Row = dict[str, Any]
@@ -44,7 +46,8 @@ class Position:
 class Filters:
     """What to list. Numbers match with or without `+`; `since` is inclusive, `until` is not.
 
-    Times have the form of callback.utc_timestamp and are compared with created_at.
+    Times have the form of callback.utc_timestamp and are compared with created_at. `reference` is
+    one decoded parameter of what the sender added to the callback URL, such as `order=42`.
     """
 
     statuses: tuple[str, ...] = ()
@@ -52,6 +55,7 @@ class Filters:
     recipient_ending: str | None = None
     sender: str | None = None
     error_code: str | None = None
+    reference: str | None = None
     since: str | None = None
     until: str | None = None
 
@@ -67,12 +71,14 @@ class Page:
 def find_message(path: Path, message_uuid: str) -> Row | None:
     """One message, with its events under `events`, in the order in which they happened."""
     with closing(open_readonly(path)) as connection:
-        found = connection.execute(f"{_SELECT} WHERE message_uuid = ?", (message_uuid,)).fetchall()
+        found = connection.execute(
+            f"{_SELECT} {_JOIN} WHERE message_uuid = ?", (message_uuid,)
+        ).fetchall()
         if not found:
             return None
         events = connection.execute(
-            f"""SELECT {", ".join(EVENT_COLUMNS)} FROM status_events WHERE message_id = ?
-                ORDER BY is_final, status_timestamp, sequence, rank, digest""",
+            f"""SELECT {", ".join(EVENT_COLUMNS)} FROM status_events AS e WHERE message_id = ?
+                ORDER BY {order_key("e")}""",
             (found[0]["id"],),
         ).fetchall()
     message = _message(found[0])
@@ -84,7 +90,10 @@ def list_messages(path: Path, filters: Filters, limit: int, after: Position | No
     """A page of messages, newest first."""
     with closing(open_readonly(path)) as connection:
         by_status = _has_rarer_statuses(connection, filters, after)
-        sql, values = page_query(filters, limit + 1, after, by_status=by_status)
+        by_reference = _has_rarer_reference(connection, filters, after, by_status)
+        sql, values = page_query(
+            filters, limit + 1, after, by_status=by_status, by_reference=by_reference
+        )
         rows = connection.execute(sql, values).fetchall()
     last = rows[limit - 1] if len(rows) > limit else None
     return Page(
@@ -107,30 +116,46 @@ def walk_messages(path: Path, filters: Filters, limit: int | None) -> Iterator[R
 
 
 def page_query(
-    filters: Filters, limit: int, after: Position | None = None, *, by_status: bool = False
+    filters: Filters,
+    limit: int,
+    after: Position | None = None,
+    *,
+    by_status: bool = False,
+    by_reference: bool = True,
 ) -> tuple[str, list[object]]:
     """The statement for a page and its values. One index is walked for each status asked for.
 
     The index is named, so that the plan does not depend on what SQLite guesses about the data.
-    `by_status` prefers that index to the sender's.
+    `by_status` prefers that index to the sender's, `by_reference` the reference's to all others.
     """
-    if filters.recipient or filters.recipient_ending:
-        return _arm("messages_by_recipient", filters, limit, after)
-    if filters.error_code:
-        return _arm("messages_by_error", filters, limit, after)
-    if filters.sender and not (by_status and filters.statuses):
-        return _arm("messages_by_sender", filters, limit, after)
-    if not filters.statuses:
-        return _arm("messages_by_time", filters, limit, after)
+    if filters.reference is not None and by_reference:
+        return _reference_arm(filters, limit, after)
+    index, _ = _walked(filters, by_status)
+    if index != "messages_by_status_and_sender":
+        return _arm(index, filters, limit, after)
     arms: list[str] = []
     values: list[object] = []
     for status in dict.fromkeys(filters.statuses):
-        arm, arm_values = _arm(
-            "messages_by_status_and_sender", replace(filters, statuses=(status,)), limit, after
-        )
+        arm, arm_values = _arm(index, replace(filters, statuses=(status,)), limit, after)
         arms.append(f"SELECT * FROM ({arm})")
         values += arm_values
     return f"{' UNION ALL '.join(arms)} {_PAGE_END}", [*values, limit]
+
+
+def _walked(filters: Filters, by_status: bool) -> tuple[str, Filters]:
+    """The index to walk where it is not the reference's, and the filters that it serves."""
+    chosen = Filters(since=filters.since, until=filters.until)
+    if filters.recipient or filters.recipient_ending:
+        return "messages_by_recipient", replace(
+            chosen, recipient=filters.recipient, recipient_ending=filters.recipient_ending
+        )
+    if filters.error_code:
+        return "messages_by_error", replace(chosen, error_code=filters.error_code)
+    if filters.sender and not (by_status and filters.statuses):
+        return "messages_by_sender", replace(chosen, sender=filters.sender)
+    if filters.statuses:
+        return "messages_by_status_and_sender", replace(chosen, statuses=filters.statuses)
+    return "messages_by_time", chosen
 
 
 def _has_rarer_statuses(
@@ -144,13 +169,35 @@ def _has_rarer_statuses(
     others = filters.recipient or filters.recipient_ending or filters.error_code
     if others or not (filters.sender and filters.statuses):
         return False
-    if after is not None:
-        filters = replace(filters, until=after.created_at)
+    filters = _behind(filters, after)
     of_sender = replace(filters, statuses=())
     of_statuses = replace(filters, sender=None)
     return _count_some(connection, "messages_by_status_and_sender", of_statuses) < _count_some(
         connection, "messages_by_sender", of_sender
     )
+
+
+def _has_rarer_reference(
+    connection: sqlite3.Connection, filters: Filters, after: Position | None, by_status: bool
+) -> bool:
+    """Are messages with this reference rare, or at least not more than those of another filter?"""
+    if filters.reference is None:
+        return False
+    index, others = _walked(_behind(filters, after), by_status)
+    if index == "messages_by_time":
+        return True
+    conditions, values = _pair_conditions(_behind(filters, after))
+    ((count,),) = connection.execute(
+        f"""SELECT count(*) FROM (
+                SELECT 1 FROM reference_pairs AS p WHERE {" AND ".join(conditions)} LIMIT ?)""",
+        (*values, COUNTED_TO_CHOOSE),
+    ).fetchall()
+    return bool(count < COUNTED_TO_CHOOSE) or count <= _count_some(connection, index, others)
+
+
+def _behind(filters: Filters, after: Position | None) -> Filters:
+    """Without what the pages before this one have shown."""
+    return filters if after is None else replace(filters, until=after.created_at)
 
 
 def _count_some(connection: sqlite3.Connection, index: str, filters: Filters) -> int:
@@ -173,7 +220,38 @@ def _arm(
         conditions.append("(created_at, id) < (?, ?)")
         values += [after.created_at, after.id]
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
-    return f"{_SELECT} INDEXED BY {index} {where} {_PAGE_END}", [*values, limit]
+    return f"{_SELECT} INDEXED BY {index} {_JOIN} {where} {_PAGE_END}", [*values, limit]
+
+
+def _reference_arm(
+    filters: Filters, limit: int, after: Position | None
+) -> tuple[str, list[object]]:
+    """A walk along the messages of one pair; the other filters pass over some of them."""
+    conditions, values = _pair_conditions(filters)
+    if after is not None:
+        conditions.append("(p.filed_at, p.message_id) < (?, ?)")
+        values += [after.created_at, after.id]
+    others, other_values = _conditions(replace(filters, reference=None, since=None, until=None))
+    if others:  # if SQLite thought that few rows are left, it would sort them
+        conditions.append(f"likely({' AND '.join(others)})")
+    return (
+        f"""{_SELECT.replace("FROM messages", "FROM reference_pairs AS p CROSS JOIN messages")}
+            ON messages.id = p.message_id {_JOIN} WHERE {" AND ".join(conditions)}
+            ORDER BY p.filed_at DESC, p.message_id DESC LIMIT ?""",
+        [*values, *other_values, limit],
+    )
+
+
+def _pair_conditions(filters: Filters) -> tuple[list[str], list[object]]:
+    conditions = ["p.pair = ?"]
+    values: list[object] = [filters.reference]
+    if filters.since:
+        conditions.append("p.filed_at >= ?")
+        values.append(filters.since)
+    if filters.until:
+        conditions.append("p.filed_at < ?")
+        values.append(filters.until)
+    return conditions, values
 
 
 def _conditions(filters: Filters) -> tuple[list[str], list[object]]:
@@ -197,6 +275,12 @@ def _conditions(filters: Filters) -> tuple[list[str], list[object]]:
         add("ltrim(sender_number, '+') = ?", filters.sender.lstrip("+"))
     if filters.error_code:
         add("error_code = ?", filters.error_code)
+    if filters.reference is not None:
+        add(
+            "EXISTS (SELECT 1 FROM reference_pairs AS p WHERE p.pair = ?"
+            " AND p.filed_at = messages.created_at AND p.message_id = messages.id)",
+            filters.reference,
+        )
     if filters.since:
         add("created_at >= ?", filters.since)
     if filters.until:
@@ -205,6 +289,6 @@ def _conditions(filters: Filters) -> tuple[list[str], list[object]]:
 
 
 def _message(row: sqlite3.Row) -> Row:
-    message = {name: row[name] for name in COLUMNS}
+    message = {name: row[name] for name in (*COLUMNS, "reference")}
     message["is_final"] = bool(message["is_final"])
     return message

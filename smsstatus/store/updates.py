@@ -10,7 +10,9 @@ from enum import Enum
 from operator import itemgetter
 from typing import Any
 
-from ..callback import StatusUpdate
+from ..callback import TEXT_DIGEST_SIZE, StatusUpdate, former_digest, parse_form
+from .rules import order_key
+from .upgrade import FORMER_SIZE, former_owner
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +28,8 @@ class Outcome(Enum):
     """Known already; nothing changed."""
     NONCE_TAKEN = "nonce_taken"
     """Its V2 nonce came with other fields before: a forgery, nothing written."""
+    TEXT_TAKEN = "text_taken"
+    """What V3 signed was read as other fields before: a forgery, nothing written."""
 
 
 Bound = Callable[[sqlite3.Connection, StatusUpdate], sqlite3.Cursor]
@@ -82,21 +86,21 @@ _UPSERT = """
         rank = excluded.rank,
         digest = excluded.digest
         {details}
-    WHERE (excluded.is_final, excluded.status_timestamp, excluded.sequence, excluded.rank,
-           excluded.digest)
-        > (m.is_final, m.status_timestamp, m.sequence, m.rank, m.digest)
+    WHERE ({new_key}) > ({key})
         {only_if}
     """
 
 # SQLite writes the index of each column that is SET, also where the value stays: some pages more
 # for nearly every callback. So first without those; it is refused if one would change.
+_KEYS = {"new_key": order_key("excluded"), "key": order_key("m")}
 _upsert_status = _bind(
     _UPSERT.format(
+        **_KEYS,
         details=_set(column for column in _DETAILS if column not in _INDEXED),
         only_if="".join([f"AND m.{c} IS {_least(c, f'excluded.{c}')} " for c in _INDEXED]),
     )
 )
-_upsert_whole = _bind(_UPSERT.format(details=_set(_DETAILS), only_if=""))
+_upsert_whole = _bind(_UPSERT.format(**_KEYS, details=_set(_DETAILS), only_if=""))
 
 _insert_event = _bind("""
     INSERT INTO status_events (
@@ -112,8 +116,8 @@ _fill_in = _bind(f"""
     UPDATE messages AS m SET
         {"".join([f"{c} = {_least(c, _told(c))}, " for c in _DETAILS])}
         initial_status = (
-            SELECT status FROM status_events WHERE message_id = m.id
-            ORDER BY is_final, status_timestamp, sequence, rank, digest LIMIT 1)
+            SELECT status FROM status_events AS e WHERE message_id = m.id
+            ORDER BY {order_key("e")} LIMIT 1)
     WHERE message_uuid = :message_uuid
     RETURNING current_status, status_timestamp
     """)
@@ -142,36 +146,102 @@ def apply_update(connection: sqlite3.Connection, update: StatusUpdate) -> Outcom
     statement keeps the greatest order key, the least of differing numbers and times is kept, and
     an update that comes late still fills in what only it tells.
     """
-    if update.v2_nonce and not claim_nonce(connection, update.v2_nonce, update.digest):
+    if update.v2_nonce and not claim_nonce(
+        connection, update.v2_nonce, update.digest, update.parameters
+    ):
         return Outcome.NONCE_TAKEN
-    stands = (
-        _upsert_status(connection, update).rowcount == 1
-        or _upsert_whole(connection, update).rowcount == 1
-    )
-    is_new = _insert_event(connection, update).rowcount == 1
+    former = former_owner(connection, update)
+    if former is not None:
+        return _repeat(connection, update._replace(digest=former))
+    if not _claim_text(connection, update.digest[:TEXT_DIGEST_SIZE]):
+        return _repeat(connection, update)
+    stands = _upsert_status(connection, update).rowcount == 1
+    is_filed = stands and update.reference is None
+    stands = stands or _upsert_whole(connection, update).rowcount == 1
+    if _insert_event(connection, update).rowcount == 0:  # signed_texts was removed and made again
+        return _repeat(connection, update)
+    standing = [] if stands else _fill_in(connection, update).fetchall()
+    if not is_filed:
+        _file_reference(connection, update)
     if stands:
         return Outcome.APPLIED
-    if not is_new:
-        _count_repeat(connection, update)
-        _set_back(connection, update)
-        return Outcome.DUPLICATE
-    standing = _fill_in(connection, update).fetchall()[0]
     log.info(
         "message %s: %s at %s came after %s at %s, which stands",
         *(update.message_uuid, update.status, update.status_timestamp or "unknown time"),
-        *(standing[0], standing[1] or "unknown time"),
+        *(standing[0][0], standing[0][1] or "unknown time"),
     )
     return Outcome.OLDER
 
 
-def claim_nonce(connection: sqlite3.Connection, nonce: str, digest: bytes) -> bool:
-    """Let the fields with `digest` own a V2 nonce; False if others own it already."""
+def _claim_text(connection: sqlite3.Connection, digest: bytes) -> bool:
+    """Let an update own the text Plivo signed; False if one owns it already."""
+    claimed = connection.execute(
+        "INSERT INTO signed_texts (digest) VALUES (?) ON CONFLICT DO NOTHING", (digest,)
+    )
+    return claimed.rowcount == 1
+
+
+def _repeat(connection: sqlite3.Connection, update: StatusUpdate) -> Outcome:
+    """The text is known: is it the same reading of it?"""
+    if _count_repeat(connection, update).rowcount == 0:
+        return Outcome.TEXT_TAKEN
+    if _set_back(connection, update).rowcount == 1:
+        _file_reference(connection, update)
+    return Outcome.DUPLICATE
+
+
+def _file_reference(connection: sqlite3.Connection, update: StatusUpdate) -> None:
+    """Keep the least of a message's references, as of its other details, and file its pairs under
+    the message's created_at, which an update can have set back.
+    """
+    ((message_id, created_at, query, filed_at),) = connection.execute(
+        """SELECT m.id, m.created_at, r.query, r.filed_at
+           FROM messages AS m LEFT JOIN message_references AS r ON r.message_id = m.id
+           WHERE m.message_uuid = ?""",
+        (update.message_uuid,),
+    ).fetchall()
+    least = min(filter(None, (query, update.reference)), default=None)
+    if least is None or (least, created_at) == (query, filed_at):
+        return
+    drop_reference(connection, message_id)
+    connection.execute(
+        "INSERT INTO message_references (message_id, query, filed_at) VALUES (?, ?, ?)",
+        (message_id, least, created_at),
+    )
+    connection.executemany(
+        "INSERT INTO reference_pairs (pair, filed_at, message_id) VALUES (?, ?, ?)",
+        [(pair, created_at, message_id) for pair in _pairs(least)],
+    )
+
+
+def drop_reference(connection: sqlite3.Connection, message_id: int) -> None:
+    """Forget what the sender added to a message's URL."""
+    dropped = connection.execute(
+        "DELETE FROM message_references WHERE message_id = ? RETURNING query, filed_at",
+        (message_id,),
+    ).fetchall()
+    connection.executemany(
+        "DELETE FROM reference_pairs WHERE pair = ? AND filed_at = ? AND message_id = ?",
+        [(pair, filed_at, message_id) for query, filed_at in dropped for pair in _pairs(query)],
+    )
+
+
+def _pairs(query: str) -> set[str]:
+    return {f"{name}={value}" for name, value in parse_form(query.encode())}
+
+
+def claim_nonce(connection: sqlite3.Connection, nonce: str, digest: bytes, parameters: str) -> bool:
+    """Let the callback with `digest` own a V2 nonce; False if another owns it already."""
     connection.execute(
         "INSERT INTO v2_nonces (nonce, digest) VALUES (?, ?) ON CONFLICT (nonce) DO NOTHING",
         (nonce, digest),
     )
-    owner = connection.execute("SELECT digest FROM v2_nonces WHERE nonce = ?", (nonce,)).fetchall()
-    return bool(owner[0][0] == digest)
+    ((owner,),) = connection.execute(
+        "SELECT digest FROM v2_nonces WHERE nonce = ?", (nonce,)
+    ).fetchall()
+    if len(owner) == FORMER_SIZE:
+        return bool(owner == former_digest(parameters, "callback"))
+    return bool(owner == digest)
 
 
 def mark_checked(connection: sqlite3.Connection, message_uuid: str, checked_at: str) -> None:

@@ -8,9 +8,11 @@ from contextlib import closing
 from pathlib import Path
 from uuid import uuid4
 
+from ..callback import TEXT_DIGEST_SIZE
 from ..files import fsync_folder
 from .database import open_readonly, write_copy
 from .keys import forget_old_keys
+from .updates import drop_reference
 
 PRUNE_BATCH = 500
 
@@ -49,6 +51,13 @@ def prune_batch(connection: sqlite3.Connection, created_before: str) -> int:
         "SELECT id FROM messages WHERE created_at < ? ORDER BY created_at LIMIT ?",
         (created_before, PRUNE_BATCH),
     ).fetchall()
+    connection.executemany(
+        """DELETE FROM signed_texts WHERE digest IN (
+                SELECT substr(digest, 1, ?) FROM status_events WHERE message_id = ?)""",
+        [(TEXT_DIGEST_SIZE, message_id) for (message_id,) in ids],
+    )
+    for (message_id,) in ids:
+        drop_reference(connection, message_id)
     connection.executemany("DELETE FROM status_events WHERE message_id = ?", ids)
     connection.executemany("DELETE FROM messages WHERE id = ?", ids)
     return len(ids)

@@ -46,6 +46,16 @@ FILL = f"""
     FROM t
     """
 
+FILL_REFERENCES = """
+    INSERT INTO message_references (message_id, query, filed_at)
+    SELECT id, 'app=crm&order=' || id, created_at FROM messages
+    """
+FILL_PAIRS = """
+    INSERT INTO reference_pairs (pair, filed_at, message_id)
+    SELECT 'app=crm', created_at, id FROM messages
+    UNION ALL SELECT 'order=' || id, created_at, id FROM messages
+    """
+
 Ask = Callable[[Path], object]
 
 
@@ -57,6 +67,8 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute(FILL)
+        connection.execute(FILL_REFERENCES)
+        connection.execute(FILL_PAIRS)
     return path
 
 
@@ -129,6 +141,7 @@ CHOICES: dict[str, list[Any]] = {
     "recipient_ending": [None, "0123", "50123"],
     "sender": [None, "14155550003"],
     "error_code": [None, "180"],
+    "reference": [None, "order=7"],
     "since": [None, SINCE],
     "until": [None, UNTIL],
 }
@@ -143,7 +156,13 @@ def test_every_listing_walks_an_index_in_its_order(
     full: Path, after: Position | None, prefer_status: bool
 ) -> None:
     for filters in LISTINGS:
-        sql, values = listing.page_query(filters, LIMIT, after, by_status=prefer_status)
+        if filters == Filters(
+            reference=filters.reference or "", since=filters.since, until=filters.until
+        ):
+            continue  # what has no other filter walks the reference's pairs
+        sql, values = listing.page_query(
+            filters, LIMIT, after, by_status=prefer_status, by_reference=False
+        )
         with closing(open_readonly(full)) as connection:
             plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
         walked = [step for step in plan if " messages " in step]
@@ -160,6 +179,23 @@ def test_every_listing_walks_an_index_in_its_order(
         assert values.count(LIMIT) == len(walked) + by_status
 
 
+@pytest.mark.parametrize("after", [None, DEEP], ids=["first page", "deep page"])
+def test_every_listing_by_reference_walks_its_pairs_in_their_order(
+    full: Path, after: Position | None
+) -> None:
+    for filters in LISTINGS:
+        if filters.reference is None:
+            continue
+        sql, values = listing.page_query(filters, LIMIT, after)
+        with closing(open_readonly(full)) as connection:
+            plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
+        assert plan[0].startswith("SEARCH p USING PRIMARY KEY (pair=?"), plan
+        assert plan[1:] == [
+            "SEARCH messages USING INTEGER PRIMARY KEY (rowid=?)",
+            "SEARCH r USING INTEGER PRIMARY KEY (rowid=?) LEFT-JOIN",
+        ]
+
+
 FILTERS = {
     "all": Filters(),
     "a status": Filters(statuses=("sent",)),
@@ -167,6 +203,7 @@ FILTERS = {
     "a recipient": Filters(recipient="+14155550003"),
     "a sender": Filters(sender="+14155550003"),
     "an error": Filters(error_code="180"),
+    "a reference that all have": Filters(reference="app=crm"),
 }
 
 
@@ -209,6 +246,23 @@ def test_of_a_sender_and_a_status_the_rarer_one_is_walked(
     there_are = status == "failed" or (status == "sent" and after is None)
     assert len(page.messages) == (LIMIT if there_are else 0)
     assert watched.steps < 120_000
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        Filters(reference="app=crm", statuses=("failed",)),
+        Filters(reference="app=crm", sender="rare"),
+        Filters(reference="order=1009", statuses=("delivered", "failed")),
+        Filters(reference="order=1009", sender="rare"),
+    ],
+)
+def test_of_a_reference_and_another_filter_the_rarer_one_is_walked(
+    lopsided: Path, watched: Watched, filters: Filters
+) -> None:
+    page = listing.list_messages(lopsided, filters, LIMIT)
+    assert len(page.messages) == (1 if filters.reference == "order=1009" else LIMIT)
+    assert watched.steps < 130_000
 
 
 @pytest.fixture(scope="module")

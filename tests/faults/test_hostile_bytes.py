@@ -84,7 +84,7 @@ def test_no_bytes_make_parsing_or_verifying_raise_anything_but_their_own_errors(
         assert verify(signed, tokens=("test-token",), **common).genuine
         try:
             callback = Callback(method, query.decode(), body.decode(), "")
-            update = status_update(query_pairs + body_pairs, callback)
+            update = status_update(query_pairs, body_pairs, callback)
         except Unusable:
             tried["unusable"] += 1
             return

@@ -1,0 +1,14 @@
+"""The order key as SQL. Its one definition is callback.PHASES and StatusUpdate.order_key."""
+
+from __future__ import annotations
+
+from ..callback import PHASES
+
+
+def order_key(table: str, direction: str = "") -> str:
+    """What a table's rows are ordered by, for a row value or, with ASC or DESC, an ORDER BY."""
+    steps = " ".join([f"WHEN {rank} THEN {phase}" for rank, phase in PHASES.items()])
+    columns = [f"{table}.{name}" for name in ("status_timestamp", "sequence", "rank", "digest")]
+    return ", ".join(
+        [f"{column} {direction}" for column in (f"CASE {table}.rank {steps} END", *columns)]
+    )

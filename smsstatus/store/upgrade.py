@@ -1,0 +1,138 @@
+"""What a file of version 2 still needs once this program has opened it.
+
+Version 2 had another order key, (is_final, status_timestamp, ...), and another digest, of all
+fields together. Bringing a file up to version 3 only adds empty tables. Rows that another update
+should stand in are corrected afterwards, some at a time, while callbacks come: the guard uses the
+new key from the start. Events keep their digests, so an update of a message of then is looked for
+under its former digest too.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import unquote
+
+from ..callback import (
+    TEXT_DIGEST_SIZE,
+    Malformed,
+    StatusUpdate,
+    digest_of,
+    domain_of,
+    former_digest,
+    parse_form,
+)
+from .database import marks, open_readonly
+from .rules import order_key
+
+BATCH = 1000
+FORMER_SIZE = 16  # bytes of a digest of version 2
+
+_UUID = re.compile(r"[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}")
+
+_STANDING = (
+    *("status", "status_timestamp", "error_code", "received_at", "is_final", "sequence", "rank"),
+    "digest",
+)
+
+_HAS_GREATER = f"""EXISTS (
+    SELECT 1 FROM status_events AS e
+    WHERE e.message_id = m.id AND ({order_key("e")}) > ({order_key("m")}))"""
+_FIRST_STATUS = f"""(
+    SELECT e.status FROM status_events AS e WHERE e.message_id = m.id
+    ORDER BY {order_key("e")} LIMIT 1)"""
+
+
+class Batch(NamedTuple):
+    """Messages of version 2 to look at next: the last id, and those that must be corrected."""
+
+    last: int
+    wrong: Sequence[int]
+
+
+def next_batch(path: Path) -> Batch | None:
+    """The next messages to look at; None if all have been. Raises sqlite3.Error.
+
+    Looked for with a connection of its own, so that callbacks wait only while rows are corrected.
+    """
+    with closing(open_readonly(path)) as connection:
+        ((first, last),) = connection.execute(
+            f"""SELECT looked_at, (
+                    SELECT max(id) FROM (
+                        SELECT id FROM messages
+                        WHERE id > looked_at AND id <= last_message ORDER BY id LIMIT {BATCH}))
+                FROM upgrades WHERE version = 3 AND looked_at < last_message"""
+        ).fetchall() or [(0, None)]
+        if last is None:
+            return None
+        wrong = connection.execute(
+            f"""SELECT id FROM messages AS m WHERE id > ? AND id <= ?
+                AND ({_HAS_GREATER} OR initial_status <> {_FIRST_STATUS})""",
+            (first, last),
+        ).fetchall()
+    return Batch(last, [row[0] for row in wrong])
+
+
+def correct(connection: sqlite3.Connection, batch: Batch) -> None:
+    """Let the update with the greatest key stand, inside the caller's transaction.
+
+    Made of what the events are now, so that doing it again or late is right too.
+    """
+    for message_id in batch.wrong:
+        connection.execute(
+            f"""UPDATE messages AS m SET (
+                    current_status, status_timestamp, error_code, updated_at, is_final, sequence,
+                    rank, digest) = (
+                    SELECT {", ".join(_STANDING)} FROM status_events AS e
+                    WHERE e.message_id = m.id ORDER BY {order_key("e", "DESC")} LIMIT 1)
+                WHERE id = ? AND {_HAS_GREATER}""",
+            (message_id,),
+        )
+        connection.execute(
+            f"UPDATE messages AS m SET initial_status = {_FIRST_STATUS} WHERE id = ?", (message_id,)
+        )
+    connection.execute(
+        "UPDATE upgrades SET looked_at = max(looked_at, ?) WHERE version = 3",
+        (batch.last,),
+    )
+
+
+def former_owner(connection: sqlite3.Connection, update: StatusUpdate) -> bytes | None:
+    """The digest under which version 2 stored this update; empty if it stored another reading of
+    what Plivo signed; None if neither.
+
+    Another reading can be of another message. Both are named in the text, so the messages of all
+    UUIDs in it are looked at.
+    """
+    upgraded = connection.execute("SELECT last_message FROM upgrades WHERE version = 3").fetchall()
+    if not upgraded:
+        return None
+    uuids = {update.message_uuid, *_UUID.findall(unquote(update.parameters))}
+    events = connection.execute(
+        f"""SELECT m.message_uuid, e.digest, e.parameters
+            FROM messages AS m JOIN status_events AS e ON e.message_id = m.id
+            WHERE m.message_uuid IN ({marks(list(uuids))}) AND m.id <= ?
+                AND length(e.digest) = {FORMER_SIZE}""",
+        (*uuids, upgraded[0][0]),
+    ).fetchall()
+    if not events:
+        return None
+    former = former_digest(update.parameters, update.source)
+    if (update.message_uuid, former) in [event[:2] for event in events]:
+        return former
+    readings = (reading for event in events for reading in _readings(event[2], update))
+    return b"" if update.digest[:TEXT_DIGEST_SIZE] in readings else None
+
+
+def _readings(parameters: str, update: StatusUpdate) -> Iterator[bytes]:
+    """Digests of what Plivo can have signed for these parameters: a query, and a body after it."""
+    fields = parameters.encode().split(b"&")
+    domain = domain_of(update)
+    for cut in range(len(fields) + 1):
+        with suppress(Malformed):  # more fields than one form may have
+            query, body = parse_form(b"&".join(fields[:cut])), parse_form(b"&".join(fields[cut:]))
+            yield digest_of("POST", query, body, domain=domain)[:TEXT_DIGEST_SIZE]
