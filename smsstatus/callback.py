@@ -55,7 +55,8 @@ PROBE_ANSWER = "probe ok"
 _MAX_FIELDS = 250  # ten times what Plivo sends; bounds what a forged body can cost
 _MAX_STATUS = 200  # the longest word has 11
 _MESSAGE_UUID = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
-_EARLIEST = "2000"
+EARLIEST = "2000"
+"""A time before that is a filler."""
 _CLOCK_IS_SET = "2025"
 """A clock that shows less was never set, so it does not tell which times lie ahead."""
 
@@ -322,7 +323,7 @@ def _first_time(fields: Mapping[str, str], names: Iterable[str], received_at: st
 def _can_be(timestamp: str, received_at: str) -> bool:
     """Is this no filler such as 0001-01-01, and at most a day ahead of when it was received?"""
     if timestamp <= received_at or received_at < _CLOCK_IS_SET:
-        return timestamp >= _EARLIEST
+        return timestamp >= EARLIEST
     return timestamp <= _day_after(received_at)
 
 

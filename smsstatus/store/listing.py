@@ -232,8 +232,8 @@ def _reference_arm(
         conditions.append("(p.filed_at, p.message_id) < (?, ?)")
         values += [after.created_at, after.id]
     others, other_values = _conditions(replace(filters, reference=None, since=None, until=None))
-    if others:  # if SQLite thought that few rows are left, it would sort them
-        conditions.append(f"likely({' AND '.join(others)})")
+    # Where SQLite expects few rows it sorts them, and would read all of a pair that most have.
+    conditions += [f"likelihood({other}, 1.0)" for other in others]
     return (
         f"""{_SELECT.replace("FROM messages", "FROM reference_pairs AS p CROSS JOIN messages")}
             ON messages.id = p.message_id {_JOIN} WHERE {" AND ".join(conditions)}
