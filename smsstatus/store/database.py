@@ -23,6 +23,7 @@ SCHEMA = Path(__file__).resolve().parents[2] / "schema.sql"
 
 BUSY_SECONDS = 1.5
 LOCK_SECONDS = 1.0
+CHECKPOINT_PAGES = 4000  # of the WAL; pages that are written often are copied once
 _MEND = (
     "move it and its -wal and -shm away, or put a backup in its place; "
     "callbacks are kept in the spool until then"
@@ -203,7 +204,7 @@ def open_writable(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL").fetchall()
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA cache_size = -8192")  # KiB; holds what recent messages touch
-        connection.execute("PRAGMA wal_autocheckpoint = 4000")  # pages; hot ones are copied once
+        connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
         connection.execute("PRAGMA journal_size_limit = 67108864")
     except BaseException:
         connection.close()

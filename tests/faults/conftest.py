@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from ..live import LiveService, live_service
+from .workers import OftenDraining, serve_with
 
 Figure = Callable[[str, str], None]
+Promise = Callable[..., None]
 
-_FIGURES = pytest.StashKey[dict[str, str]]()
+_FIGURE = "figure"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -26,31 +28,72 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(scope="session")
 def full(pytestconfig: pytest.Config) -> bool:
     """Whether all rounds are wanted (`make faults`), or a few (`make test`)."""
-    return bool(pytestconfig.getoption("--fault-rounds") == "full")
+    return _is_full(pytestconfig)
+
+
+def _is_full(config: pytest.Config) -> bool:
+    return bool(config.getoption("--fault-rounds") == "full")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What only says how fast this machine is belongs to `make faults`."""
+    if not _is_full(config):
+        slow = [item for item in items if item.get_closest_marker("slow")]
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if item not in slow]
 
 
 @pytest.fixture
-def figure(pytestconfig: pytest.Config) -> Figure:
+def figure(record_property: Callable[[str, object], None]) -> Figure:
     """Report what a test found out: `figure("what was done", "what came of it")`."""
 
     def report(fault: str, found: str) -> None:
         print(f"\n{fault}: {found}")
-        pytestconfig.stash.setdefault(_FIGURES, {})[fault] = found
+        record_property(_FIGURE, (fault, found))
 
     return report
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Iterator[LiveService]:
+def promise(full: bool) -> Promise:
+    """Judge a promise in seconds: `promise(seconds)`, where Plivo is answered in 5 at most.
+
+    Only `make faults` judges. `make test` runs anywhere, beside anything, and a busy machine can
+    take longer than any number: there the test's figure says how long it was.
+    """
+
+    def judge(seconds: float, at_most: float = 5.0) -> None:
+        assert not full or seconds <= at_most
+
+    return judge
+
+
+@pytest.fixture(scope="session")
+def limits(full: bool) -> dict[str, str]:
+    """What a service is started with, so that nobody waits for a pause of the drainer's."""
+    return {} if full else serve_with(OftenDraining)
+
+
+@pytest.fixture
+def service(tmp_path: Path, limits: dict[str, str]) -> Iterator[LiveService]:
     """A running service in a folder of its own."""
-    with live_service(tmp_path) as running:
+    with live_service(tmp_path, **limits) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def shared_service(
+    tmp_path_factory: pytest.TempPathFactory, limits: dict[str, str]
+) -> Iterator[LiveService]:
+    """One for those tests of a module that leave it as it was."""
+    with live_service(tmp_path_factory.mktemp("shared"), **limits) as running:
         yield running
 
 
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    figures = config.stash.get(_FIGURES, {})
+    figures = _figures(terminalreporter)
     report: Path | None = config.getoption("--fault-report", default=None)
     if not figures:
         return
@@ -60,3 +103,19 @@ def pytest_terminal_summary(
     terminalreporter.section("figures of the fault tests")
     for fault, found in figures.items():
         terminalreporter.line(f"{fault}: {found}")
+
+
+def _figures(terminalreporter: pytest.TerminalReporter) -> dict[str, str]:
+    """What the tests reported, in the order in which they stand in their files.
+
+    It comes with their reports, also from another process and in another order.
+    """
+    reports = [
+        report
+        for outcome in ("passed", "failed")
+        for report in terminalreporter.stats.get(outcome, [])
+        if report.when == "call"
+    ]
+    reports.sort(key=lambda report: (*report.location[:2], report.nodeid))
+    properties = [found for report in reports for found in report.user_properties]
+    return dict([tuple(value) for name, value in properties if name == _FIGURE])

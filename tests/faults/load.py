@@ -43,7 +43,7 @@ class Delivery(NamedTuple):
 
 
 class Load:
-    """Clients that send one callback after the other until `stop` or for `seconds` at most.
+    """Clients that send one callback after the other until `stop`.
 
     Each message gets three callbacks: queued, sent, delivered. With several `ports` they go to
     one after the other. `keep_alive=False` makes a connection for each callback. `pause` is the
@@ -58,13 +58,11 @@ class Load:
         clients: int = 8,
         keep_alive: bool = True,
         pause: float = 0.0,
-        seconds: float = 90.0,
     ) -> None:
         self._ports = (ports,) if isinstance(ports, int) else tuple(ports)
         self._plivo = plivo
         self._keep_alive = keep_alive
         self._pause = pause
-        self._seconds = seconds
         self._stopped = threading.Event()
         self._threads = [
             threading.Thread(target=self._run, args=(n,), name=f"client-{n}", daemon=True)
@@ -82,7 +80,7 @@ class Load:
         """The callbacks answered anything else, or not at all."""
         return [delivery for delivery in list(self.deliveries) if delivery.status != 200]
 
-    def wait_for(self, answers: int, seconds: float = 30.0) -> None:
+    def wait_for(self, answers: int, seconds: float = 120.0) -> None:
         """Wait until so many more callbacks were answered."""
         enough = len(self.deliveries) + answers
         wait_until(lambda: len(self.deliveries) >= enough, seconds, f"{answers} more answers")
@@ -95,7 +93,7 @@ class Load:
         """Let each client finish the callback it is at."""
         self._stopped.set()
         for thread in self._threads:
-            thread.join(15)
+            thread.join(90)  # longer than a client waits for an answer
             assert not thread.is_alive(), "a client did not end"
 
     def __enter__(self) -> Load:
@@ -112,11 +110,10 @@ class Load:
         self.stop()
 
     def _run(self, number: int) -> None:
-        deadline = time.monotonic() + self._seconds
         connections: dict[int, socket.socket] = {}
         message = ""
         for count in itertools.count():
-            if self._stopped.is_set() or time.monotonic() > deadline:
+            if self._stopped.is_set():
                 break
             if count % 3 == 0:
                 message = str(uuid4())

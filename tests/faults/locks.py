@@ -10,11 +10,11 @@ from pathlib import Path
 
 _HOLD = {
     "BEGIN IMMEDIATE": (
-        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=30);"
+        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=60);"
         "c.execute('BEGIN IMMEDIATE'); print('held', flush=True); sys.stdin.read()"
     ),
     "BEGIN EXCLUSIVE": (
-        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=30);"
+        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=60);"
         "c.execute('BEGIN EXCLUSIVE'); print('held', flush=True); sys.stdin.read()"
     ),
     "flock": (
@@ -38,4 +38,4 @@ def holding_the_database(database: Path, kind: str = "BEGIN IMMEDIATE") -> Itera
         assert holder.stdout.readline() == b"held\n"
         yield
     finally:
-        holder.communicate(timeout=10)
+        holder.communicate(timeout=60)

@@ -19,7 +19,7 @@ class Reply(NamedTuple):
     closing: bool
 
 
-def connect(port: int, seconds: float = 10.0) -> socket.socket:
+def connect(port: int, seconds: float = 60.0) -> socket.socket:
     """A TCP connection to 127.0.0.1 on which every wait ends after `seconds`."""
     connection = socket.create_connection(("127.0.0.1", port), seconds)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -73,7 +73,7 @@ def read_reply(connection: socket.socket) -> Reply:
 
 
 def exchange(
-    port: int, data: bytes, *, half_close: bool = False, seconds: float = 10.0
+    port: int, data: bytes, *, half_close: bool = False, seconds: float = 60.0
 ) -> Reply | None:
     """Send bytes on a connection of their own; the answer, or None if there was none.
 
@@ -105,7 +105,7 @@ def _sending(connection: socket.socket, data: bytes, half_close: bool) -> Iterat
     finally:
         with contextlib.suppress(OSError):
             connection.shutdown(socket.SHUT_RDWR)
-        sender.join(10)
+        sender.join(60)
 
 
 def _receive(connection: socket.socket) -> bytes:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
@@ -12,8 +14,9 @@ from typing import Any, NamedTuple
 from smsstatus.callback import Callback, read_callback
 from smsstatus.spool import NotReadable, read_log
 
-from ..live import LiveService, wait_until
+from ..live import ROOT, LiveService, environment, wait_until
 from .load import Delivery
+from .raw import exchange, head
 
 
 class Kept(NamedTuple):
@@ -62,9 +65,37 @@ def wrong_rows(deliveries: Iterable[Delivery], service: LiveService) -> list[str
     return [uuid for uuid, (_, status) in expected.items() if rows.get(uuid) != status]
 
 
-def wait_until_drained(service: LiveService, seconds: float = 60.0) -> None:
+def is_ready(service: LiveService) -> bool:
+    """What /readyz says."""
+    reply = exchange(service.port, head("GET /readyz HTTP/1.1", {"Connection": "close"}))
+    assert reply is not None
+    assert reply.status in (200, 503)
+    return reply.status == 200
+
+
+def wait_until_ready(service: LiveService) -> None:
+    """Wait until /readyz says that the service has recovered by itself."""
+    wait_until(lambda: is_ready(service), 120, "ready again")
+
+
+def gather(service: LiveService) -> None:
+    """Have everything in the store that was answered 200: the spool by itself, the log by replay.
+
+    On a busy machine a callback can be in the log where on a quiet one the spool had it in time.
+    """
+    wait_until_drained(service)
+    if logged_callbacks(service):
+        replay(service)
+
+
+def wait_until_drained(service: LiveService) -> None:
     """Wait until nothing is left in the spool."""
-    wait_until(lambda: not spooled_bodies(service.spool), seconds, "the spool is drained")
+    wait_until(lambda: not spooled_bodies(service.spool), 120, "the spool is drained")
+
+
+def wait_until_spooled(service: LiveService, count: int) -> None:
+    """Wait until so many callbacks wait in the spool."""
+    wait_until(lambda: len(spooled_bodies(service.spool)) >= count, 120, "callbacks are spooled")
 
 
 def stored_bodies(database: Path) -> set[str]:
@@ -101,5 +132,22 @@ def integrity(database: Path) -> str:
 
 def query(database: Path, sql: str) -> list[tuple[Any, ...]]:
     """Ask the database file from outside the service."""
-    with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True, timeout=5)) as reader:
+    with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True, timeout=60)) as reader:
         return reader.execute(sql).fetchall()
+
+
+def replay(service: LiveService) -> str:
+    """`flask --app wsgi replay -` of the service's log; what it says."""
+    with open(service.log, "rb") as log:
+        done = subprocess.run(
+            [sys.executable, "-m", "flask", "--app", "wsgi", "replay", "-"],
+            cwd=ROOT,
+            env=environment(service.database.parent, service.plivo.base_url),
+            stdin=log,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()

@@ -7,17 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from smsstatus.logs import RateLimit
-
 from ..live import LiveService, wait_until
 from ..plivo import Plivo
-from .conftest import Figure
+from .conftest import Figure, Promise
 from .load import Load, slowest
 from .reconcile import not_stored, query
-from .tracing import calls, cpu_seconds, strace, worker_pid
+from .tracing import Call, calls, cpu_seconds, strace, worker_pid
 
 _DISK = "openat,open,creat,stat,newfstatat,statx,pwrite64,fsync,fdatasync,rename,unlink,flock"
 _SHOWN = 10  # refusals that get a line of their own in each minute
+_REFUSED = "refused with 403"
 
 
 @pytest.fixture
@@ -26,91 +25,73 @@ def forger(service: LiveService) -> Plivo:
     return Plivo(token="not-the-token", base_url=service.plivo.base_url)
 
 
-@pytest.mark.timeout(120)
 def test_a_refused_request_touches_no_disk_and_changes_no_row(
     service: LiveService, forger: Plivo, tmp_path: Path, full: bool, figure: Figure
 ) -> None:
     """The threads that read requests do nothing with files but write their few log lines."""
-    with Load(service.port, forger, seconds=60) as load:
-        load.wait_for(300)  # beyond what is loaded once, and the log lines of this minute
-        with strace(worker_pid(service), tmp_path / "trace", "-e", f"trace={_DISK},recvfrom,write"):
-            load.wait_for(3000 if full else 500, 60)
+    with Load(service.port, forger) as load:
+        load.wait_for(300)  # beyond what is loaded once
+        options = ("-y", "-e", f"trace={_DISK},recvfrom,write")
+        with strace(worker_pid(service), tmp_path / "trace", *options):
+            load.wait_for(3000 if full else 500)
     traced = calls(tmp_path / "trace")
     serving = {call.thread for call in traced if call.name == "recvfrom"}
     refused = sum(call.name == "recvfrom" and "POST" in call.arguments for call in traced)
-    touching = [
-        call
-        for call in traced
-        if call.thread in serving
-        and (call.name in _DISK.split(",") or (call.name == "write" and _is_log(call.arguments)))
-    ]
+    touching = [call for call in traced if call.thread in serving and _touches(call, service)]
+    lines = service.log.read_text().count(_REFUSED)
     figure(
         "forged requests, seen with strace",
         f"{refused:,} refused with 403, calls that touch a file: {len(touching)}",
     )
     assert refused > 200
     assert touching == []
+    assert 1 <= lines <= _most_lines(load)
     assert {delivery.status for delivery in load.deliveries} == {403}
     assert query(service.database, "SELECT count(*) FROM messages") == [(0,)]
     assert query(service.database, "SELECT count(*) FROM status_events") == [(0,)]
     assert not list(service.spool.rglob("*.json"))
 
 
-@pytest.mark.timeout(180)
 def test_genuine_callbacks_are_answered_200_in_5_seconds_in_the_middle_of_a_flood(
-    service: LiveService, forger: Plivo, full: bool, figure: Figure
+    service: LiveService, forger: Plivo, full: bool, figure: Figure, promise: Promise
 ) -> None:
     with (
         Load(service.port, forger, keep_alive=False) as flood,
         Load(service.port, service.plivo, clients=1, keep_alive=False, pause=0.02) as genuine,
     ):
-        genuine.wait_for(500 if full else 100, 60)
-    lines = [line for line in service.log.read_text().splitlines() if "refused with 403" in line]
+        genuine.wait_for(500 if full else 50)
+    lines = service.log.read_text().count(_REFUSED)
     seconds = flood.deliveries[-1].ended - flood.deliveries[0].began
     figure(
         "forged flood from 8 clients",
-        f"{len(flood.deliveries):,} refused with 403 in {seconds:.1f} s, {len(lines)} log lines; "
+        f"{len(flood.deliveries):,} refused with 403 in {seconds:.1f} s, {lines} log lines; "
         f"{len(genuine.acknowledged)} genuine callbacks answered 200 meanwhile, slowest "
         f"{slowest(genuine.deliveries):.2f} s",
     )
     assert genuine.others == []
-    assert slowest(genuine.deliveries) < 5
+    promise(slowest(genuine.deliveries))
     assert not_stored(genuine.acknowledged, service) == []
     assert {delivery.status for delivery in flood.deliveries} == {403}
-    assert 1 <= len(lines) <= _SHOWN * (2 + int(seconds // 60))
+    assert 1 <= lines <= _most_lines(flood)
     if full:  # the next minute's first line tells how many were left out
         with Load(service.port, forger, clients=1, pause=0.5) as after:
             told = r"; (\d+) more refused since the last such line"
-            wait_until(lambda: re.search(told, service.log.read_text()), 75, "the count is logged")
+            wait_until(lambda: re.search(told, service.log.read_text()), 120, "the count is logged")
         count = sum(int(n) for n in re.findall(told, service.log.read_text()))
         assert 0 <= len(flood.deliveries) - _SHOWN - count + len(after.deliveries) < 200
 
 
-def test_after_a_while_a_line_tells_how_many_refusals_had_none() -> None:
-    limit = RateLimit(lines=2, seconds=0.2)
-    assert [limit.allow() for _ in range(7)] == [0, 0, None, None, None, None, None]
-    said: list[int] = []
-
-    def says_again() -> bool:
-        left_out = limit.allow()
-        said.extend([] if left_out is None else [left_out])
-        return bool(said)
-
-    wait_until(says_again)
-    assert said[0] >= 5
-
-
-@pytest.mark.timeout(120)
+@pytest.mark.slow
 def test_a_refused_request_costs_less_cpu_than_an_accepted_one(
-    service: LiveService, forger: Plivo, full: bool, figure: Figure
+    service: LiveService, forger: Plivo, figure: Figure
 ) -> None:
-    requests = 10_000 if full else 2000
+    requests = 10_000
     worker = worker_pid(service)
     cost: dict[str, float] = {}
     for name, sender in (("warm", service.plivo), ("accepted", service.plivo), ("refused", forger)):
         before = cpu_seconds(worker)
         with Load(service.port, sender) as load:
-            load.wait_for(200 if name == "warm" else requests, 60)
+            load.wait_for(200 if name == "warm" else requests)
         cost[name] = (cpu_seconds(worker) - before) / len(load.deliveries)
     figure(
         f"CPU of a refused request beside an accepted one, {requests:,} each",
@@ -120,6 +101,18 @@ def test_a_refused_request_costs_less_cpu_than_an_accepted_one(
     assert cost["refused"] < cost["accepted"]
 
 
-def _is_log(arguments: str) -> bool:
-    """The worker wakes its main loop by writing a NUL to a pipe: no file."""
-    return r'"\0"' not in arguments
+def _touches(call: Call, service: LiveService) -> bool:
+    """Does this call touch a file? The log's lines are counted apart.
+
+    Of the writes that are traced others go to a pipe, by which the main loop is woken.
+    """
+    target = call.arguments.partition(",")[0]
+    if call.name == "write":
+        return "</" in target and str(service.log) not in target
+    return call.name in _DISK.split(",")
+
+
+def _most_lines(load: Load) -> int:
+    """How many refusals may have a line: a minute begins with the first one in it."""
+    seconds = max(d.ended for d in load.deliveries) - min(d.began for d in load.deliveries)
+    return _SHOWN * (1 + int(seconds // 60))

@@ -6,26 +6,30 @@ kill -9 cannot show this: what a killed process has written is still in the kern
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from ..live import LiveService, wait_until
+from smsstatus.spool import LOG_MARK
+
+from ..live import LiveService
 from .conftest import Figure
 from .load import Load
 from .locks import holding_the_database
-from .reconcile import spooled_bodies
+from .reconcile import wait_until_spooled
 from .tracing import Call, calls, strace, worker_pid
 
 _TRACED = "trace=recvfrom,sendto,sendmsg,write,pwrite64,pwritev,fdatasync,fsync,rename"
 _OPTIONS = ("-y", "-s", "5000", "-e", _TRACED)
 _ESCAPED = re.compile(r'"((?:[^"\\]|\\.)*)"')
 
-Covered = Callable[[list[Call], str, int], bool]
+
+@pytest.fixture(scope="module")
+def service(shared_service: LiveService) -> LiveService:
+    return shared_service
 
 
-@pytest.mark.timeout(120)
 def test_every_200_is_sent_after_the_fdatasync_of_the_commit_that_holds_its_callback(
     service: LiveService, tmp_path: Path, full: bool, figure: Figure
 ) -> None:
@@ -34,47 +38,76 @@ def test_every_200_is_sent_after_the_fdatasync_of_the_commit_that_holds_its_call
     with Load(service.port, service.plivo) as load:
         load.wait_for(50)
         with strace(worker_pid(service), tmp_path / "trace", *_OPTIONS):
-            load.wait_for(2000 if full else 300, 60)
-    answers, too_early = _check(calls(tmp_path / "trace"), _committed_and_synced)
+            load.wait_for(2000 if full else 300)
+    ways = _ways(calls(tmp_path / "trace"))
     figure(
         "order of fdatasync and answer, seen with strace, 8 clients",
-        f"{answers:,} answers 200, sent before their commit was synced: {too_early}",
+        f"{ways.total():,} answers 200, sent before their commit was synced: {ways['too early']}"
+        + _others(ways, "store"),
     )
-    assert answers >= 200
-    assert too_early == 0
+    assert ways.total() >= 200
+    assert ways["too early"] == 0
+    assert ways["store"] > 0
 
 
-@pytest.mark.timeout(120)
 def test_every_200_for_a_spooled_callback_is_sent_after_its_file_and_folder_are_fsynced(
     service: LiveService, tmp_path: Path, full: bool, figure: Figure
 ) -> None:
     """For each 200: content written, file synced, renamed, folder synced, answer sent."""
     with holding_the_database(service.database), Load(service.port, service.plivo) as load:
-        wait_until(lambda: len(spooled_bodies(service.spool)) > 20, what="callbacks are spooled")
+        wait_until_spooled(service, 20)
         with strace(worker_pid(service), tmp_path / "trace", *_OPTIONS):
-            load.wait_for(2000 if full else 200, 60)
-    answers, too_early = _check(calls(tmp_path / "trace"), _spooled_and_synced)
+            load.wait_for(2000 if full else 200)
+    ways = _ways(calls(tmp_path / "trace"))
     figure(
         "order of the spool's fsyncs and answer, seen with strace, 8 clients",
-        f"{answers:,} answers 200, sent before file and folder were synced: {too_early}",
+        f"{ways.total():,} answers 200, sent before file and folder were synced: "
+        f"{ways['too early']}" + _others(ways, "spool"),
     )
-    assert answers >= 100
-    assert too_early == 0
+    assert ways.total() >= 100
+    assert ways["too early"] == 0
+    assert ways["spool"] > 0
 
 
-def _check(traced: list[Call], covered: Covered) -> tuple[int, int]:
-    """How many callbacks came in and were answered 200 in the trace; how many too early."""
+def _ways(traced: list[Call]) -> Counter[str]:
+    """Of the callbacks that came in and were answered 200 in the trace: how many were where.
+
+    `store`, `spool` or `log`, or `too early`: in none of them. On a busy machine, which strace
+    makes slower still, the store may take too long for one, and the spool too.
+    """
     came: dict[int, tuple[int, str]] = {}
-    answers = too_early = 0
+    ways = Counter[str]()
     for index, call in enumerate(traced):
         if call.name == "recvfrom" and "MessageUUID=" in call.arguments:
             came[call.thread] = (index, _body(call.arguments))
         elif call.name in ("sendto", "sendmsg", "write") and "HTTP/1.1 200" in call.arguments:
             start, body = came.pop(call.thread, (0, ""))
             if body:
-                answers += 1
-                too_early += not covered(traced[start:index], body, call.entered)
-    return answers, too_early
+                ways[_way(traced[start:index], body, call)] += 1
+    return ways
+
+
+def _way(traced: list[Call], body: str, answer: Call) -> str:
+    if _committed_and_synced(traced, body, answer.entered):
+        return "store"
+    if _spooled_and_synced(traced, body, answer.entered):
+        return "spool"
+    return "log" if any(_is_in_the_log(call, answer) for call in traced) else "too early"
+
+
+def _others(ways: Counter[str], way: str) -> str:
+    """What was not answered that way, for the figure."""
+    return "".join(f", {name}: {ways[name]}" for name in ("store", "spool", "log") if name != way)
+
+
+def _is_in_the_log(call: Call, answer: Call) -> bool:
+    """The thread that answers has written the line of last resort itself."""
+    return (
+        call.name == "write"
+        and call.thread == answer.thread
+        and f"{LOG_MARK} " in call.arguments
+        and 0 <= call.left < answer.entered
+    )
 
 
 def _body(request: str) -> str:

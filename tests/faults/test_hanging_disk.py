@@ -2,47 +2,52 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
 from ..live import LiveService, wait_until
-from .conftest import Figure
+from .conftest import Figure, Promise
 from .load import Load, slowest
-from .reconcile import integrity, missing, wait_until_drained
+from .reconcile import integrity, is_ready, missing, wait_until_drained, wait_until_ready
 from .tracing import strace, worker_pid
 
 CLIENTS = 48  # more than threads, so that waiting for one counts too
 _HANGING = {"the database's": "fdatasync", "every": "fdatasync,fsync"}
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize("which", _HANGING)
 def test_callbacks_are_answered_within_5_seconds_and_kept_while_fsync_hangs(
-    service: LiveService, tmp_path: Path, full: bool, figure: Figure, which: str
+    service: LiveService, tmp_path: Path, full: bool, figure: Figure, promise: Promise, which: str
 ) -> None:
-    """In the spool, or, if its fsync hangs as well, in the log."""
-    seconds = 20 if full else 8
+    """In the spool, or, if its fsync hangs as well, in the log. strace lets go of it at the end."""
     names = _HANGING[which]
-    hang = f"inject={names}:delay_enter={seconds * 1_000_000}"
-    options = ("--seccomp-bpf", "-e", f"trace={names}", "-e", hang)
+    hang = f"inject={names}:delay_enter={300 * 1_000_000}"
     with Load(service.port, service.plivo, clients=CLIENTS, pause=0.5) as load:
         load.wait_for(CLIENTS)
-        with strace(worker_pid(service), tmp_path / "trace", *options):
-            load.go_on(seconds)
-            assert service.get("/readyz")[0] == 503
+        with strace(worker_pid(service), tmp_path / "trace", "-e", f"trace={names}", "-e", hang):
+            began = time.monotonic()
+            wait_until(lambda: _gave_up(service), what="the store has given up waiting")
+            load.wait_for(CLIENTS)
+            load.go_on(began + 20 - time.monotonic() if full else 0)
+            assert not is_ready(service)
             lost = missing(load.acknowledged, service)
-        wait_until(lambda: service.get("/readyz")[0] == 200, 60, "ready again")
+            seconds = time.monotonic() - began
+        wait_until_ready(service)
         load.wait_for(CLIENTS)
     wait_until_drained(service)
     lost += missing(load.acknowledged, service)
     figure(
-        f"{which} fsync hanging for {seconds} s under load from {CLIENTS} clients",
+        f"{which} fsync hanging for {seconds:.0f} s under load from {CLIENTS} clients",
         f"{len(load.acknowledged):,} answered 200, slowest {slowest(load.deliveries):.2f} s, "
         f"missing: {len(lost)}",
     )
     assert load.others == []
-    assert slowest(load.deliveries) < 5
+    promise(slowest(load.deliveries))
     assert lost == []
     assert integrity(service.database) == "ok"
-    assert "no commit within 3 s" in service.log.read_text()
+
+
+def _gave_up(service: LiveService) -> bool:
+    return "no commit within 3 s" in service.log.read_text()

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -17,7 +14,7 @@ from smsstatus.callback import Callback, Malformed, Unusable, parse_form, status
 from smsstatus.settings import WEBHOOK_PATH
 from smsstatus.signature import HEADERS, V3_NONCE, V3_SIGNATURES, sign, signed_v3, verify
 
-from ..live import LiveService, live_service
+from ..live import LiveService
 from ..plivo import Plivo
 from .conftest import Figure
 from .raw import exchange, wire
@@ -46,11 +43,15 @@ _FORMS = st.lists(
 _HEADER_VALUES = st.text(max_size=100) | st.sampled_from(["", ",", "A" * 44, "A" * 44 + ", " * 9])
 
 
-@pytest.fixture(scope="module")
-def victim() -> Iterator[LiveService]:
-    """One service for all the bytes."""
-    with tempfile.TemporaryDirectory() as folder, live_service(Path(folder)) as running:
-        yield running
+def _tries(examples: int, full: bool) -> settings:
+    """So many; in `make test` the same ones each time, and never too slow."""
+    return settings(
+        max_examples=examples,
+        derandomize=not full,
+        deadline=None,
+        database=None,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
 
 
 def test_no_bytes_make_parsing_or_verifying_raise_anything_but_their_own_errors(
@@ -58,7 +59,7 @@ def test_no_bytes_make_parsing_or_verifying_raise_anything_but_their_own_errors(
 ) -> None:
     tried = Counter[str]()
 
-    @settings(max_examples=20_000 if full else 1000, deadline=None, database=None)
+    @_tries(20_000 if full else 400, full)
     @given(
         body=_FORM_BYTES | _FORM_PIECES | _FORMS,
         query=_FORM_BYTES | _FORM_PIECES,
@@ -99,12 +100,12 @@ def test_no_bytes_make_parsing_or_verifying_raise_anything_but_their_own_errors(
     )
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_no_bytes_over_a_socket_get_an_answer_outside_the_table_or_leave_a_traceback(
-    victim: LiveService, full: bool, figure: Figure
+    shared_service: LiveService, full: bool, figure: Figure
 ) -> None:
     answers = Counter[int | None]()
-    genuine = wire(victim.plivo.post(victim.plivo.fields("sent")))
+    genuine = wire(shared_service.plivo.post(shared_service.plivo.fields("sent")))
     positions = st.integers(0, len(genuine))
     edits = st.tuples(positions, positions, st.binary(max_size=20))
     lines = st.lists(
@@ -146,21 +147,16 @@ def test_no_bytes_over_a_socket_get_an_answer_outside_the_table_or_leave_a_trace
         *(starts, lines, st.binary(max_size=40)),
     )
 
-    @settings(
-        max_examples=5000 if full else 400,
-        deadline=None,
-        database=None,
-        suppress_health_check=[HealthCheck.too_slow],
-    )
+    @_tries(5000 if full else 300, full)
     @given(data=st.binary(max_size=300) | st.lists(edits, max_size=3).map(edited) | requests)
     def attempt(data: bytes) -> None:
-        reply = exchange(victim.port, data, half_close=True)
+        reply = exchange(shared_service.port, data, half_close=True)
         answers[reply.status if reply else None] += 1
         assert reply is None or reply.status in ANSWERS
 
     attempt()
-    assert victim.answers()
-    log = victim.log.read_text()
+    assert shared_service.answers()
+    log = shared_service.log.read_text()
     by_answer = ", ".join(
         f"{status or 'none'}: {count:,}" for status, count in sorted(answers.items(), key=str)
     )

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from ..live import LiveService, wait_until
-from .conftest import Figure
+from .conftest import Figure, Promise
 from .load import Load, slowest
-from .reconcile import integrity, missing, wait_until_drained
+from .reconcile import integrity, missing, wait_until_drained, wait_until_ready
 from .tracing import calls, strace, worker_pid
 
 _FAULTS = {
@@ -22,26 +22,27 @@ _FAULTS = {
 }
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_no_callback_is_answered_200_and_nowhere_when_writes_and_syncs_fail(
-    service: LiveService, tmp_path: Path, full: bool, figure: Figure
+    service: LiveService, tmp_path: Path, full: bool, figure: Figure, promise: Promise
 ) -> None:
     """With the last of the faults the spool fails as well: its callbacks are in the log."""
     worker = worker_pid(service)
     answers = 300 if full else 60
+    faults = list(_FAULTS.items()) if full else [*_FAULTS.items()][::2]
     lost = []
     injected = 0
-    with Load(service.port, service.plivo, pause=0.01, seconds=250) as load:
+    with Load(service.port, service.plivo, pause=0.01) as load:
         load.wait_for(50)
-        for number, fault in enumerate(_FAULTS.values()):
+        for number, (name, fault) in enumerate(faults):
             output = tmp_path / f"trace-{number}"
             names = fault.partition(":")[0]
             with strace(worker, output, "-e", f"trace={names}", "-e", f"inject={fault}"):
-                wait_until(partial(_injected, output), 30, fault)
-                load.wait_for(answers, 60)
+                wait_until(partial(_injected, output), 120, name)
+                load.wait_for(answers)
                 lost += missing(load.acknowledged, service)
             injected += sum(call.failed for call in calls(output))
-            wait_until(lambda: service.get("/readyz")[0] == 200, what="ready again")
+            wait_until_ready(service)
             load.wait_for(20)
     wait_until_drained(service)
     lost += missing(load.acknowledged, service)
@@ -52,7 +53,7 @@ def test_no_callback_is_answered_200_and_nowhere_when_writes_and_syncs_fail(
     )
     assert lost == []
     assert load.others == []
-    assert slowest(load.deliveries) < 5
+    promise(slowest(load.deliveries))
     assert integrity(service.database) == "ok"
 
 

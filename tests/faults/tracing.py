@@ -43,6 +43,24 @@ def worker_pid(service: LiveService) -> int:
 
 
 @contextlib.contextmanager
+def held(pid: int) -> Iterator[None]:
+    """Let a process do nothing while the context lasts."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        wait_until(lambda: _states(pid) == {"T"}, what="all its threads have stopped")
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+
+
+def _states(pid: int) -> set[str]:
+    """The states of a process's threads, in proc(5)'s letters."""
+    threads = Path(f"/proc/{pid}/task").glob("*/stat")
+    return {path.read_text().rpartition(")")[2].split()[0] for path in threads}
+
+
+@contextlib.contextmanager
 def strace(pid: int, output: Path, *options: str) -> Iterator[None]:
     """Trace a process with all its threads while the context lasts."""
     program = shutil.which("strace")
@@ -64,7 +82,7 @@ def strace(pid: int, output: Path, *options: str) -> Iterator[None]:
         with contextlib.suppress(ProcessLookupError):
             tracer.send_signal(signal.SIGINT)
         try:
-            tracer.wait(10)
+            tracer.wait(60)
         except subprocess.TimeoutExpired:
             tracer.kill()
             tracer.wait(10)

@@ -1,0 +1,48 @@
+"""The service's worker with limits that a test can reach soon, for gunicorn's --worker-class.
+
+The code is the same; what differs are numbers, set in the worker's process before it loads the
+application. `make faults` takes the real numbers wherever a promise in seconds is judged.
+"""
+
+from __future__ import annotations
+
+from smsstatus import backlog, replay, worker
+from smsstatus.store import database
+from smsstatus.worker import Worker
+
+
+def serve_with(kind: type[Worker]) -> dict[str, str]:
+    """The environment that makes gunicorn take this worker."""
+    return {"GUNICORN_CMD_ARGS": f"--worker-class={kind.__module__}.{kind.__name__}"}
+
+
+class OftenDraining(Worker):
+    """The spool is looked at all the time."""
+
+    def init_process(self) -> None:
+        replay.DRAIN_SECONDS = 0.5
+        super().init_process()
+
+
+class Impatient(Worker):
+    """Clients have a second to send their request, and one to take their answer."""
+
+    def init_process(self) -> None:
+        worker.READ_SECONDS = worker.SEND_SECONDS = 1.0
+        super().init_process()
+
+
+class Patient(Worker):
+    """A master that is stopped later than its worker may be so by a minute."""
+
+    def init_process(self) -> None:
+        backlog.MASTER_SECONDS = 60.0
+        super().init_process()
+
+
+class OftenCheckpointing(Worker):
+    """Checkpoints, where two processes on one file could lose commits, come with each commit."""
+
+    def init_process(self) -> None:
+        database.CHECKPOINT_PAGES = 4
+        super().init_process()
