@@ -123,8 +123,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self._next_look = now + LOOK_SECONDS
         for conn, deadline in list(self._reading.items()):
             # Looked up again: by now the thread may have gone on to the connection's next request.
-            if now > deadline == self._reading.get(conn):
-                # A request that has fully arrived is not disturbed: its answer can still be sent.
+            # One that has arrived is left alone, however long its answer takes: it may be kept.
+            if now > deadline == self._reading.get(conn) and not _has_arrived(conn):
                 with contextlib.suppress(OSError):
                     conn.sock.shutdown(socket.SHUT_RD)
         for conn, (until, _) in list(self._lingering.items()):
@@ -209,6 +209,12 @@ def settle(config: Config) -> None:
     A request looks at them some 20 times and once for each header, each time through two functions.
     """
     config.__dict__.update({name: setting.get() for name, setting in config.settings.items()})
+
+
+def _has_arrived(conn: TConn) -> bool:
+    """Has the application read all of the connection's current request?"""
+    message = conn.parser and conn.parser.mesg
+    return bool(message) and _is_read(message.body)
 
 
 def _is_read(body: Body) -> bool:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import select
 import time
 from pathlib import Path
 
 import pytest
 
-from ..live import LiveService, wait_until
+from ..live import LiveService, live_service, wait_until
 from .conftest import Figure, Promise
 from .load import Load, slowest
+from .raw import connect, read_reply, wire
 from .reconcile import integrity, is_ready, missing, wait_until_drained, wait_until_ready
 from .tracing import strace, worker_pid
+from .workers import Impatient, serve_with
 
 CLIENTS = 48  # more than threads, so that waiting for one counts too
 _HANGING = {"the database's": "fdatasync", "every": "fdatasync,fsync"}
@@ -47,6 +50,21 @@ def test_callbacks_are_answered_within_5_seconds_and_kept_while_fsync_hangs(
     promise(slowest(load.deliveries))
     assert lost == []
     assert integrity(service.database) == "ok"
+
+
+def test_a_connection_is_kept_though_its_answer_took_longer_than_a_client_has_to_send(
+    tmp_path: Path,
+) -> None:
+    """What limits the sending of a request must not end the connection of one that came whole."""
+    hang = ("-e", "trace=fdatasync", "-e", "inject=fdatasync:delay_enter=300000000")
+    with live_service(tmp_path, **serve_with(Impatient)) as service:
+        with connect(service.port) as client, strace(worker_pid(service), tmp_path / "t", *hang):
+            client.sendall(wire(service.plivo.post(service.plivo.fields("sent"))))
+            assert read_reply(client) == (200, b"", False)
+            assert not select.select([client], [], [], 1)[0], "the service has hung up"
+            client.sendall(wire(service.plivo.post(service.plivo.fields("delivered"))))
+            assert read_reply(client).status == 200
+        assert _gave_up(service), "the answer did not take long"
 
 
 def _gave_up(service: LiveService) -> bool:
