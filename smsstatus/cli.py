@@ -6,6 +6,7 @@ What a command needs is imported in it: the serving process loads this module to
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -169,16 +170,21 @@ def send(to: str, text: str, sender: str | None) -> None:
 @blueprint.cli.command("messages")
 @click.argument("message_uuid", required=False)
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 10_000))
+@click.option("--reference", help="Only those whose callback's address had this: order=42.")
 @click.option("--json", "as_json", is_flag=True, help="As the API answers.")
-def messages(message_uuid: str | None, limit: int, as_json: bool) -> None:
+def messages(message_uuid: str | None, limit: int, reference: str | None, as_json: bool) -> None:
     """The newest messages, or what happened to one."""
+    from .openapi import REFERENCE_PATTERN
     from .store.listing import Filters
     from .views import message_json
+
+    if reference is not None and not re.fullmatch(REFERENCE_PATTERN, reference):
+        raise click.ClickException("--reference must be name=value, for example order=42")
 
     store = current_service().store
     try:
         if message_uuid is None:
-            found = list(store.walk(Filters(), limit))
+            found = list(store.walk(Filters(reference=reference), limit))
         else:
             found = [message for message in [store.find(message_uuid)] if message]
     except sqlite3.Error as error:
@@ -203,6 +209,8 @@ def _show_messages(found: list[dict[str, Any]]) -> None:
 def _show_timeline(message: dict[str, Any]) -> None:
     click.echo(f"{message['message_uuid']}  {message['current_status']}  {_reason(message)}")
     click.echo(f"from {message['sender_number']} to {message['recipient_number']}")
+    if message["reference"]:
+        click.echo(f"reference {json.dumps(message['reference'])}")
     if message["message_body"]:
         click.echo(f"text {message['message_body']!r}")
     columns = ("status", "status_timestamp", "error_code", "received_at", "source", "repeats")

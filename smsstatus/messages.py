@@ -85,7 +85,7 @@ def show_message(message_uuid: str) -> Response:
 def list_messages() -> Response:
     """Messages, newest first, as JSON or CSV."""
     require_token()
-    asked = _Query(("status", "to", "from", "error_code", "since", "until"))
+    asked = _Query(("status", "to", "from", "error_code", "reference", "since", "until"))
     filters = asked.filters()
     store = current_service().store
     if _wants_csv():
@@ -196,6 +196,7 @@ class _Query:
             recipient=self._text("to"),
             sender=self._text("from"),
             error_code=self._text("error_code"),
+            reference=self._reference(),
             since=since,
             until=until,
         )
@@ -243,6 +244,12 @@ class _Query:
         if not re.fullmatch(openapi.STATUS_PATTERN, text):
             raise self._bad("status", "must be a word such as delivered")
         return text.lower()
+
+    def _reference(self) -> str | None:
+        text = self._given.get("reference")
+        if text is not None and not re.fullmatch(openapi.REFERENCE_PATTERN, text):
+            raise self._bad("reference", "must be name=value, for example reference=order%3D42")
+        return text
 
     def _text(self, name: str) -> str | None:
         """Whatever can be stored can be asked for. A number may start with curl's blank for +."""

@@ -12,6 +12,7 @@ FINAL = tuple(sorted(FINAL_STATUSES))
 STATUS_PATTERN = r"^[A-Za-z][A-Za-z0-9 _-]{0,40}$"
 TEXT_PATTERN = r"^[^\x00]*[^\s\x00][^\x00]*$"
 """What a callback's field can hold once stored: anything but blanks alone, and no NUL."""
+REFERENCE_PATTERN = r"^[^\x00]+=[^\x00]*$"
 TIME_PATTERN = (
     r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
     r"([T ]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,6})?)?"
@@ -130,6 +131,11 @@ def _list() -> Schema:
             _query("to", _pattern(TEXT_PATTERN), "Recipient, with or without +."),
             _query("from", _pattern(TEXT_PATTERN), "Sender, with or without +."),
             _query("error_code", _pattern(TEXT_PATTERN), "Plivo's error code."),
+            _query(
+                "reference",
+                _pattern(REFERENCE_PATTERN),
+                "A parameter of the callback's address, decoded, as name=value: `order=42`.",
+            ),
             *_window(),
             _query(
                 "limit",
@@ -240,6 +246,12 @@ def _message_schema() -> Schema:
         "created_at": _UTC,
         "updated_at": _UTC,
         "is_final": {"type": "boolean", "description": f"One of {', '.join(FINAL)}."},
+        "reference": {
+            "type": ["object", "null"],
+            "description": "The parameters that the sender put on the callback's address.",
+            "additionalProperties": {"type": ["string", "array"], "items": {"type": "string"}},
+            "examples": [{"order": "42"}],
+        },
         "error": {"oneOf": [{"$ref": "#/components/schemas/Error"}, {"type": "null"}]},
     }
     return {"type": "object", "required": list(properties), "properties": properties}

@@ -211,6 +211,7 @@ def _on_its_way(message_uuid: str, sender: str, recipient: str, text: str) -> Ro
         "current_status": "queued",
         "status_timestamp": "",
         "error_code": None,
+        "reference": None,
         "created_at": now,
         "updated_at": now,
         "is_final": False,

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from math import ceil
 from typing import Any
+from urllib.parse import parse_qsl
 
 from flask import Response
 
@@ -31,7 +32,7 @@ PUBLIC_EVENT = (
 CSV_COLUMNS = (
     *("message_uuid", "sender_number", "recipient_number", "message_body", "initial_status"),
     *("current_status", "status_timestamp", "error_code", "created_at", "updated_at", "is_final"),
-    "error_reason",
+    *("error_reason", "reference"),
 )
 NUMBER_COLUMNS = ("sender_number", "recipient_number")
 
@@ -56,11 +57,25 @@ def message_json(message: Row) -> Row:
     shown = _in_one_notation(message)
     code = shown.get("error_code")
     shown["error"] = explain(code) if code else None
+    shown["reference"] = reference_json(shown["reference"])
     if "events" in shown:
         shown["events"] = [
             {name: event[name] for name in PUBLIC_EVENT} for event in shown["events"]
         ]
     return shown
+
+
+def reference_pairs(query: str | None) -> list[tuple[str, str]]:
+    """What the sender put behind the `?` of the callback's address, decoded, in its order."""
+    return parse_qsl(query or "", keep_blank_values=True)
+
+
+def reference_json(query: str | None) -> dict[str, str | list[str]] | None:
+    """The same as an object; a name that comes several times has a list. None: nothing there."""
+    found: dict[str, list[str]] = {}
+    for name, value in reference_pairs(query):
+        found.setdefault(name, []).append(value)
+    return {n: values[0] if len(values) == 1 else values for n, values in found.items()} or None
 
 
 def stats_json(stats: Stats, since: str, until: str) -> dict[str, Any]:

@@ -105,6 +105,7 @@ def test_every_command_of_the_readme_works(served: Path, environment: dict[str, 
     assert ran.returncode == 0, output
     assert "HTTP/1.1 200 OK" in output, "the callback signed with openssl is accepted"
     assert "as expected" in output, "simulate is content"
+    assert '"reference":{"order":"42"}' in output, "a message is found by its order number"
     assert '"message_body":"Hello"' in output, "the message that was sent can be looked up"
 
 

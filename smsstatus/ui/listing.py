@@ -22,7 +22,7 @@ from . import live, words
 from .links import to
 
 PER_PAGE = 50
-FIELDS = ("status", "to", "from", "error_code", "since", "until")
+FIELDS = ("status", "to", "from", "error_code", "reference", "since", "until")
 FEWEST_DIGITS = 4
 
 
@@ -89,6 +89,10 @@ def read_form(given: Mapping[str, str]) -> Asked:
         recipient_ending=digits if is_ending else None,
         sender=_text(asked, "from"),
         error_code=_text(asked, "error_code"),
+        reference=_text(
+            *(asked, "reference", openapi.REFERENCE_PATTERN),
+            "Give name=value, such as order=42: what stood on the callback's address.",
+        ),
         since=_time(asked, "since"),
         until=_time(asked, "until"),
     )

@@ -10,7 +10,7 @@ from ..reconcile import reconcile_one
 from ..service import Service, current_service
 from ..store import StoreUnavailable, WorkRefused
 from ..store.listing import Row
-from ..views import message_json
+from ..views import message_json, reference_pairs
 from . import live
 from .links import to
 from .timeline import steps
@@ -67,6 +67,9 @@ def _page(
     shown = {
         "message_uuid": message_uuid,
         "message": message_json(row) if row else None,
+        "reference": [f"{name}={value}" for name, value in reference_pairs(row["reference"])]
+        if row
+        else [],
         "steps": steps(row["events"]) if row else [],
         "notice": notice,
         "trouble": trouble,

@@ -17,7 +17,7 @@ DAY = "2026-11-01"
 FIELDS = (
     *("message_uuid", "sender_number", "recipient_number", "message_body", "initial_status"),
     *("current_status", "status_timestamp", "error_code", "created_at", "updated_at"),
-    *("is_final", "events", "error"),
+    *("is_final", "events", "error", "reference"),
 )
 
 
