@@ -36,9 +36,9 @@ CSV_COLUMNS = (
 )
 NUMBER_COLUMNS = ("sender_number", "recipient_number")
 
-_NUMBER = re.compile(r"\+?([1-9][0-9]{6,14})", re.ASCII)
+_NUMBER = re.compile(r"\+?([1-9][0-9]{6,14})")
 _FORMULA = re.compile(r"[\t\r\n]|[\s\"\u200b\ufeff]*[=+\-@\uff1d\uff0b\uff0d\uff20]")
-_PLAIN_NUMBER = re.compile(r"\+[0-9]+", re.ASCII)
+_PLAIN_NUMBER = re.compile(r"\+[0-9]+")
 
 
 def number(stored: str | None) -> str | None:
