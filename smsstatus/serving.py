@@ -14,6 +14,8 @@ from urllib.parse import quote, unquote
 
 from werkzeug.routing import Map
 
+from .settings import WEBHOOK_PATH
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -89,7 +91,8 @@ class PrefixRemover:
     """WSGI middleware: takes BASE_URL's path prefix off where the proxy in front has not.
 
     What is one of our routes as it comes is left alone: for a prefix such as /plivo the proxy has
-    taken it off already.
+    taken it off already. Only the address that Plivo calls goes before that, since with ids of any
+    text it can look like a message's.
     """
 
     def __init__(self, application: WSGIApplication, prefix: str, routes: Map) -> None:
@@ -99,7 +102,9 @@ class PrefixRemover:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
-        if path.startswith(self._prefix) and not self._routes.allowed_methods(path):
+        if path.startswith(self._prefix) and (
+            path == self._prefix + WEBHOOK_PATH or not self._routes.allowed_methods(path)
+        ):
             rest = path.removeprefix(self._prefix)
             if rest == "" and environ["REQUEST_METHOD"] in ("GET", "HEAD"):
                 # The pages' links are relative, so they need the slash.
