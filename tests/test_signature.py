@@ -97,12 +97,78 @@ def test_a_nonce_that_is_missing_or_another_is_refused(
     assert not check(headers).genuine
 
 
-@pytest.mark.parametrize("nonce", ["", "1\u00fc"])
+@pytest.mark.parametrize(
+    "nonce", ["", "1\u00fc", "1\u0661", "1.2", "?1", "1?a=1.2", "a/b", "1 ", "1\n", "1" * 129]
+)
 def test_a_nonce_that_plivo_never_sends_is_refused_even_if_it_is_signed(nonce: str) -> None:
     v3 = sign(signed_v3("POST", URL, [], BODY, nonce), "new")
     assert not check({V3_SIGNATURES[0]: v3, V3_NONCE: nonce}).genuine
     v2 = sign(signed_v2(URL, nonce), "new")
     assert not check({V2_SIGNATURES[0]: v2, V2_NONCE: nonce}).genuine
+
+
+@pytest.mark.parametrize("nonce", ["0", "aZ_-9", "1" * 128])
+def test_a_nonce_is_letters_digits_hyphens_and_underscores(nonce: str) -> None:
+    v3 = sign(signed_v3("POST", URL, [], BODY, nonce), "new")
+    assert check({V3_SIGNATURES[0]: v3, V3_NONCE: nonce}).genuine
+    v2 = sign(signed_v2(URL, nonce), "new")
+    assert check({V2_SIGNATURES[0]: v2, V2_NONCE: nonce}).genuine
+
+
+_tricky = st.text("?.&=/-_1a", max_size=8)
+_tricky_pairs = st.lists(st.tuples(_tricky, _tricky), max_size=3)
+_other_urls = st.sampled_from(
+    [URL + "/inbound", URL + ".1", URL + "/", URL[:-1], "https://sms.example.com/", URL + "%3Fa"]
+)
+
+
+@st.composite
+def _signed_elsewhere(draw: st.DrawFn) -> tuple[str, bytes]:
+    """What V2 or V3 signs for another path, or for ours: the version, and the bytes."""
+    url = draw(_other_urls | st.just(URL))
+    nonce = draw(st.text("-_1a", min_size=1, max_size=8))
+    if draw(st.booleans()):
+        return ("" if url != URL else "V2"), signed_v2(url, nonce)
+    method = draw(st.sampled_from(["GET", "POST"]))
+    signed = signed_v3(method, url, draw(_tricky_pairs), draw(_tricky_pairs), nonce)
+    return ("" if url != URL else "V3"), signed
+
+
+@given(_signed_elsewhere())
+@settings(max_examples=1000, deadline=None, derandomize=True)
+def test_what_was_signed_for_something_else_cannot_be_read_as_a_callback(
+    signed: tuple[str, bytes],
+) -> None:
+    """All headers and fields that could make this message ours are tried."""
+    ours, message = signed
+    signature = sign(message, "new")
+    text = message.decode()
+    if not text.startswith(URL):
+        return
+    rest = text.removeprefix(URL)
+    if ours != "V2":
+        assert not check({V2_SIGNATURES[0]: signature, V2_NONCE: rest}).genuine
+    if ours == "V3":
+        return  # cut into other fields it is the same text: the store knows that
+    for dot in (place for place, sign_ in enumerate(rest) if sign_ == "."):
+        said, nonce = rest[:dot], rest[dot + 1 :]
+        name, _, value = said[1:].partition("=")
+        for method, query, body in (
+            ("POST", [], [(said[1:], "")] if said else []),
+            ("POST", [(name, value)] if said else [], []),
+            ("GET", [(name, value)] if said else [], []),
+        ):
+            headers = {V3_SIGNATURES[0]: signature, V3_NONCE: nonce}
+            verdict = verify(
+                headers, method=method, url=URL, query=query, body=body, tokens=["new"]
+            )
+            assert not verdict.genuine or not (query or body)
+
+
+def test_a_captured_v3_signature_vouches_for_no_body_as_v2() -> None:
+    headers = {V2_SIGNATURES[0]: V3_RIGHT, V2_NONCE: "?MessageUUIDa-uuidStatussent.1"}
+    assert signed_v2(URL, headers[V2_NONCE]) == signed_v3("POST", URL, [], BODY, "1")
+    assert not check(headers).genuine
 
 
 def test_a_get_has_no_body() -> None:

@@ -107,6 +107,7 @@ class Store:
         try:
             with closing(open_readonly(self.path)) as connection:
                 connection.execute("SELECT 1 FROM messages LIMIT 1").fetchall()
+                connection.execute("SELECT 1 FROM upgrades LIMIT 1").fetchall()  # of an older one
             self._unreadable = ""
         except sqlite3.Error as error:
             if self._unreadable != str(error):  # else it was said a few seconds ago

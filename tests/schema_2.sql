@@ -1,0 +1,73 @@
+-- The data of smsstatus, and its dictionary. Applied by the service at start and by
+-- `flask --app wsgi init-db`; applying it again changes nothing. On a file of an earlier version it
+-- creates what is missing, and drops what is no longer needed.
+--
+-- Times are UTC text of fixed width, 2026-11-01T00:00:03.250000Z, so that text compares as time.
+
+-- One row for each message: what is known of it now.
+CREATE TABLE IF NOT EXISTS messages (
+    id               INTEGER PRIMARY KEY,      -- order in which messages were first written
+    message_uuid     TEXT    NOT NULL UNIQUE,  -- Plivo's MessageUUID
+    sender_number    TEXT,                     -- From: as Plivo or the sender wrote it, with or without +
+    recipient_number TEXT,                     -- To
+    message_body     TEXT,                     -- the text, only for messages sent through this service
+    initial_status   TEXT    NOT NULL,         -- status of the earliest update
+    current_status   TEXT    NOT NULL,         -- status of the update that stands
+    status_timestamp TEXT    NOT NULL,         -- when that happened, by Plivo's clock; '' = not told
+    error_code       TEXT,                     -- Plivo's ErrorCode of the update that stands; NULL = none
+    created_at       TEXT    NOT NULL,         -- when the message was first heard of, by our clock
+    updated_at       TEXT    NOT NULL,         -- when the standing update was received, by our clock
+    queued_at        TEXT,                     -- when Plivo queued it, by Plivo's clock
+    checked_at       TEXT,                     -- when `reconcile` last asked Plivo about it
+    -- The order key of the update that stands is (is_final, status_timestamp, sequence, rank,
+    -- digest). An update replaces it only if its own key is greater, so any order of arrival ends
+    -- in the same row.
+    is_final         INTEGER NOT NULL,         -- 1: delivered, undelivered, failed, rejected, read
+    sequence         INTEGER NOT NULL,         -- Plivo's Sequence, 0 if absent
+    rank             INTEGER NOT NULL,         -- our own send -1, unknown 0, queued 1, sent 2, failures 3, delivered 4, read 5
+    digest           BLOB    NOT NULL          -- of the update's fields; settles what is equal otherwise
+) STRICT;
+
+-- GET /messages pages through one of these, newest first. A number is found with or without +,
+-- a recipient also by its last four digits or more.
+CREATE INDEX IF NOT EXISTS messages_by_time ON messages (created_at);
+-- Numbers that only tell which rows to pass over stand at the end, so that those are not read.
+CREATE INDEX IF NOT EXISTS messages_by_status_and_sender
+    ON messages (current_status, created_at, id, sender_number);
+DROP INDEX IF EXISTS messages_by_recipient;  -- files of version 1 can have another one of this name
+CREATE INDEX IF NOT EXISTS messages_by_recipient
+    ON messages (substr(recipient_number, -4), created_at, id, recipient_number);
+CREATE INDEX IF NOT EXISTS messages_by_sender ON messages (ltrim(sender_number, '+'), created_at);
+CREATE INDEX IF NOT EXISTS messages_by_error ON messages (error_code, created_at)
+    WHERE error_code IS NOT NULL;
+-- Of version 1. messages_by_status_and_sender does for both.
+DROP INDEX IF EXISTS messages_by_status;
+DROP INDEX IF EXISTS messages_waiting;
+
+-- One row for each distinct update of a message; a repeated callback adds none. Rows are only ever
+-- appended, so callbacks that share a commit share pages too.
+CREATE TABLE IF NOT EXISTS status_events (
+    id               INTEGER PRIMARY KEY,      -- order of arrival
+    message_id       INTEGER NOT NULL REFERENCES messages (id),
+    digest           BLOB    NOT NULL,         -- of the update's fields: a retry has the same one
+    status           TEXT    NOT NULL,
+    status_timestamp TEXT    NOT NULL,
+    error_code       TEXT,
+    sequence         INTEGER NOT NULL,
+    rank             INTEGER NOT NULL,
+    is_final         INTEGER NOT NULL,
+    received_at      TEXT    NOT NULL,         -- when it reached us first, by our clock
+    source           TEXT    NOT NULL,         -- callback, send, reconcile or replay
+    parameters       TEXT    NOT NULL,         -- as received, application/x-www-form-urlencoded
+    repeats          INTEGER NOT NULL DEFAULT 0,  -- how often the same callback came again
+    UNIQUE (message_id, digest)
+) STRICT;
+
+-- A V2 signature does not cover the body, so the first body seen with its nonce owns the nonce.
+-- Rows are kept for good: a forgotten nonce could be used again with another body.
+CREATE TABLE IF NOT EXISTS v2_nonces (
+    nonce            TEXT    NOT NULL PRIMARY KEY,
+    digest           BLOB    NOT NULL          -- of the fields that came with it
+) STRICT, WITHOUT ROWID;
+
+PRAGMA user_version = 2;
