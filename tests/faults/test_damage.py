@@ -278,14 +278,14 @@ def _waits_in_the_spool(
     undo: Callable[[], None],
 ) -> None:
     """Damage that lasts: not ready, spooling, nothing missing; after `undo` all is drained."""
-    wait_until_spooled(service, 100)
+    wait_until_spooled(service, 50)
     assert not is_ready(service)
     in_vain = _drained_in_vain(service)  # the drainer must not take the damage for mended
     wait_until(lambda: _drained_in_vain(service) > in_vain + 1, what="the drainer has tried twice")
     assert not is_ready(service)
     # The database may be unreadable meanwhile: then what was stored before counts when it is back.
     last = time.monotonic()
-    load.wait_for(50)
+    load.wait_for(20)
     during = missing(_answered(load, last), service)
     undo()
     wait_until_ready(service)

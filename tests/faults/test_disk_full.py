@@ -53,7 +53,7 @@ def test_while_the_databases_disk_is_full_callbacks_go_to_a_spool_elsewhere_and_
     ):
         load.wait_for(100)
         with _filled(small_disk):
-            wait_until_spooled(service, 100)
+            wait_until_spooled(service, 50)
             assert not is_ready(service)
             lost = missing(load.acknowledged, service)
         wait_until_ready(service)
@@ -114,7 +114,7 @@ def test_callbacks_are_spooled_while_every_write_of_the_database_finds_no_space(
     with Load(service.port, service.plivo, pause=0.02) as load:
         load.wait_for(100)
         with strace(worker_pid(service), tmp_path / "trace", *inject):
-            wait_until_spooled(service, 100)
+            wait_until_spooled(service, 50)
             lost = missing(load.acknowledged, service)
         load.wait_for(50)
     gather(service)

@@ -33,7 +33,7 @@ def test_a_refused_request_touches_no_disk_and_changes_no_row(
         load.wait_for(300)  # beyond what is loaded once
         options = ("-y", "-e", f"trace={_DISK},recvfrom,write")
         with strace(worker_pid(service), tmp_path / "trace", *options):
-            load.wait_for(3000 if full else 500)
+            load.wait_for(3000 if full else 300)
     traced = calls(tmp_path / "trace")
     serving = {call.thread for call in traced if call.name == "recvfrom"}
     refused = sum(call.name == "recvfrom" and "POST" in call.arguments for call in traced)
