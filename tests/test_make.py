@@ -54,10 +54,18 @@ def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 class Clone:
-    """A clean clone in which `make run` was said once."""
+    """A clean clone in which `make run` was said with an old Python, and then with this one.
+
+    Of the try with the old one a virtual environment is left, as makefiles of earlier versions did.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = copy_of_the_project(folder)
+        for old in (folder / "old-python", folder / ".venv/bin/python"):
+            old.parent.mkdir(parents=True, exist_ok=True)
+            old.write_text("#!/bin/sh\nexit 1  # as for sys.exit(sys.version_info < (3, 11))\n")
+            old.chmod(0o755)
+        self.refused = [make(folder, goal, "PYTHON=./old-python") for goal in ("run", "test")]
         self.port = free_port()
         self.log = folder / "make.log"
         with open(self.log, "wb") as log:
@@ -95,6 +103,15 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
 def test_make_run_serves_and_says_what_to_do_next(clone: Clone) -> None:
     assert clone.answers()
     assert "Next, in another terminal: make simulate" in clone.log.read_text()
+
+
+def test_an_old_python_is_refused_in_one_line_and_a_newer_one_then_works(clone: Clone) -> None:
+    for refused in clone.refused:
+        assert refused.returncode != 0
+        (line,) = (refused.stdout + refused.stderr).splitlines()
+        assert "Python 3.11 or newer" in line
+        assert "./old-python is not" in line
+    assert clone.answers()
 
 
 def test_make_run_made_an_env_that_only_its_owner_can_read(clone: Clone) -> None:
