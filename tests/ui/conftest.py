@@ -73,9 +73,9 @@ class Site:
     def address(self) -> str:
         return self.service.address
 
-    def call_back(self, fields: Fields) -> None:
+    def call_back(self, fields: Fields, query: str = "") -> None:
         """A genuine callback."""
-        status, body = send(self.service.plivo.post(fields), self.address)
+        status, body = send(self.service.plivo.post(fields, query=query), self.address)
         assert status == 200, body
 
     def tell(self, status: str, message_uuid: str, **more: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
+
 from playwright.sync_api import Page, expect
 
 from .conftest import Site, Visitor
@@ -11,7 +13,7 @@ BROKEN_OUT = "\"'><svg onload=owned=1>"
 SCRIPT_LINK = "javascript:owned=1"
 TEMPLATE = "{{7*7}}${7*7}"
 
-UUID = f"u-{BROKEN_OUT}{TEMPLATE}"
+UUID = "no-uuid"
 FIELDS = {
     "MessageUUID": UUID,
     "Status": f"{BROKEN_OUT}{MARKUP}",
@@ -20,7 +22,7 @@ FIELDS = {
     "ErrorCode": f"{MARKUP}{BROKEN_OUT}",
     "QueuedTime": MARKUP,
     "SentTime": MARKUP,
-    f"name {MARKUP}{BROKEN_OUT}": f"value {MARKUP}{BROKEN_OUT}",
+    f"name {MARKUP}{BROKEN_OUT}": f"value {MARKUP}{BROKEN_OUT}{TEMPLATE}",
     "Text": f"text {MARKUP}",
 }
 
@@ -33,7 +35,7 @@ def assert_harmless(page: Page) -> None:
 
 
 def test_a_hostile_callback_is_text_on_every_page(site: Site, visitor: Visitor) -> None:
-    site.call_back(FIELDS)
+    site.call_back(FIELDS, query=urlencode({MARKUP: f"{BROKEN_OUT}{TEMPLATE}"}))
     page = visitor.visit("/")
     expect(page.locator(".counts")).to_contain_text("<img src=x")
     expect(page.locator(".failures")).to_contain_text("Unknown code")
@@ -46,6 +48,7 @@ def test_a_hostile_callback_is_text_on_every_page(site: Site, visitor: Visitor) 
     row.get_by_role("link").click()
     expect(page.locator(".uuid")).to_have_text(UUID)
     expect(page.get_by_role("heading", level=1)).to_contain_text(MARKUP)
+    expect(page.locator(".facts")).to_contain_text(f"{MARKUP}={BROKEN_OUT}{TEMPLATE}")
     page.locator("summary").click()
     parameters = page.locator(".raw")
     for name, value in FIELDS.items():
@@ -59,7 +62,7 @@ def test_a_hostile_callback_is_text_when_an_open_page_takes_it_in(
     site: Site, visitor: Visitor
 ) -> None:
     page = visitor.visit("/ui/messages")
-    site.call_back({**FIELDS, "MessageUUID": f"live-{UUID}", "To": f"live {MARKUP}"})
+    site.call_back({**FIELDS, "MessageUUID": "live", "To": f"live {MARKUP}"})
     expect(page.get_by_role("link", name=f"live {MARKUP}")).to_be_visible()
     assert_harmless(page)
 
