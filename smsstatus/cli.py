@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+import zlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
@@ -20,9 +21,10 @@ import click
 from flask import Blueprint
 
 from .callback import utc_timestamp
-from .replay import NotReplayable, drain, replay_callback, replay_file
+from .last_resort import lines_of
+from .replay import NotReplayable, Tally, drain, replay_file, replay_log
 from .service import current_service
-from .spool import NotReadable, read_log
+from .spool import NotReadable
 from .store import StoreUnavailable, WorkRefused
 from .terminal import Duration, progress, table
 
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from .simulate import Answer
 
 blueprint = Blueprint("commands", __name__, cli_group=None)
+
+_NOT_REPLAYED = (StoreUnavailable, NotReplayable, NotReadable)
 
 FEW = 20  # so many callbacks are shown one by one
 PRUNE_PAUSE_SECONDS = 0.05  # between batches, for callbacks to be written
@@ -112,39 +116,30 @@ def _show_answers(answers: Sequence[Answer]) -> None:
 def replay(source: str | None) -> None:
     """Apply kept callbacks again; doing it twice changes nothing.
 
-    Without SOURCE: the whole spool. With a file: that spool file (also one in bad/) or a log; `-`:
-    a log on standard input. Of a log only the lines of last resort count.
+    Without SOURCE: the whole spool. With a file: that spool file (also one in bad/) or a log, which
+    may be gzipped; `-`: a log on standard input. Of a log only the lines of last resort count; each
+    that cannot be read is named, and the exit status is 1.
     """
     service = current_service()
+    tally = Tally()
     try:
         if source is None:
-            applied, refused = drain(service.store, service.spool)
+            tally = drain(service.store, service.spool)
+            for name, stuck in service.spool.stuck.items():
+                click.echo(f"{ascii(name)[1:-1]} cannot be applied now: {stuck.reason}", err=True)
         elif source.endswith(".json"):
-            replay_file(service.store, Path(source))
-            applied, refused = 1, 0
+            tally.count(replay_file(service.store, Path(source)))
         else:
-            with click.open_file(source, errors="replace") as lines:
-                applied, refused = _replay_log(lines)
-    except (StoreUnavailable, NotReplayable, OSError) as error:
-        raise click.ClickException(f"not replayed: {error}") from None
-    click.echo(f"{applied} applied, {refused} cannot be applied.")
-    if refused:
+            with click.open_file(source, "rb") as log:
+                tokens = service.settings.auth_tokens
+                for complaint in replay_log(service.store, lines_of(log), tokens, tally):
+                    click.echo(complaint, err=True)
+    except (*_NOT_REPLAYED, OSError, EOFError, zlib.error) as error:
+        before = f" (before that: {tally})" if tally != Tally() else ""
+        raise click.ClickException(f"not replayed: {error}{before}") from None
+    click.echo(f"{tally}.")
+    if not tally.complete:
         raise SystemExit(1)
-
-
-def _replay_log(lines: Iterable[str]) -> tuple[int, int]:
-    service = current_service()
-    applied = refused = 0
-    for found in read_log(lines, service.settings.auth_tokens):
-        try:
-            if isinstance(found, NotReadable):
-                raise NotReplayable(str(found))
-            replay_callback(service.store, found)
-            applied += 1
-        except NotReplayable as error:
-            click.echo(f"cannot be applied: {error}", err=True)
-            refused += 1
-    return applied, refused
 
 
 @blueprint.cli.command("send")

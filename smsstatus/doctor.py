@@ -20,12 +20,17 @@ from .service import DYNO_DISK, MOUNTED_ALONE, Service
 from .serving import Server
 from .settings import DOTENV
 from .simulate import NoAnswer, deliver, request
+from .spool import NotReadable, SpoolUnavailable, read_file
 from .store import StoreUnavailable
 
 Level = Literal["ok", "warn", "FAIL"]
 
 NETWORK_FILESYSTEMS = ("nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs", "fuse.s3fs")
 CLOCK_SECONDS = 60
+LOOKED_AT = 1000
+"""So many waiting files of the spool, the oldest, are read to see whether they can be."""
+STUCK_AFTER = 60
+"""Seconds in which the service has replayed what it can, unless very much waits."""
 
 
 class Check(NamedTuple):
@@ -113,19 +118,41 @@ def _disk(path: Path, environ: Mapping[str, str], mounts: Path) -> Check:
 
 
 def _spool(service: Service) -> Check:
+    spool = service.spool
     try:
-        service.spool.prepare()
-        depth = service.spool.depth()
-    except OSError as error:
-        text = f"{service.settings.spool_dir} takes no files ({error.strerror}): set SPOOL_DIR"
+        spool.prepare()
+        oldest = spool.list_files(LOOKED_AT)
+        depth = spool.depth()
+    except (OSError, SpoolUnavailable) as error:
+        text = f"{spool.folder} takes no files ({getattr(error, 'strerror', error)}): set SPOOL_DIR"
         return Check("FAIL", "spool", text)
+    if unreadable := [name for name in oldest if not _can_be_read(spool.folder / name)]:
+        text = (
+            f"{len(unreadable)} of {depth.waiting} waiting files cannot be read, the oldest is "
+            f"{ascii(unreadable[0])[1:-1]} in {spool.folder}: see to its permissions, or remove it"
+        )
+        return Check("warn", "spool", text)
     if depth.bad:
-        text = f"{depth.bad} callbacks could not be used: their reasons are in {service.spool.bad}"
+        text = f"{depth.bad} callbacks could not be used: their reasons are in {spool.bad}"
+        return Check("warn", "spool", text)
+    if depth.waiting and depth.oldest_seconds > STUCK_AFTER:
+        text = (
+            f"{depth.waiting} callbacks wait, the oldest for {depth.oldest_seconds:.0f} s: if the "
+            "service runs and the database takes a write, it refuses those; `replay` says why"
+        )
         return Check("warn", "spool", text)
     if depth.waiting:
         text = f"{depth.waiting} callbacks wait: the service replays them, or `replay` does"
         return Check("warn", "spool", text)
-    return Check("ok", "spool", f"{service.settings.spool_dir} is empty and takes files")
+    return Check("ok", "spool", f"{spool.folder} is empty and takes files")
+
+
+def _can_be_read(path: Path) -> bool:
+    try:
+        read_file(path)
+    except (OSError, NotReadable):
+        return not os.path.lexists(path)  # drained meanwhile
+    return True
 
 
 def sqlite_version(version: tuple[int, ...]) -> Check:

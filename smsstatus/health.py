@@ -40,14 +40,18 @@ def readyz() -> tuple[Response, int]:
 def metrics() -> Response:
     """Prometheus' text format."""
     service = current_service()
-    depth = _depth(service) or Depth(-1, -1, -1)
+    depth = _depth(service) or Depth(-1, -1, -1, -1)
     lines = [
         *service.metrics.callback_lines(),
         *service.metrics.login_lines(),
         *service.metrics.commit_lines(),
         *family(
             *("smsstatus_spool_files", "gauge", "Spooled callbacks; -1: cannot be counted."),
-            {'kind="waiting"': depth.waiting, 'kind="bad"': depth.bad},
+            {
+                'kind="waiting"': depth.waiting,
+                'kind="bad"': depth.bad,
+                'kind="stuck"': depth.stuck,
+            },
         ),
         *family(
             *("smsstatus_spool_oldest_seconds", "gauge", "Age of the oldest waiting callback."),
@@ -86,6 +90,7 @@ def _find_out(service: Service) -> dict[str, Any]:
         "ready": not reasons,
         "reasons": reasons,
         "spooled": depth.waiting if depth else None,
+        "stuck": depth.stuck if depth else None,
         "bad": depth.bad if depth else None,
         "oldest_spooled_seconds": round(depth.oldest_seconds, 1) if depth else None,
         "server": serving.running._asdict() if serving.running else None,
@@ -95,7 +100,7 @@ def _find_out(service: Service) -> dict[str, Any]:
 def _depth(service: Service) -> Depth | None:
     try:
         return service.spool.depth()
-    except OSError:
+    except SpoolUnavailable:
         return None
 
 

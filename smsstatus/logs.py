@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
+import select
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TextIO
 
 from .signature import Pairs
 
@@ -21,9 +24,24 @@ def configure(level: str) -> None:
     logger = logging.getLogger("smsstatus")
     logger.setLevel(level.upper())
     if not logger.handlers:
-        handler = logging.StreamHandler(sys.stderr)
+        handler = _NeverWaiting(sys.stderr)
         handler.setFormatter(_OneLine(_FORMAT, datefmt="%Y-%m-%dT%H:%M:%S"))
         logger.addHandler(handler)
+
+
+class _NeverWaiting(logging.StreamHandler[TextIO]):
+    """A log that nobody reads on must not stop the service: what a full pipe cannot take is lost.
+
+    A pipe that poll calls writable takes PIPE_BUF bytes at once, 4,096 on Linux (pipe(7)).
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        poll = select.poll()
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # no descriptor: never full
+            poll.register(self.stream.fileno(), select.POLLOUT)
+            if not poll.poll(0):
+                return
+        super().emit(record)
 
 
 class _OneLine(logging.Formatter):
@@ -81,6 +99,11 @@ def without_text(error: Exception) -> str:
 def names_of(headers: Iterable[str]) -> str:
     """Header names for a log line; a stranger chose them, so not too many."""
     return ", ".join([name[:60] for name in sorted(headers)[:40]])
+
+
+def more(left_out: int) -> str:
+    """The end of a line that a RateLimit let through."""
+    return f"; {left_out} more since the last such line" if left_out else ""
 
 
 class RateLimit:

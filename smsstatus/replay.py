@@ -3,25 +3,62 @@
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from .callback import Callback, Malformed, Unusable, read_callback
-from .logs import without_text
+from .last_resort import read_log
+from .logs import more, without_text
 from .spool import NotReadable, Spool, read_file
 from .store import Outcome, Store, StoreUnavailable, WorkRefused
 
 DRAIN_SECONDS = 5.0
 CORRECTING_SECONDS = 1.0
+PASS_FILES = 5000
+"""After so many files or DRAIN_SECONDS the spool is listed again."""
+TRIAL_SECONDS = 3.0
+"""So long a store that refused a file is asked whether it takes others: longer than it rests."""
 
 log = logging.getLogger(__name__)
 
 
 class NotReplayable(Exception):
     """This callback can never be applied. The text says why."""
+
+
+@dataclass
+class Tally:
+    """What became of the callbacks of a spool or a log."""
+
+    applied: int = 0
+    known: int = 0
+    unreadable: int = 0
+    refused: int = 0
+    """Read, but not to be applied, ever."""
+    stuck: int = 0
+    """Not to be applied now."""
+
+    def count(self, outcome: Outcome) -> None:
+        if outcome is Outcome.DUPLICATE:
+            self.known += 1
+        else:
+            self.applied += 1
+
+    @property
+    def complete(self) -> bool:
+        return not (self.unreadable or self.refused or self.stuck)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.applied} applied, {self.known} already known, {self.unreadable} unreadable"
+            + (f", {self.refused} cannot be applied" if self.refused else "")
+            + (f", {self.stuck} cannot be applied now" if self.stuck else "")
+        )
 
 
 def replay_callback(store: Store, callback: Callback) -> Outcome:
@@ -41,44 +78,110 @@ def replay_callback(store: Store, callback: Callback) -> Outcome:
 
 
 def replay_file(store: Store, path: Path) -> Outcome:
-    """Apply a spool file. Raises NotReplayable, StoreUnavailable or OSError."""
-    try:
-        return replay_callback(store, read_file(path))
-    except NotReadable as error:
-        raise NotReplayable(str(error)) from None
+    """Apply a spool file. Raises NotReadable, NotReplayable, StoreUnavailable or OSError."""
+    return replay_callback(store, read_file(path))
 
 
-def drain(store: Store, spool: Spool, stop: Callable[[], bool] = lambda: False) -> tuple[int, int]:
-    """Replay the spool, oldest first; (files applied, files set aside).
+def replay_log(
+    store: Store, lines: Iterable[str], tokens: Iterable[str], tally: Tally
+) -> Iterator[str]:
+    """Apply the callbacks in a log; a line of text for each that cannot be. Counts in `tally`.
 
-    Raises StoreUnavailable or OSError at the first file that has to wait.
+    Raises StoreUnavailable, and what `lines` raises.
     """
-    applied = set_aside = 0
-    for path in spool.waiting():
+    for found in read_log(lines, tokens):
+        if isinstance(found, NotReadable):
+            tally.unreadable += 1
+            yield str(found)
+            continue
+        try:
+            tally.count(replay_callback(store, found))
+        except NotReplayable as error:
+            tally.refused += 1
+            yield f"a callback received at {found.received_at} cannot be applied: {error}"
+
+
+def drain(
+    store: Store,
+    spool: Spool,
+    stop: Callable[[], bool] = lambda: False,
+    names: Iterable[str] | None = None,
+) -> Tally:
+    """Replay the spool, or these of its files, oldest first.
+
+    A file that cannot go now is passed by and tried again later. Of those that the store refused
+    before one more refusal is enough: it costs the store a rest, in which live callbacks are
+    spooled. Raises StoreUnavailable if the store takes nothing, and OSError without a spool.
+    """
+    tally = Tally()
+    refused_again = False
+    for name in spool.list_files() if names is None else names:
+        was_stuck = name in spool.stuck
         if stop():
             break
+        if was_stuck and refused_again:
+            continue
         try:
-            replay_file(store, path)
-            path.unlink(missing_ok=True)
-            applied += 1
-        except FileNotFoundError:
-            continue  # another process of ours was faster
-        except (StoreUnavailable, OSError):
-            raise
-        except Exception as error:  # also a mistake of ours: the files behind it must not wait
-            reason = str(error) if isinstance(error, NotReplayable) else without_text(error)
-            log.error("spool file %s set aside in bad/: %s", path.name, reason)
-            spool.set_aside(path, reason)
-            set_aside += 1
-    return applied, set_aside
+            _drain_one(store, spool, name, tally)
+        except StoreUnavailable as error:
+            if not _takes_others(store, stop):
+                raise
+            refused_again |= was_stuck
+            tally.stuck += 1
+            spool.pass_by(name, str(error))
+        except OSError as error:
+            if not os.path.lexists(spool.folder / name):
+                continue  # another process of ours was faster
+            tally.stuck += 1
+            spool.pass_by(name, f"{type(error).__name__}: {error.strerror}")
+    return tally
+
+
+def _drain_one(store: Store, spool: Spool, name: str, tally: Tally) -> None:
+    """Raises StoreUnavailable or OSError if this file has to wait."""
+    try:
+        tally.count(replay_file(store, spool.folder / name))
+        spool.remove(name)
+    except (StoreUnavailable, OSError):
+        raise
+    except Exception as error:  # also a mistake of ours: the files behind it must not wait
+        foreseen = isinstance(error, NotReadable | NotReplayable)
+        reason = str(error) if foreseen else without_text(error)
+        spool.set_aside(name, reason)
+        if isinstance(error, NotReadable):
+            tally.unreadable += 1
+        else:
+            tally.refused += 1
+        left_out = spool.lines.allow()
+        if left_out is not None:
+            log.error("spool file %s set aside in bad/: %s%s", name, reason, more(left_out))
+
+
+def _takes_others(store: Store, stop: Callable[[], bool]) -> bool:
+    """The store refused a file: is it that one, or does it take nothing?
+
+    After a failure the store rests and refuses all for a moment.
+    """
+    until = time.monotonic() + TRIAL_SECONDS
+    while not stop():
+        try:
+            store.probe()
+            return True
+        except StoreUnavailable:
+            if time.monotonic() > until:
+                break
+            time.sleep(0.1)
+        except WorkRefused:
+            break
+    return False
 
 
 class Drainer:
     """A thread that empties the spool at start and whenever the store takes writes again.
 
-    It also looks at the database as a newcomer would, which is how a file that was damaged behind
-    the writer's back is noticed while callbacks still go well. And it corrects the rows of a file
-    of an earlier version.
+    It also counts the spool's files, and looks at the database as a newcomer would, which is how a
+    file that was damaged behind the writer's back is noticed while callbacks still go well. And it
+    corrects the rows of a file of an earlier version.
     """
 
     def __init__(self, store: Store, spool: Spool) -> None:
@@ -96,22 +199,31 @@ class Drainer:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            self._once()
-            if not self._correct():
+            more_files = self._once()
+            if not self._correct() and not more_files:
                 self._stop.wait(DRAIN_SECONDS)
 
-    def _once(self) -> None:
+    def _once(self) -> bool:
+        """Is there more to do at once?"""
+        until = time.monotonic() + DRAIN_SECONDS
         try:
+            names = self._spool.list_files(PASS_FILES)
+            self._spool.tidy_bad()
             self._store.look()
-            applied, set_aside = drain(self._store, self._spool, self._stop.is_set)
+            tally = drain(
+                *(self._store, self._spool),
+                lambda: self._stop.is_set() or time.monotonic() > until,
+                names,
+            )
         except (StoreUnavailable, OSError) as error:
             log.debug("spool not drained: %s", error)
-            return
+            return False
         except Exception as error:  # without this thread nothing is replayed any more
             log.error("spool not drained: a mistake in the program, %s", without_text(error))
-            return
-        if applied or set_aside:
-            log.warning("spool drained: %d applied, %d set aside in bad/", applied, set_aside)
+            return False
+        if tally != Tally():
+            log.warning("spool drained: %s", tally)
+        return len(names) == PASS_FILES or time.monotonic() > until
 
     def _correct(self) -> bool:
         """Correct rows for a second at most, then look after the spool again; is more left?"""

@@ -16,6 +16,7 @@ from flask.cli import FlaskGroup
 
 from . import disks, serving
 from .clock import Clock
+from .last_resort import LastResort
 from .logs import RateLimit
 from .metrics import Metrics
 from .replay import Drainer
@@ -49,6 +50,7 @@ class Service:
     metrics: Metrics
     refusals: RateLimit = field(default_factory=RateLimit)
     refused_logins: RateLimit = field(default_factory=RateLimit)
+    last_resort: LastResort = field(default_factory=LastResort)
     drainer: Drainer | None = None
     clock: Clock = field(default_factory=Clock)
     readiness: tuple[float, dict[str, Any]] = (0.0, {})

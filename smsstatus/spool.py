@@ -4,32 +4,53 @@ The guarantee: when `keep` returns, the callback is in a file of its own whose c
 name are fsynced. A file is removed only after the store has answered for its callback, so
 replaying is at least once and the store has to be idempotent (it is).
 
-A file that can never be applied moves to `bad/`, with the reason inside, and is left alone.
+A file that can never be applied moves to `bad/`, with the reason inside. A captured request can be
+sent as often as its owner likes, so it makes one file, and `bad/` is bounded: over BAD_FILES or
+BAD_BYTES its oldest files are removed, and REMOVED counts them by reason.
 """
 
 from __future__ import annotations
 
-import hmac
+import contextlib
+import heapq
 import json
+import logging
 import os
 import re
+import threading
 import time
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 from uuid import uuid4
 
-from .callback import Callback
+from .bounded import Bounded, Recent
+from .callback import Callback, parse_form
 from .files import make_folder, write_synced
+from .logs import RateLimit, more
+from .signature import signed_v3
 
 KEEP_SECONDS = 1.0
 """With the store's 3 s this stays under the 5 s in which Plivo is answered."""
-_HANGS = f"no answer from the disk in {KEEP_SECONDS} s"
+LISTING_SECONDS = 15.0
+"""A count of the files is at most so old: a serving process counts every few seconds."""
 
-LOG_MARK = "smsstatus-callback"
-_LOG_RECORD = re.compile(rf"{LOG_MARK} ([A-Za-z0-9_=-]+)\.([0-9a-f]{{64}})")
+BAD_FILES = 1000
+BAD_BYTES = 32 * 1024 * 1024
+REMOVED = "removed.counts"
+"""The file in bad/ that says, as JSON, how many were removed for which reason."""
+_REASONS = 50  # different ones that are counted apart
+
+STUCK_SECONDS = 5.0
+STUCK_LONGEST = 600.0
+"""A file that cannot go now is tried again after the first, then twice that, up to the second."""
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 
 class SpoolUnavailable(Exception):
@@ -37,26 +58,50 @@ class SpoolUnavailable(Exception):
 
 
 class NotReadable(ValueError):
-    """A spool file or log line that is not one of ours. The text says why."""
+    """A spool file or log record that cannot be read. The text says which and why."""
 
 
 class Depth(NamedTuple):
-    """How much waits: files to replay, files set aside, age in seconds of the oldest waiting."""
+    """How much waits: files to replay, files set aside, age in seconds of the oldest waiting.
+
+    `stuck` of the waiting cannot go now, though the store takes others.
+    """
 
     waiting: int
     bad: int
     oldest_seconds: float
+    stuck: int = 0
+
+
+@dataclass
+class Stuck:
+    """A file that cannot go now: why, and when (time.monotonic()) it is tried again."""
+
+    reason: str
+    pause: float
+    again_at: float
 
 
 class Spool:
-    """A folder of callbacks, one JSON file each; the names sort by time of receipt."""
+    """A folder of callbacks, one JSON file each; the names sort by time of receipt.
+
+    How many there are is known without listing them at each question: what this process adds and
+    removes is counted, and `list_files` sees what others did.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.bad = folder / "bad"
-        self._pool: ThreadPoolExecutor | None = None
-        self._pid = 0
-        self._hanging: dict[str, Future[None]] = {}
+        self.lines = RateLimit()
+        self.stuck: dict[str, Stuck] = {}
+        self._bounded = Bounded(KEEP_SECONDS, "the disk")
+        self._kept: Recent[Path] = Recent()
+        self._listing = threading.Lock()
+        self._counting = threading.Lock()
+        self._listed_at = float("-inf")
+        self._waiting = 0
+        self._bad = 0
+        self._oldest = 0.0
 
     def prepare(self) -> None:
         """Create the folders and prove that they take files. Raises OSError.
@@ -68,42 +113,140 @@ class Spool:
 
     def probe(self) -> None:
         """See whether it takes files now. Raises SpoolUnavailable within KEEP_SECONDS."""
-        self._bounded("probe", self._prove, self.folder)
+        self._in_time("probe", self._prove, self.folder)
 
     def keep(self, callback: Callback, reason: str) -> None:
-        """Keep a callback to be replayed. Raises SpoolUnavailable within KEEP_SECONDS."""
-        self._keep_in(self.folder, callback, reason)
+        """Keep a callback to be replayed. Raises SpoolUnavailable within KEEP_SECONDS.
 
-    def keep_bad(self, callback: Callback, reason: str) -> None:
-        """Keep a callback that cannot be applied. Raises SpoolUnavailable within KEEP_SECONDS."""
-        self._keep_in(self.bad, callback, reason)
+        One that has a file waiting needs no second one.
+        """
+        self._in_time("keep", self._keep, callback, reason)
 
-    def waiting(self) -> list[Path]:
-        """The files to replay, oldest first. Raises OSError."""
-        return sorted(path for path in self.folder.iterdir() if path.match("[0-9]*.json"))
+    def keep_bad(self, callback: Callback, reason: str) -> bool:
+        """Keep a callback that cannot be applied; False if that text is there already.
 
-    def set_aside(self, path: Path, reason: str) -> None:
+        Raises SpoolUnavailable within KEEP_SECONDS.
+        """
+        return self._in_time("keep", self._keep_bad, callback, reason)
+
+    def list_files(self, at_most: int | None = None) -> list[str]:
+        """Count the files; the names of the oldest waiting ones, oldest first. Raises OSError.
+
+        Those that are stuck are not among them until they may be tried again.
+        """
+        began = time.monotonic()
+        found = _Found({name for name, stuck in self.stuck.items() if stuck.again_at > began})
+        with os.scandir(self.folder) as entries:
+            names = found.names(entries)
+            oldest = sorted(names) if at_most is None else heapq.nsmallest(at_most, names)
+        bad = len(self._bad_files())
+        since = _modified(self.folder / found.first) if found.first else 0.0
+        with self._counting:
+            self._waiting, self._bad, self._oldest = found.count, bad, since
+            self._listed_at = began
+        for name in list(self.stuck):
+            if not os.path.lexists(self.folder / name):
+                del self.stuck[name]
+        return oldest
+
+    def depth(self) -> Depth:
+        """How much waits, at most LISTING_SECONDS ago. Raises SpoolUnavailable."""
+        with self._listing:
+            if time.monotonic() - self._listed_at > LISTING_SECONDS:
+                self._in_time("list", self.list_files, 1)
+        with self._counting:
+            seconds = time.time() - self._oldest if self._waiting else 0.0
+            return Depth(self._waiting, self._bad, max(seconds, 0.0), len(self.stuck))
+
+    def remove(self, name: str) -> None:
+        """Its callback is in the store now. Raises OSError."""
+        (self.folder / name).unlink(missing_ok=True)
+        self.stuck.pop(name, None)
+        self._count(waiting=-1)
+
+    def set_aside(self, name: str, reason: str) -> None:
         """Move a file that cannot be applied to `bad/`, with the reason. Raises OSError."""
+        path = self.folder / name
         try:
             content = json.loads(path.read_text())
             content["reason"] = reason
             text = json.dumps(content)
         except (ValueError, TypeError, RecursionError):
             text = json.dumps({"reason": reason, "unreadable": path.read_bytes().decode("latin-1")})
-        self._write(self.bad / path.name, text)
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(ValueError, TypeError, RecursionError):
+            name = _bad_name(callback_of(json.loads(text)))
+        self._write_bad(self.bad / name, text)
+        self.remove(path.name)
 
-    def depth(self) -> Depth:
-        """Count what waits. Raises OSError."""
-        waiting = self.waiting()
-        oldest = time.time() - waiting[0].stat().st_mtime if waiting else 0.0
-        return Depth(len(waiting), len(list(self.bad.glob("*.json"))), max(oldest, 0.0))
+    def pass_by(self, name: str, reason: str) -> None:
+        """Try a file again later, and those behind it now."""
+        known = self.stuck.get(name)
+        pause = min(known.pause * 2, STUCK_LONGEST) if known else STUCK_SECONDS
+        self.stuck[name] = Stuck(reason, pause, time.monotonic() + pause)
+        left_out = self.lines.allow() if known is None else None
+        if left_out is not None:
+            log.error("spool file %s cannot go now, passed by: %s%s", name, reason, more(left_out))
 
-    def _keep_in(self, folder: Path, callback: Callback, reason: str) -> None:
+    def tidy_bad(self) -> None:
+        """Remove what is too much in bad/, oldest first. Raises OSError."""
+        files = sorted(self._bad_files())
+        left, size = len(files), sum(file[1] for file in files)
+        removed = []
+        for _, length, path in files:
+            if left <= BAD_FILES and size <= BAD_BYTES:
+                break
+            removed.append(path)
+            left, size = left - 1, size - length
+        if removed:
+            self._count_removed(removed)
+            for path in removed:
+                path.unlink(missing_ok=True)
+            self._count(bad=-len(removed))
+
+    def _keep(self, callback: Callback, reason: str) -> None:
+        digest = digest_of_fields(callback)
+        kept = self._kept.get(digest)
+        if kept is not None and kept.exists():
+            return
         stamp = re.sub(r"\D", "", callback.received_at)
-        path = folder / f"{stamp}-{uuid4().hex[:12]}.json"
-        text = json.dumps({"version": 1, "reason": reason, **callback._asdict()})
-        self._bounded("keep", self._write, path, text)
+        path = self.folder / f"{stamp}-{uuid4().hex[:12]}.json"
+        self._write(path, _text(callback, reason))
+        self._kept.put(digest, path)
+        self._count(waiting=1)
+
+    def _keep_bad(self, callback: Callback, reason: str) -> bool:
+        return self._write_bad(self.bad / _bad_name(callback), _text(callback, reason))
+
+    def _write_bad(self, path: Path, text: str) -> bool:
+        if path.exists():
+            return False
+        self._write(path, text)
+        self._count(bad=1)
+        return True
+
+    def _bad_files(self) -> list[tuple[float, int, Path]]:
+        """Time, size and path of each. Raises OSError."""
+        files = []
+        with contextlib.suppress(FileNotFoundError), os.scandir(self.bad) as entries:
+            for entry in entries:
+                if entry.name.endswith(".json"):
+                    found = entry.stat(follow_symlinks=False)
+                    files.append((found.st_mtime, found.st_size, self.bad / entry.name))
+        return files
+
+    def _count_removed(self, paths: list[Path]) -> None:
+        record = self.bad / REMOVED
+        counts: Counter[str] = Counter()
+        with contextlib.suppress(OSError, ValueError, TypeError):
+            counts.update(json.loads(record.read_text()))
+        for path in paths:
+            reason = _reason_in(path)
+            counts[reason if reason in counts or len(counts) < _REASONS else "another"] += 1
+        self._write(record, json.dumps(counts))
+        log.warning(
+            "bad/ held too much, its %d oldest files were removed; removed in all, by reason: %s",
+            *(len(paths), json.dumps(counts)),
+        )
 
     def _prove(self, folder: Path) -> None:
         probe = folder / f".probe-{uuid4().hex}"
@@ -116,71 +259,94 @@ class Spool:
         make_folder(self.bad)
         write_synced(path, text)
 
-    def _bounded(self, kind: str, write: Callable[..., None], *arguments: object) -> None:
-        """A disk that hangs must not keep Plivo waiting, so a helper thread does the writing.
+    def _count(self, waiting: int = 0, bad: int = 0) -> None:
+        with self._counting:
+            if waiting and self._waiting <= 0:
+                self._waiting, self._oldest = 0, time.time()
+            self._waiting = max(self._waiting + waiting, 0)
+            self._bad += bad
 
-        While one hangs in it the next callers of this kind are told at once.
-        """
-        hanging = self._hanging.get(kind)
-        if hanging is not None and not hanging.done():
-            raise SpoolUnavailable(_HANGS)
-        if self._pool is None or self._pid != os.getpid():
-            self._pool = ThreadPoolExecutor(8, thread_name_prefix="spool")
-            self._pid = os.getpid()
+    def _in_time(self, kind: str, work: Callable[..., T], *arguments: object) -> T:
+        """A disk that hangs must not keep Plivo waiting. Raises SpoolUnavailable."""
         try:
-            writing = self._pool.submit(write, *arguments)
-            if not wait((writing,), KEEP_SECONDS).done:
-                self._hanging[kind] = writing
-                raise SpoolUnavailable(_HANGS)
-            writing.result()
+            return self._bounded.call(kind, work, *arguments)
         except (OSError, RuntimeError) as error:
             text = getattr(error, "strerror", None) or error
             raise SpoolUnavailable(f"{type(error).__name__}: {text}") from error
 
 
+class _Found:
+    """The names of waiting files in a listing, while they are counted."""
+
+    def __init__(self, resting: set[str]) -> None:
+        self._resting = resting
+        self.count = 0
+        self.first = ""
+
+    def names(self, entries: Iterable[os.DirEntry[str]]) -> Iterator[str]:
+        for entry in entries:
+            name = entry.name
+            if "0" <= name[0] <= "9" and name.endswith(".json"):
+                self.count += 1
+                if not self.first or name < self.first:
+                    self.first = name
+                if name not in self._resting:
+                    yield name
+
+
 def read_file(path: Path) -> Callback:
     """Read a spool file. Raises NotReadable or OSError."""
     try:
-        return _callback(json.loads(path.read_text()))
+        return callback_of(json.loads(path.read_text()))
     except (ValueError, RecursionError) as error:
         raise NotReadable(f"{path.name} is not a spool file: {error}") from None
 
 
-def log_record(callback: Callback, token: str) -> str:
-    """One word that holds the whole callback, for the log line of last resort.
-
-    It is authenticated, since a log can hold text from strangers and `replay` trusts what it
-    reads back. It is base64, so that numbers do not stand in the log as such.
-    """
-    content = urlsafe_b64encode(json.dumps(callback._asdict()).encode()).decode()
-    return f"{LOG_MARK} {content}.{_mac(content, token)}"
-
-
-def read_log(lines: Iterable[str], tokens: Iterable[str]) -> Iterator[Callback | NotReadable]:
-    """The callbacks in the lines of a log; NotReadable for a record we did not write."""
-    keys = tuple(tokens)
-    for line in lines:
-        for content, mac in _LOG_RECORD.findall(line):
-            if any(hmac.compare_digest(_mac(content, token), mac) for token in keys):
-                yield _callback(json.loads(urlsafe_b64decode(content)))
-            else:
-                yield NotReadable("a record that none of the tokens in PLIVO_AUTH_TOKEN wrote")
-
-
-def _callback(content: object) -> Callback:
+def callback_of(content: object) -> Callback:
+    """The Callback in what was read from JSON. Raises NotReadable."""
+    defaults = Callback._field_defaults
     try:
-        fields = {name: content[name] for name in Callback._fields}  # type: ignore[index]
-    except (KeyError, TypeError):
+        fields = {
+            name: content.get(name, defaults[name]) if name in defaults else content[name]  # type: ignore[attr-defined, index]
+            for name in Callback._fields
+        }
+    except (AttributeError, KeyError, TypeError):
         raise NotReadable("fields are missing") from None
-    nonce = fields.pop("v2_nonce")
-    if not all(isinstance(v, str) for v in fields.values()) or not isinstance(nonce, str | None):
+    if not all(isinstance(v, str) or v is defaults.get(name, "") for name, v in fields.items()):
         raise NotReadable("a field is not text")
     try:
-        "".join((*fields.values(), nonce or "")).encode()
+        "".join([value or "" for value in fields.values()]).encode()
     except UnicodeEncodeError:  # JSON can spell half a character
         raise NotReadable("a field is not UTF-8") from None
-    return Callback(**fields, v2_nonce=nonce)
+    return Callback(**fields)
 
 
-def _mac(content: str, token: str) -> str:
-    return hmac.digest(token.encode(), f"{LOG_MARK} {content}".encode(), "sha256").hex()
+def digest_of_fields(callback: Callback) -> bytes:
+    """Equal for callbacks whose fields are equal, however they are encoded."""
+    query, body = parse_form(callback.query.encode()), parse_form(callback.body.encode())
+    text = repr((callback.method, query, body, callback.v2_nonce))
+    return blake2b(text.encode(), digest_size=16).digest()
+
+
+def _bad_name(callback: Callback) -> str:
+    """Equal for callbacks of which V3 signs the same text: a captured one can be cut anew."""
+    query, body = parse_form(callback.query.encode()), parse_form(callback.body.encode())
+    text = signed_v3(callback.method, "", query, body, "")
+    return f"{blake2b(text, digest_size=16).hexdigest()}.json"
+
+
+def _text(callback: Callback, reason: str) -> str:
+    return json.dumps({"version": 1, "reason": reason, **callback._asdict()})
+
+
+def _reason_in(path: Path) -> str:
+    try:
+        return str(json.loads(path.read_text())["reason"])[:200]
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return "unknown"
+
+
+def _modified(path: Path) -> float:
+    with contextlib.suppress(FileNotFoundError):
+        return os.lstat(path).st_mtime
+    return time.time()

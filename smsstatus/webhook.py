@@ -1,10 +1,10 @@
 """Blueprint /plivo/status: a raw body in; 200, or why not, out.
 
 200 always means: the callback is on disk, fsynced, in the store or in the spool; or, if both
-fail, in one ERROR line of the log that `replay` reads back. Anything but 200 makes Plivo try
+fail, written to the log, in ERROR lines that `replay` reads back. Anything but 200 makes Plivo try
 again 60, 120 and 240 s later and then forget the callback
 (https://support.plivo.com/hc/en-us/articles/360041344652), so a genuine one that arrives whole
-never gets it.
+never gets it, with one exception: if not even the log takes it, 503, since a 200 would lose it.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from .callback import (
     status_update,
     utc_now,
 )
-from .logs import names_of, without_text, without_values
+from .logs import more, names_of, without_text, without_values
 from .service import Service, current_service
 from .settings import WEBHOOK_PATH
 from .signature import HEADERS, Pairs, verify
-from .spool import SpoolUnavailable, log_record
+from .spool import SpoolUnavailable
 from .store import Outcome, StoreUnavailable, WorkRefused
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 MAX_BODY = 65_536  # bytes; a status callback has about 600
 PLAIN_TEXT = "text/plain; charset=utf-8"
+NOWHERE = "kept nowhere"
 _TAKEN_HEADERS = {"Content-Type": PLAIN_TEXT, "Content-Length": "0"}
 
 _SIGNATURE_KEYS = [(name, "HTTP_" + name.upper().replace("-", "_")) for name in HEADERS]
@@ -93,6 +94,9 @@ def receive_status() -> Response:
     kept = _keep(service, callback, query_pairs, body_pairs)
     if kept in _FORGED:
         return _refuse(service, _FORGED[kept], query_pairs)
+    if kept == NOWHERE:
+        service.metrics.count_callback(503, kept)
+        return _plain("It could not be kept anywhere: try again.", 503)
     service.metrics.count_callback(200, kept)
     if kept == "probe":
         return _plain(PROBE_ANSWER, 200)
@@ -139,23 +143,45 @@ def _keep(service: Service, callback: Callback, query: Pairs, body: Pairs) -> st
             return "probe"
         if not _owns_nonce(service, callback, query, body):
             return Outcome.NONCE_TAKEN.value
-        log.error("genuine callback cannot be used, kept in the spool's bad/: %s", error)
-        place, keep, reason = "bad", service.spool.keep_bad, str(error)
+        place, keep, reason = "bad", _keep_bad, str(error)
     except (StoreUnavailable, WorkRefused) as error:
-        place, keep, reason = "spooled", service.spool.keep, str(error)
+        place, keep, reason = "spooled", _spool, str(error)
     except Exception as error:  # a mistake of ours must not cost the callback
-        place, keep, reason = "spooled", service.spool.keep, without_text(error)
+        place, keep, reason = "spooled", _spool, without_text(error)
         log.error("a mistake in the program, callback goes to the spool: %s", reason)
     try:
-        keep(callback, reason)
+        keep(service, callback, reason)
         return place
     except Exception as error:
         why = str(error) if isinstance(error, SpoolUnavailable) else without_text(error)
-        log.error(
-            "store and spool both failed (%s; %s), feed this line to `replay`: %s",
-            *(reason, why, log_record(callback, service.settings.auth_tokens[0])),
-        )
-        return "logged"
+        return _keep_in_log(service, callback, f"{reason}; {why}")
+
+
+def _spool(service: Service, callback: Callback, reason: str) -> None:
+    service.spool.keep(callback, reason)
+
+
+def _keep_bad(service: Service, callback: Callback, reason: str) -> None:
+    """A captured one can come again and again: it has one file, and few lines."""
+    if service.spool.keep_bad(callback, reason):
+        left_out = service.spool.lines.allow()
+        if left_out is not None:
+            log.error(
+                "genuine callback cannot be used, kept in the spool's bad/: %s%s",
+                *(reason, more(left_out)),
+            )
+
+
+def _keep_in_log(service: Service, callback: Callback, reasons: str) -> str:
+    try:
+        service.last_resort.keep(callback, service.settings.auth_tokens[0])
+        place, what = "logged", "the callback is in lines of the log, for `replay`"
+    except Exception as error:
+        place, what = NOWHERE, f"answered 503, since the log fails too: {without_text(error)}"
+    left_out = service.last_resort.lines.allow()
+    if left_out is not None:
+        log.error("store and spool both failed (%s): %s%s", reasons, what, more(left_out))
+    return place
 
 
 def _owns_nonce(service: Service, callback: Callback, query: Pairs, body: Pairs) -> bool:

@@ -187,12 +187,13 @@ def test_a_mistake_in_the_program_does_not_cost_a_genuine_callback(
     plivo: Plivo,
     settings: Settings,
     caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     service = service_of(app)
     service.store, spool = MistakenStore(settings.database_path), service.spool
     service.spool = MistakenSpool(settings.spool_dir)
     assert deliver(plivo.post(plivo.fields("sent"))).status_code == 200
-    assert "feed this line to `replay`" in caplog.text
+    assert "feed this line to `replay`" in capfd.readouterr().err
     service.spool = spool
     assert deliver(plivo.post(plivo.fields("sent"))).status_code == 200
     (kept,) = settings.spool_dir.glob("*.json")

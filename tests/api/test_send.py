@@ -197,13 +197,13 @@ def test_a_send_while_the_database_takes_nothing_is_kept_in_the_spool(
     assert message["message_body"] == "Hello"
     assert (message["current_status"], message["is_final"]) == ("queued", False)
     assert answer.headers["Location"] == f"/messages/{message['message_uuid']}"
-    assert len(service.spool.waiting()) == 1
+    assert service.spool.depth().waiting == 1
 
     settings.database_path.rmdir()
     if damage == "garbage":
         away.rename(settings.database_path)
     service.store.close()
-    assert drain(service.store, service.spool) == (1, 0)
+    assert drain(service.store, service.spool).applied == 1
     (row,) = query("SELECT * FROM messages")
     assert row["message_uuid"] == message["message_uuid"]
     assert (row["message_body"], row["current_status"]) == ("Hello", "queued")

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from smsstatus.callback import Callback, read_callback
-from smsstatus.spool import NotReadable, read_log
+from smsstatus.last_resort import read_log
+from smsstatus.spool import NotReadable
 
 from ..live import ROOT, LiveService, environment, wait_until
 from .load import Delivery

@@ -37,7 +37,7 @@ def test_what_neither_store_nor_spool_takes_is_in_one_error_line_each_and_replay
     assert not stored_bodies(service.database).intersection(logged)
     lost = missing(load.acknowledged, service)
 
-    assert replay(service) == f"{len(logged)} applied, 0 cannot be applied."
+    assert replay(service) == f"{len(logged)} applied, 0 already known, 0 unreadable."
     stored = stored_bodies(service.database)
     lost += [d for d in load.acknowledged if d.body in set(logged) - stored]
     figure(

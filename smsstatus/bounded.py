@@ -1,0 +1,59 @@
+"""Bounds on what others decide: how long a call takes, and how much is remembered."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Bounded:
+    """Helper threads make calls that can hang, such as an fsync.
+
+    While one hangs, the next of its kind is refused at once.
+    """
+
+    def __init__(self, seconds: float, what: str) -> None:
+        self._seconds = seconds
+        self._what = what
+        self._pool: ThreadPoolExecutor | None = None
+        self._pid = 0
+        self._hanging: dict[str, Future[Any]] = {}
+
+    def call(self, kind: str, work: Callable[..., T], *arguments: object) -> T:
+        """What `work(*arguments)` returns or raises; TimeoutError if it takes too long.
+
+        It may go on after that. RuntimeError if the host allows no more threads.
+        """
+        hanging = self._hanging.get(kind)
+        if hanging is None or hanging.done():
+            if self._pool is None or self._pid != os.getpid():  # threads do not survive a fork
+                self._pool = ThreadPoolExecutor(8, thread_name_prefix="bounded")
+                self._pid = os.getpid()
+            working = self._pool.submit(work, *arguments)
+            if wait((working,), self._seconds).done:
+                return working.result()
+            self._hanging[kind] = working
+        raise TimeoutError(f"no answer from {self._what} in {self._seconds} s")
+
+
+class Recent(Generic[T]):
+    """A dict that forgets what was put into it first once it holds more than `size` keys."""
+
+    def __init__(self, size: int = 10_000) -> None:
+        self._size = size
+        self._lock = threading.Lock()
+        self._values: dict[bytes, T] = {}
+
+    def get(self, key: bytes) -> T | None:
+        return self._values.get(key)
+
+    def put(self, key: bytes, value: T) -> None:
+        with self._lock:
+            self._values[key] = value
+            if len(self._values) > self._size:
+                del self._values[next(iter(self._values))]
