@@ -56,7 +56,8 @@ class _OneLine(logging.Formatter):
 class WithoutRequest(logging.Filter):
     """For gunicorn's log: it quotes requests it cannot read, with the numbers or tokens in them.
 
-    And it takes a client that did not take its answer in time for an error of ours.
+    The worker has a line of its own for those. And gunicorn takes a client that did not take its
+    answer in time for an error of ours.
     """
 
     def __init__(self) -> None:
@@ -66,18 +67,14 @@ class WithoutRequest(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         message = record.getMessage()
         if message.startswith("Invalid request from "):
-            left_out = self._limit.allow()
-            if left_out is None:
-                return False
-            short = re.sub(r"(ip=\S*):.*", r"\1", message, flags=re.DOTALL)
-            record.msg, record.args = f"{short}; {left_out} more since the last such line", ()
-        elif record.exc_info and isinstance(record.exc_info[1], TimeoutError):
+            return False
+        if record.exc_info and isinstance(record.exc_info[1], TimeoutError):
             left_out = self._limit.allow()
             record.levelno, record.levelname = logging.WARNING, "WARNING"
             record.msg = f"a client did not take its answer; {left_out} more since the last line"
             record.args = record.exc_info = record.exc_text = None
             return left_out is not None
-        elif message.startswith("Error handling request "):
+        if message.startswith("Error handling request "):
             record.msg, record.args = message.partition("?")[0], ()
         return True
 

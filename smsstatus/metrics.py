@@ -43,6 +43,7 @@ class Metrics:
     def __init__(self) -> None:
         self._callbacks: Counter[tuple[int, str]] = Counter()
         self._refused_logins = 0
+        self._refused: Counter[tuple[int, str]] = Counter()
         self._lock = threading.Lock()
         self.batch_jobs = Histogram(_BATCH_BUCKETS)
         self.commit_seconds = Histogram(_SECONDS_BUCKETS)
@@ -55,19 +56,29 @@ class Metrics:
         with self._lock:
             self._refused_logins += 1
 
+    def count_refused(self, answer: int, reason: str) -> None:
+        """A request that the server refused before the application saw it."""
+        with self._lock:
+            self._refused[answer, reason] += 1
+
     def observe_commit(self, jobs: int, seconds: float) -> None:
         self.batch_jobs.observe(jobs)
         self.commit_seconds.observe(seconds)
 
     def callback_lines(self) -> list[str]:
         with self._lock:
-            counted = {
-                f'answer="{answer}",reason="{reason}"': count
-                for (answer, reason), count in sorted(self._callbacks.items())
-            }
-        return family(
-            "smsstatus_callbacks_total", "counter", "Callbacks by answer and reason.", counted
-        )
+            callbacks, refused = _labelled(self._callbacks), _labelled(self._refused)
+        return [
+            *family(
+                *("smsstatus_callbacks_total", "counter", "Callbacks by answer and reason."),
+                callbacks,
+            ),
+            *family(
+                *("smsstatus_refused_requests_total", "counter"),
+                "Requests refused before the application saw them, by answer and class of fault.",
+                refused,
+            ),
+        ]
 
     def login_lines(self) -> list[str]:
         return family(
@@ -80,6 +91,13 @@ class Metrics:
             *self.batch_jobs.lines("smsstatus_commit_batch_size", "Writes sharing one commit."),
             *self.commit_seconds.lines("smsstatus_commit_seconds", "Seconds a commit took."),
         ]
+
+
+def _labelled(counter: Counter[tuple[int, str]]) -> dict[str, int]:
+    return {
+        f'answer="{answer}",reason="{reason}"': count
+        for (answer, reason), count in sorted(counter.items())
+    }
 
 
 def family(name: str, kind: str, about: str, values: Mapping[str, float]) -> list[str]:
