@@ -57,6 +57,10 @@ class SpoolUnavailable(Exception):
     """The spool took nothing. The text says why."""
 
 
+class _TooSlow(SpoolUnavailable):
+    """The disk hangs, or has very much to do."""
+
+
 class NotReadable(ValueError):
     """A spool file or log record that cannot be read. The text says which and why."""
 
@@ -110,6 +114,7 @@ class Spool:
         """
         for folder in (self.folder, self.bad):
             self._prove(folder)
+        self.list_files(1)
 
     def probe(self) -> None:
         """See whether it takes files now. Raises SpoolUnavailable within KEEP_SECONDS."""
@@ -150,10 +155,14 @@ class Spool:
         return oldest
 
     def depth(self) -> Depth:
-        """How much waits, at most LISTING_SECONDS ago. Raises SpoolUnavailable."""
+        """How much waits. Raises SpoolUnavailable within KEEP_SECONDS.
+
+        If counting takes longer than that, the last count stands.
+        """
         with self._listing:
             if time.monotonic() - self._listed_at > LISTING_SECONDS:
-                self._in_time("list", self.list_files, 1)
+                with contextlib.suppress(_TooSlow):
+                    self._in_time("list", self.list_files, 1)
         with self._counting:
             seconds = time.time() - self._oldest if self._waiting else 0.0
             return Depth(self._waiting, self._bad, max(seconds, 0.0), len(self.stuck))
@@ -270,6 +279,8 @@ class Spool:
         """A disk that hangs must not keep Plivo waiting. Raises SpoolUnavailable."""
         try:
             return self._bounded.call(kind, work, *arguments)
+        except TimeoutError as error:
+            raise _TooSlow(str(error)) from None
         except (OSError, RuntimeError) as error:
             text = getattr(error, "strerror", None) or error
             raise SpoolUnavailable(f"{type(error).__name__}: {text}") from error
