@@ -221,7 +221,7 @@ class Drainer:
         except Exception as error:  # without this thread nothing is replayed any more
             log.error("spool not drained: a mistake in the program, %s", without_text(error))
             return False
-        if tally != Tally():
+        if tally != Tally(stuck=tally.stuck):  # what is stuck has its line
             log.warning("spool drained: %s", tally)
         return len(names) == PASS_FILES or time.monotonic() > until
 
