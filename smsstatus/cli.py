@@ -22,6 +22,7 @@ from flask import Blueprint
 
 from .callback import utc_timestamp
 from .last_resort import lines_of
+from .logs import printable
 from .replay import NotReplayable, Tally, drain, replay_file, replay_log
 from .service import current_service
 from .spool import NotReadable
@@ -126,7 +127,7 @@ def replay(source: str | None) -> None:
         if source is None:
             tally = drain(service.store, service.spool)
             for name, stuck in service.spool.stuck.items():
-                click.echo(f"{ascii(name)[1:-1]} cannot be applied now: {stuck.reason}", err=True)
+                click.echo(f"{printable(name)} cannot be applied now: {stuck.reason}", err=True)
         elif source.endswith(".json"):
             tally.count(replay_file(service.store, Path(source)))
         else:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from . import disks, plivo_api
 from .callback import PROBE_ANSWER, PROBE_FIELD
 from .disks import MOUNTS
+from .logs import printable
 from .service import DYNO_DISK, MOUNTED_ALONE, Service
 from .serving import Server
 from .settings import DOTENV
@@ -129,7 +130,7 @@ def _spool(service: Service) -> Check:
     if unreadable := [name for name in oldest if not _can_be_read(spool.folder / name)]:
         text = (
             f"{len(unreadable)} of {depth.waiting} waiting files cannot be read, the oldest is "
-            f"{ascii(unreadable[0])[1:-1]} in {spool.folder}: see to its permissions, or remove it"
+            f"{printable(unreadable[0])} in {spool.folder}: see to its permissions, or remove it"
         )
         return Check("warn", "spool", text)
     if depth.bad:

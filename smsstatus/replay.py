@@ -13,7 +13,7 @@ from pathlib import Path
 
 from .callback import Callback, Malformed, Unusable, read_callback
 from .last_resort import read_log
-from .logs import more, without_text
+from .logs import more, printable, without_text
 from .spool import NotReadable, Spool, read_file
 from .store import Outcome, Store, StoreUnavailable, WorkRefused
 
@@ -154,7 +154,9 @@ def _drain_one(store: Store, spool: Spool, name: str, tally: Tally) -> None:
             tally.refused += 1
         left_out = spool.lines.allow()
         if left_out is not None:
-            log.error("spool file %s set aside in bad/: %s%s", name, reason, more(left_out))
+            log.error(
+                "spool file %s set aside in bad/: %s%s", printable(name), reason, more(left_out)
+            )
 
 
 def _takes_others(store: Store, stop: Callable[[], bool]) -> bool:

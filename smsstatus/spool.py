@@ -30,7 +30,7 @@ from uuid import uuid4
 from .bounded import Bounded, Recent
 from .callback import Callback, parse_form
 from .files import make_folder, write_synced
-from .logs import RateLimit, more
+from .logs import RateLimit, more, printable
 from .signature import signed_v3
 
 KEEP_SECONDS = 1.0
@@ -194,7 +194,10 @@ class Spool:
         self.stuck[name] = Stuck(reason, pause, time.monotonic() + pause)
         left_out = self.lines.allow() if known is None else None
         if left_out is not None:
-            log.error("spool file %s cannot go now, passed by: %s%s", name, reason, more(left_out))
+            log.error(
+                "spool file %s cannot go now, passed by: %s%s",
+                *(printable(name), reason, more(left_out)),
+            )
 
     def tidy_bad(self) -> None:
         """Remove what is too much in bad/, oldest first. Raises OSError."""
@@ -310,7 +313,7 @@ def read_file(path: Path) -> Callback:
     try:
         return callback_of(json.loads(path.read_text()))
     except (ValueError, RecursionError) as error:
-        raise NotReadable(f"{path.name} is not a spool file: {error}") from None
+        raise NotReadable(f"{printable(path.name)} is not a spool file: {error}") from None
 
 
 def callback_of(content: object) -> Callback:

@@ -166,7 +166,9 @@ UNREADABLE: dict[str, Callable[[Path], None]] = {
 }
 
 
-@pytest.mark.parametrize("name", ["1.json", os.fsdecode(b"1\xff\n.json")])
+@pytest.mark.parametrize(
+    "name", ["1.json", os.fsdecode(b"1\xff\n.json")], ids=["a name", "a name in no encoding"]
+)
 @pytest.mark.parametrize("kind", UNREADABLE)
 def test_what_cannot_be_read_is_passed_by_counted_and_tried_again_later(
     spool: Spool, service: Service, query: Query, kind: str, name: str

@@ -126,6 +126,7 @@ def test_a_spool_that_somebody_removed_is_made_again(service: Service) -> None:
         keep(callback("a"), "a reason")
     shutil.rmtree(service.spool.folder)
     service.spool.keep(callback("a"), "a reason")
+    service.spool.list_files()
     assert service.spool.depth()[:2] == (1, 0)
 
 
