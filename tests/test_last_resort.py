@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
+from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
@@ -10,6 +13,7 @@ import pytest
 from smsstatus.callback import Callback
 from smsstatus.last_resort import LINE_LIMIT, LastResort, log_lines, read_log
 
+from .live import ROOT
 from .plivo import Plivo
 
 TOKEN = Plivo.token
@@ -49,3 +53,20 @@ def test_what_was_written_is_not_written_again(capfd: pytest.CaptureFixture[str]
         log.keep(kept._replace(received_at=moment), TOKEN)
     log.keep(callback({**REALISTIC, "Status": "sent"}), TOKEN)
     assert capfd.readouterr().err.count("smsstatus-callback ") == 2
+
+
+CUT_SHORT = """
+import resource
+from smsstatus.callback import Callback
+from smsstatus.last_resort import LastResort
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+LastResort().keep(Callback("POST", "", "MessageUUID=a&Status=sent", "2026"), "token")
+"""
+
+
+def test_a_line_of_which_the_log_takes_only_a_part_does_not_count_as_kept(tmp_path: Path) -> None:
+    """As on a disk that is nearly full."""
+    with open(tmp_path / "log", "wb") as log:
+        done = subprocess.run([sys.executable, "-c", CUT_SHORT], cwd=ROOT, stderr=log, check=False)
+    assert done.returncode == 1
+    assert len((tmp_path / "log").read_bytes()) == 100
