@@ -3,7 +3,7 @@
 A case has `requests` (fields to sign and send; `query` is the sender's own; `prefix` is what a
 proxy leaves in the path) and a `check`: a request and what its answer holds. One with `start` is
 refused at the start, with the words in `says`, without those in `never_says`, leaving only the
-files in `leaves`.
+files in `leaves`. What takes more than that has a test of its own, named in `held_by`.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ from ..plivo import Request, send
 Case = dict[str, Any]
 
 CASES: list[Case] = json.loads((Path(__file__).parent / "cases.json").read_text())
-SERVED = [case for case in CASES if "start" not in case]
+SERVED = [case for case in CASES if "check" in case]
 REFUSED = [case for case in CASES if "start" in case]
+HELD_ELSEWHERE = [case for case in CASES if "held_by" in case]
 
 
 def named(case: Case) -> str:
@@ -108,3 +109,9 @@ def test_a_start_that_cannot_be_right_is_refused_in_a_line_for_each_fault(
     assert "never_says" not in case or case["never_says"] not in done.stderr
     if "leaves" in case:
         assert sorted(path.name for path in tmp_path.iterdir()) == case["leaves"]
+
+
+@pytest.mark.parametrize("case", HELD_ELSEWHERE, ids=named)
+def test_what_takes_more_than_a_request_has_a_test_of_its_own(case: Case) -> None:
+    file, _, name = case["held_by"].partition("::")
+    assert f"def {name}(" in (ROOT / file).read_text()
