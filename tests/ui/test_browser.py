@@ -138,8 +138,11 @@ def test_a_hidden_tab_asks_nothing_and_asks_at_once_when_it_is_seen(
     }""")
     page.on("request", lambda request: asked.append(request.url))
     page.clock.fast_forward("02:00")
+    with page.expect_request("**/healthz"):  # what was asked before is known by then
+        page.evaluate("void fetch('/healthz')")
     # The icon is the browser's own wish, for which it takes its time.
-    assert not [url for url in asked if not url.startswith(f"{page.url}ui/static/icon.svg")]
+    icon = f"{page.url}ui/static/icon.svg"
+    assert [url for url in asked if not url.startswith(icon)] == [f"{page.url}healthz"]
     with page.expect_response(lambda response: response.url == page.url):
         page.evaluate("""() => {
             window.away = false;
@@ -176,15 +179,14 @@ def test_times_are_local_with_utc_in_the_tooltip(site: Site, visitor: Visitor) -
     expect(page.locator("#zone")).to_contain_text("Europe/Berlin")
 
 
-def test_relative_times_stay_right(site: Site, visitor: Visitor) -> None:
-    visitor.expected = ("ERR_FAILED",)
+def test_relative_times_stay_right_while_no_answer_comes(site: Site, visitor: Visitor) -> None:
     message = new_uuid()
     site.tell("delivered", message, To="19990000004")
     page = visitor.page()
     page.clock.install()
     with page.expect_response(lambda response: response.status == 304):
         page.goto("/")
-    page.route("**/*", lambda route: route.abort())
+    page.evaluate("void (window.fetch = () => new Promise(() => {}))")
     page.clock.fast_forward("03:00")
     heard_of = page.get_by_role("row").filter(has_text="19990000004").locator("time")
     expect(heard_of).to_have_text("3 min ago")
