@@ -166,9 +166,16 @@ def read_callback(callback: Callback, *, source: str) -> StatusUpdate:
 
 
 def status_update(
-    query: Pairs, body: Pairs, callback: Callback, *, source: str = "callback"
+    query: Pairs,
+    body: Pairs,
+    callback: Callback,
+    *,
+    source: str = "callback",
+    text: str | None = None,
 ) -> StatusUpdate:
     """Make a StatusUpdate of a callback whose decoded fields are `query` and `body`.
+
+    `text` is their signed_text, if it is known.
 
     Of a POST the body is Plivo's word. Its query is the sender's own: V3 signs the two apart, so a
     parameter named like a field is not that field. A GET has only its query.
@@ -178,7 +185,7 @@ def status_update(
     is_get = callback.method == "GET"
     return make_update(
         _single_values(query if is_get else body),
-        digest=digest_of(callback.method, query, body, domain=domain_of(callback)),
+        digest=digest_of(callback.method, query, body, domain=domain_of(callback), text=text),
         received_at=callback.received_at,
         source=source,
         parameters=parameters_of(callback),
@@ -227,7 +234,9 @@ def make_update(
     )
 
 
-def digest_of(method: str, query: Pairs, body: Pairs, *, domain: str) -> bytes:
+def digest_of(
+    method: str, query: Pairs, body: Pairs, *, domain: str, text: str | None = None
+) -> bytes:
     """What identifies an update: first a digest of the text that V3 signs, then one of its reading.
 
     V3 joins names and values with nothing between them, so a captured text can be cut into other
@@ -235,15 +244,15 @@ def digest_of(method: str, query: Pairs, body: Pairs, *, domain: str) -> bytes:
     the text, which keeps what comes together near each other in an index. `domain` keeps what V3
     does not vouch for from taking a text that it does.
     """
-    text = signed_text(method, query, body)
-    cut = chain.from_iterable([*sorted(query), *sorted(body)])
-    reading = "\0".join((method, str(len(query)), *cut))
+    if text is None:
+        text = signed_text(method, query, body)
     time = _TIME.search(text)
-    return (
-        int("".join(time.groups()) if time else "0").to_bytes(6, "big")
-        + blake2b(_utf8(text), digest_size=TEXT_DIGEST_SIZE - 6, person=domain.encode()).digest()
-        + blake2b(_utf8(reading), digest_size=8).digest()
-    )
+    near = int("".join(time.groups())) if time else 0
+    hashed = blake2b(_utf8(text), digest_size=TEXT_DIGEST_SIZE - 6, person=domain.encode())
+    digest = near.to_bytes(6, "big") + hashed.digest()
+    cut = "\0".join(map("\0".join, [(method, str(len(query))), *sorted(query), *sorted(body)]))
+    hashed.update(_utf8(cut))
+    return digest + hashed.digest()[:8]
 
 
 def parameters_of(callback: Callback) -> str:

@@ -45,12 +45,13 @@ class Verdict(NamedTuple):
     """`genuine`, and if not, why (for a log line: it holds no value from the request).
 
     `v2_nonce` is set when only V2 vouches for the request: its body is then unsigned, and the
-    store must see to it that the nonce brings no second body.
+    store must see to it that the nonce brings no second body. `text` is what V3 vouches for.
     """
 
     genuine: bool
     reason: str = ""
     v2_nonce: str | None = None
+    text: str | None = None
 
 
 def verify(
@@ -75,9 +76,9 @@ def verify(
         candidates = _candidates(headers, V3_SIGNATURES)
         if not _NONCE.fullmatch(nonce) or not candidates:
             return Verdict(False, "V3 nonce or signature is missing or malformed")
-        message = signed_v3(method, url, query, body, nonce)
-        if _any_match(message, candidates, tokens):
-            return Verdict(True)
+        text = signed_text(method, query, body)
+        if _any_match(_v3_message(url, text, nonce), candidates, tokens):
+            return Verdict(True, text=text)
         return Verdict(False, "no V3 signature matches")
 
     if not any(name in headers for name in V2_SIGNATURES):
@@ -95,7 +96,11 @@ def verify(
 
 def signed_v3(method: str, url: str, query: Pairs, body: Pairs, nonce: str) -> bytes:
     """The bytes a V3 signature covers."""
-    return f"{url}{signed_text(method, query, body)}.{nonce}".encode("utf-8", "surrogatepass")
+    return _v3_message(url, signed_text(method, query, body), nonce)
+
+
+def _v3_message(url: str, text: str, nonce: str) -> bytes:
+    return f"{url}{text}.{nonce}".encode("utf-8", "surrogatepass")
 
 
 def signed_text(method: str, query: Pairs, body: Pairs) -> str:

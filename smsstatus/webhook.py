@@ -91,7 +91,7 @@ def receive_status() -> Response:
         return _refuse(service, verdict.reason, query_pairs)
 
     callback = Callback(method, query.decode(), body.decode(), utc_now(), verdict.v2_nonce)
-    kept = _keep(service, callback, query_pairs, body_pairs)
+    kept = _keep(service, callback, query_pairs, body_pairs, verdict.text)
     if kept in _FORGED:
         return _refuse(service, _FORGED[kept], query_pairs)
     if kept == NOWHERE:
@@ -134,10 +134,10 @@ def _read(environ: WSGIEnvironment, size: int) -> bytes:
     return body
 
 
-def _keep(service: Service, callback: Callback, query: Pairs, body: Pairs) -> str:
+def _keep(service: Service, callback: Callback, query: Pairs, body: Pairs, text: str | None) -> str:
     """Put a genuine callback where it is safe; what became of it, in the word for /metrics."""
     try:
-        return service.store.record(status_update(query, body, callback)).value
+        return service.store.record(status_update(query, body, callback, text=text)).value
     except Unusable as error:
         if any(name == PROBE_FIELD for name, _ in (*query, *body)):
             return "probe"

@@ -52,7 +52,7 @@ def test_a_published_signature_gets_its_published_verdict(vector: V2 | V3) -> No
     "listed", ["{0}", "{1},{0}", "{0} , {1}", " {1},,{0},", "x,{0}", "\u00e9,{0}"]
 )
 def test_any_of_the_listed_v3_signatures_is_enough(header: str, listed: str) -> None:
-    assert check({header: listed.format(V3_RIGHT, WRONG), V3_NONCE: "1"}) == Verdict(True)
+    assert check({header: listed.format(V3_RIGHT, WRONG), V3_NONCE: "1"}).genuine
 
 
 @pytest.mark.parametrize("right", V3_SIGNATURES)

@@ -41,6 +41,13 @@ class FileDamaged(Exception):
     """The database file is not what was written to it. The text says what to do."""
 
 
+class Writable(sqlite3.Connection):
+    """A connection to a file that `apply_schema` has brought up to date."""
+
+    last_former = 0
+    """The newest message that version 2 of the schema wrote; 0 in a file that never had it."""
+
+
 class _Identity(NamedTuple):
     device: int
     inode: int
@@ -195,10 +202,14 @@ def describe(error: Exception) -> str:
     return f"{name}: {error}" + (f": {_MEND}" if damaged else "")
 
 
-def open_writable(path: Path) -> sqlite3.Connection:
+def open_writable(path: Path) -> Writable:
     """A connection in autocommit mode whose commits are on disk when they return."""
     connection = sqlite3.connect(
-        path, isolation_level=None, timeout=BUSY_SECONDS, check_same_thread=False
+        path,
+        isolation_level=None,
+        timeout=BUSY_SECONDS,
+        check_same_thread=False,
+        factory=Writable,
     )
     try:
         connection.execute("PRAGMA journal_mode = WAL").fetchall()
@@ -226,7 +237,7 @@ def marks(values: Sequence[object]) -> str:
     return ", ".join("?" * len(values))
 
 
-def apply_schema(connection: sqlite3.Connection) -> None:
+def apply_schema(connection: Writable) -> None:
     """Create what is missing, drop what only earlier versions had.
 
     Raises SchemaTooNew for a file of a later version.
@@ -247,6 +258,8 @@ def apply_schema(connection: sqlite3.Connection) -> None:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
+    found = connection.execute("SELECT last_message FROM upgrades WHERE version = 3").fetchall()
+    connection.last_former = found[0][0] if found else 0
 
 
 _DROP_INDEXES = """

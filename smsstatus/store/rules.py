@@ -7,8 +7,7 @@ from ..callback import PHASES
 
 def order_key(table: str, direction: str = "") -> str:
     """What a table's rows are ordered by, for a row value or, with ASC or DESC, an ORDER BY."""
-    steps = " ".join([f"WHEN {rank} THEN {phase}" for rank, phase in PHASES.items()])
+    least = {phase: rank for rank, phase in sorted(PHASES.items(), reverse=True)}
+    steps = " ".join([f"WHEN {table}.rank >= {rank} THEN {phase}" for phase, rank in least.items()])
     columns = [f"{table}.{name}" for name in ("status_timestamp", "sequence", "rank", "digest")]
-    return ", ".join(
-        [f"{column} {direction}" for column in (f"CASE {table}.rank {steps} END", *columns)]
-    )
+    return ", ".join([f"{column} {direction}" for column in (f"CASE {steps} END", *columns)])

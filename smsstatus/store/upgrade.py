@@ -108,8 +108,8 @@ def former_owner(connection: sqlite3.Connection, update: StatusUpdate) -> bytes 
     Another reading can be of another message. Both are named in the text, so the messages of all
     UUIDs in it are looked at.
     """
-    upgraded = connection.execute("SELECT last_message FROM upgrades WHERE version = 3").fetchall()
-    if not upgraded:
+    last_former = getattr(connection, "last_former", 0)
+    if not last_former:
         return None
     uuids = {update.message_uuid, *_UUID.findall(unquote(update.parameters))}
     events = connection.execute(
@@ -117,7 +117,7 @@ def former_owner(connection: sqlite3.Connection, update: StatusUpdate) -> bytes 
             FROM messages AS m JOIN status_events AS e ON e.message_id = m.id
             WHERE m.message_uuid IN ({marks(list(uuids))}) AND m.id <= ?
                 AND length(e.digest) = {FORMER_SIZE}""",
-        (*uuids, upgraded[0][0]),
+        (*uuids, last_former),
     ).fetchall()
     if not events:
         return None
