@@ -100,7 +100,8 @@ class Store:
     def look(self) -> None:
         """Read as a newcomer to the file would; if that fails, see whether a write mends it.
 
-        Raises StoreUnavailable if it does not.
+        And have the writer see whether its files are still the ones at their paths, so that this is
+        noticed while no callbacks come. Raises StoreUnavailable if something is not well.
         """
         if self.path.exists() and self.path.stat().st_size == 0:
             return self.probe()  # a reader would make SQLite remove what is left in the -wal
@@ -114,6 +115,8 @@ class Store:
                 log.warning("database cannot be read afresh, writing its header again: %s", error)
             self._unreadable = str(error)
             self.probe()
+        else:
+            self.writer.submit(lambda connection: None)
 
     # Queries raise sqlite3.Error.
 

@@ -3,6 +3,11 @@
 SQLite goes on "committing" into a file that was deleted, replaced or truncated under it
 (https://www.sqlite.org/howtocorrupt.html, section 2). So before and after each transaction
 the file is looked at with os.stat: never opened, since closing it would drop SQLite's locks.
+
+So is the -shm, SQLite's index of the -wal. Who opens the database after that was removed makes
+another, and two processes with two of them write over one another. So: who holds an index that is
+not the one at the path neither writes nor checkpoints, closes, and opens again. SQLite then makes
+the index from the -wal, or shares the one that another process has made so.
 """
 
 from __future__ import annotations
@@ -12,6 +17,7 @@ import os
 import re
 import sqlite3
 from collections.abc import Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,9 +34,13 @@ _MEND = (
     "move it and its -wal and -shm away, or put a backup in its place; "
     "callbacks are kept in the spool until then"
 )
+_DESCRIPTORS = "/proc/self/fd"
 _PASSING = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL")
 
 log = logging.getLogger(__name__)
+
+_closed_to_readers: set[Path] = set()
+"""Files that no new query may read: those that read them keep the writer from a right -shm."""
 
 
 class SchemaTooNew(Exception):
@@ -61,8 +71,10 @@ class Database:
         self.path = path
         self.lock = FileLock(path.with_name(path.name + ".lock"))
         self._wal = path.with_name(path.name + "-wal")
+        self._shm = path.with_name(path.name + "-shm")
         self._connection: sqlite3.Connection | None = None
         self._file = self._wal_file = _Identity(0, 0, 0)
+        self._index: _Identity | None = None  # the -shm that is in use; None: cannot be told
         self._damaged: tuple[_Identity, sqlite3.Connection] | None = None
 
     def connect(self) -> sqlite3.Connection:
@@ -89,6 +101,10 @@ class Database:
             raise FileDamaged("the database file was changed by somebody else during a commit")
         if wal is None or (self._wal_file.inode and wal[:2] != self._wal_file[:2]):
             raise FileDamaged("the database's -wal file was removed during a commit")
+        if not self._has_the_index():
+            self.close()
+            self._shm.unlink(missing_ok=True)  # one that was made meanwhile can lack our commit
+            raise FileDamaged("the database's -shm file was removed during a commit")
         self._file, self._wal_file = file, wal
 
     def abandon(self, error: BaseException) -> None:
@@ -105,11 +121,17 @@ class Database:
             self.close()
 
     def close(self) -> None:
-        """Close the connection; SQLite checkpoints if it is the last one."""
-        if self._connection is not None:
+        """Close the connection; SQLite checkpoints if it is the last one and its index is right."""
+        if self._connection is None:
+            return
+        file = _identity(self.path)
+        is_moved = file is None or file[:2] != self._file[:2]  # then SQLite does not checkpoint
+        if is_moved or self._has_the_index():
             self._connection.close()
-            self._connection = None
-            self._remove_orphaned_wal()
+        else:
+            _close_without_checkpoint(self._connection, self.path)
+        self._connection = None
+        self._remove_orphaned_wal()
 
     def follow(self) -> None:
         """Put back a deleted file before closing. Raises as `connect`."""
@@ -123,7 +145,7 @@ class Database:
             return
         if wal[:2] == self._wal_file[:2]:
             self._wal.unlink(missing_ok=True)
-            self.path.with_name(self.path.name + "-shm").unlink(missing_ok=True)
+            self._shm.unlink(missing_ok=True)
 
     def _follow_the_path(self, connection: sqlite3.Connection) -> None:
         file, wal = _identity(self.path), _identity(self._wal)
@@ -140,8 +162,18 @@ class Database:
             log.error("%s was removed: writing its content to the database", self._wal)
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             self.close()
+        elif not self._has_the_index():
+            log.error("%s was removed: opening the database again", self._shm)
+            self.close()
         else:
             self._file = file
+
+    def _has_the_index(self) -> bool:
+        """Is the -shm that the connection has mapped the one that the next to open will map?"""
+        if self._index is None:
+            return True
+        shm = _identity(self._shm)
+        return shm is not None and shm[:2] == self._index[:2]
 
     def _is_cut(self, file: _Identity, connection: sqlite3.Connection) -> bool:
         """Has the file become smaller than what SQLite knows to be in it? After VACUUM it has not.
@@ -163,7 +195,7 @@ class Database:
         copy = self.path.with_name(self.path.name + ".putback")
         copy.unlink(missing_ok=True)
         write_copy(connection, copy)
-        for leftover in (self._wal, self.path.with_name(self.path.name + "-shm")):
+        for leftover in (self._wal, self._shm):
             leftover.unlink(missing_ok=True)
         os.rename(copy, self.path)
         fsync_folder(self.path.parent)
@@ -174,7 +206,12 @@ class Database:
             self._refuse_damaged(self._damaged[0])
         connection = open_writable(self.path)
         try:
+            index = _mapped_index(self._shm)
             apply_schema(connection)
+        except FileDamaged:
+            _close_without_checkpoint(connection, self.path)
+            _closed_to_readers.add(self.path)
+            raise
         except BaseException:
             connection.close()
             raise
@@ -182,9 +219,10 @@ class Database:
         if file is None:
             connection.close()
             raise FileDamaged("the database file was deleted while it was being opened")
-        self._connection, self._file = connection, file
+        self._connection, self._file, self._index = connection, file, index
         self._wal_file = _identity(self._wal) or _Identity(0, 0, 0)
         self._damaged = None
+        _closed_to_readers.discard(self.path)
 
     def _refuse_damaged(self, seen: _Identity) -> None:
         """Stay away from a cut file until somebody has replaced, removed or restored it."""
@@ -217,14 +255,32 @@ def open_writable(path: Path) -> Writable:
         connection.execute("PRAGMA cache_size = -8192")  # KiB; holds what recent messages touch
         connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
         connection.execute("PRAGMA journal_size_limit = 67108864")
+        connection.execute("PRAGMA user_version").fetchall()  # has SQLite open -wal and -shm
     except BaseException:
         connection.close()
         raise
     return connection
 
 
+def _close_without_checkpoint(connection: sqlite3.Connection, path: Path) -> None:
+    """Close a connection to the file at `path`, also if it is the last one in all processes.
+
+    Beside another one of this process it does not checkpoint; and that one cannot write.
+    """
+    with closing(_open_readonly(path)) as other:
+        with suppress(sqlite3.Error):
+            other.execute("SELECT 1 FROM sqlite_master").fetchall()
+        connection.close()
+
+
 def open_readonly(path: Path) -> sqlite3.Connection:
-    """A connection that cannot write, for queries; it never checkpoints."""
+    """A connection that cannot write, for queries; it never checkpoints. Raises sqlite3.Error."""
+    if path in _closed_to_readers:
+        raise sqlite3.OperationalError("the database is being opened again")
+    return _open_readonly(path)
+
+
+def _open_readonly(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(
         f"{path.as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=BUSY_SECONDS
     )
@@ -300,6 +356,23 @@ def write_copy(connection: sqlite3.Connection, target: Path) -> None:
         copy.close()
     fsync_file(target)
     fsync_folder(target.parent)
+
+
+def _mapped_index(shm: Path) -> _Identity | None:
+    """The -shm at the path, which was opened just now. None if there is none.
+
+    All connections of a process to a file share one -shm. So while a query goes on that began
+    before the -shm was removed, a new connection still gets that one: then raises FileDamaged.
+    """
+    found = _identity(shm)
+    if found is None or not os.path.isdir(_DESCRIPTORS):
+        return found
+    for name in os.listdir(_DESCRIPTORS):
+        with suppress(OSError):  # closed since
+            opened = os.fstat(int(name))
+            if (opened.st_dev, opened.st_ino) == found[:2]:
+                return found
+    raise FileDamaged("the database's -shm file was removed, and a query still uses it")
 
 
 def _identity(path: Path) -> _Identity | None:
