@@ -91,6 +91,9 @@ def _is_local(host: str) -> bool:
 
 def _database(service: Service) -> Check:
     path = service.settings.database_path
+    if not path.exists():
+        text = f"there is no {path} yet: the service makes it when it starts, or `init-db`"
+        return Check("warn", "database", text)
     try:
         service.store.probe()
     except StoreUnavailable as error:

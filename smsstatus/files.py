@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
+
+
+def create_private(path: Path) -> None:
+    """Make an empty file that its owner alone can read, if there is none. Raises OSError.
+
+    SQLite gives -wal and -shm the database's permissions.
+    """
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
 def write_synced(path: Path, text: str) -> None:
     """Under a temporary name first, so that a crash never leaves half a file. Raises OSError."""
     temporary = path.with_name(f".{path.name}.{uuid4().hex}")
     try:
-        with open(temporary, "x") as file:
+        create_private(temporary)
+        with open(temporary, "w") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
@@ -25,7 +36,7 @@ def write_synced(path: Path, text: str) -> None:
 def make_folder(path: Path) -> None:
     """Make a folder in one that is there, if it is missing. Raises OSError."""
     if not path.is_dir():
-        path.mkdir(exist_ok=True)
+        path.mkdir(0o700, exist_ok=True)
         fsync_folder(path.parent)
 
 

@@ -61,7 +61,7 @@ class Service:
     @classmethod
     def make(cls, settings: Settings) -> Service:
         metrics = Metrics()
-        store = Store(settings.database_path, metrics.observe_commit)
+        store = Store(settings.database_path, metrics.observe_commit, may_create=not is_command())
         return cls(settings, store, Spool(settings.spool_dir), metrics)
 
     def prepare(self) -> None:
@@ -70,7 +70,8 @@ class Service:
         Raises StartError if the spool does not, if the database's file is on a disk alone, or if
         it is of a later version. Any other trouble with the database is logged only: callbacks go
         to the spool meanwhile. To a flask command the first two are lines of the log too: `doctor`
-        finds out why, and `backup` has to work on a disk that has become read-only.
+        finds out why, and `backup` has to work on a disk that has become read-only. It makes no
+        database where there is none, since the service may be about to put one back.
         """
         try:
             if disks.is_mounted_alone(self.settings.database_path):
@@ -81,6 +82,8 @@ class Service:
                 f"SPOOL_DIR {self.settings.spool_dir} takes no files ({error.strerror}): is its "
                 "disk mounted, writable, not full? example: SPOOL_DIR=/data/smsstatus-spool"
             )
+        if is_command() and not self.settings.database_path.exists():
+            return
         try:
             self.store.prepare()
         except SchemaTooNew as error:

@@ -29,11 +29,20 @@ __all__ = ["Outcome", "SchemaTooNew", "Store", "StoreUnavailable", "WorkRefused"
 
 
 class Store:
-    """The messages and their events. Safe to use from any thread and after a fork."""
+    """The messages and their events. Safe to use from any thread and after a fork.
 
-    def __init__(self, path: Path, observe: Observer = lambda jobs, seconds: None) -> None:
+    Without `may_create`, only `prepare` makes a file that is missing.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        observe: Observer = lambda jobs, seconds: None,
+        *,
+        may_create: bool = True,
+    ) -> None:
         self.path = path
-        self.writer = Writer(path, observe)
+        self.writer = Writer(path, observe, may_create=may_create)
         self._unreadable = ""
 
     def prepare(self, lock_seconds: float = LOCK_SECONDS * 10) -> None:

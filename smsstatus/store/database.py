@@ -21,7 +21,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from ..files import fsync_file, fsync_folder
+from ..files import create_private, fsync_file, fsync_folder
 from .locking import FileLock
 
 SCHEMA_VERSION = 3
@@ -65,10 +65,15 @@ class _Identity(NamedTuple):
 
 
 class Database:
-    """One writing connection. Use it from one thread, holding `lock`."""
+    """One writing connection. Use it from one thread, holding `lock`.
 
-    def __init__(self, path: Path) -> None:
+    Without `may_create` a file that is missing stays so: a command beside a service that is about
+    to put it back must not put an empty one there.
+    """
+
+    def __init__(self, path: Path, *, may_create: bool = True) -> None:
         self.path = path
+        self._may_create = may_create
         self.lock = FileLock(path.with_name(path.name + ".lock"))
         self._wal = path.with_name(path.name + "-wal")
         self._shm = path.with_name(path.name + "-shm")
@@ -80,8 +85,8 @@ class Database:
     def connect(self) -> sqlite3.Connection:
         """The open connection to the file that is at the path now.
 
-        A file deleted under us is put back from the open connection; a replaced one is
-        adopted. Raises FileDamaged, SchemaTooNew, sqlite3.Error or OSError.
+        A file deleted under us is put back from the open connection; one that was replaced by a
+        whole one is adopted. Raises FileDamaged, SchemaTooNew, sqlite3.Error or OSError.
         """
         if self._connection is not None:
             self._follow_the_path(self._connection)
@@ -153,8 +158,17 @@ class Database:
             log.error("database file %s was deleted: putting it back", self.path)
             self._put_back(connection)
         elif file[:2] != self._file[:2]:
-            log.warning("database file %s was replaced: using the new one", self.path)
-            self.close()
+            self._remove_orphaned_wal()
+            if _is_whole_copy(self.path, connection):
+                log.warning("database file %s was replaced: using the new one", self.path)
+                self.close()
+            else:
+                log.error(
+                    "database file %s was replaced by one without messages: putting ours back (to "
+                    "begin with nothing, stop the service first)",
+                    self.path,
+                )
+                self._put_back(connection)
         elif self._is_cut(file, connection):
             self._damaged = (file, connection)  # kept open: closing would checkpoint into it
             self._connection = None
@@ -204,6 +218,12 @@ class Database:
     def _open(self) -> None:
         if self._damaged is not None:
             self._refuse_damaged(self._damaged[0])
+        if self._may_create:
+            create_private(self.path)
+        elif not self.path.exists():
+            raise FileNotFoundError(
+                f"there is no {self.path}: the service makes it when it starts, or `init-db`"
+            )
         connection = open_writable(self.path)
         try:
             index = _mapped_index(self._shm)
@@ -243,7 +263,8 @@ def describe(error: Exception) -> str:
 def open_writable(path: Path) -> Writable:
     """A connection in autocommit mode whose commits are on disk when they return."""
     connection = sqlite3.connect(
-        path,
+        f"{path.as_uri()}?mode=rw",
+        uri=True,
         isolation_level=None,
         timeout=BUSY_SECONDS,
         check_same_thread=False,
@@ -286,6 +307,31 @@ def _open_readonly(path: Path) -> sqlite3.Connection:
     )
     connection.row_factory = sqlite3.Row
     return connection
+
+
+def _is_whole_copy(path: Path, ours: sqlite3.Connection) -> bool:
+    """Is the file at the path one to use in place of ours? False: one that was made empty.
+
+    Raises FileDamaged for one that is not whole, or not of this program, or sqlite3.Error.
+    """
+    if not _has_messages(ours):
+        return True
+    with closing(_open_readonly(path)) as connection:
+        tables = connection.execute("SELECT name FROM sqlite_master").fetchall()
+        if not tables:
+            return False
+        if "messages" not in [row[0] for row in tables]:
+            raise FileDamaged(f"{path.name} was replaced by another program's database: {_MEND}")
+        ((pages,),) = connection.execute("PRAGMA page_count").fetchall()
+        ((page_size,),) = connection.execute("PRAGMA page_size").fetchall()
+        file, wal = _identity(path), _identity(path.with_name(path.name + "-wal"))
+        if file is None or (not (wal and wal.size) and file.size < pages * page_size):
+            raise FileDamaged(f"{path.name} was replaced by one that is not whole yet: {_MEND}")
+        return _has_messages(connection)
+
+
+def _has_messages(connection: sqlite3.Connection) -> bool:
+    return bool(connection.execute("SELECT 1 FROM messages LIMIT 1").fetchall())
 
 
 def marks(values: Sequence[object]) -> str:
@@ -349,6 +395,7 @@ def rewrite_header(connection: sqlite3.Connection) -> None:
 
 def write_copy(connection: sqlite3.Connection, target: Path) -> None:
     """SQLite's online backup of `connection` into the new file `target`, fsynced."""
+    create_private(target)
     copy = sqlite3.connect(target, isolation_level=None)
     try:
         connection.backup(copy, pages=1024)

@@ -102,12 +102,14 @@ class Writer:
         *,
         answer_seconds: float = ANSWER_SECONDS,
         rest_seconds: float = REST_SECONDS,
+        may_create: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.answer_seconds = answer_seconds
         self._path = path
         self._observe = observe
         self._rest_seconds = rest_seconds
+        self._may_create = may_create
         self._clock = clock
         self._start_lock = threading.Lock()
         self._pid = 0
@@ -181,7 +183,7 @@ class Writer:
 
     def _run(self, jobs: queue.SimpleQueue[_Job[Any] | None]) -> None:
         wait_for_a_turn()
-        database = Database(self._path)
+        database = Database(self._path, may_create=self._may_create)
         while True:
             batch, closing = next_batch(jobs)
             try:

@@ -23,6 +23,7 @@ from pathlib import Path
 
 import pytest
 
+from ..commands.conftest import run_beside
 from ..live import LiveService, live_service, wait_until
 from .conftest import Figure, Promise
 from .load import Delivery, Load, slowest
@@ -91,6 +92,21 @@ def test_a_database_deleted_with_its_wal_and_shm_is_put_back_with_everything(
         path.unlink()
     _goes_on(service, load, report, "database deleted with -wal and -shm (put back)")
     assert "was deleted: putting it back" in service.log.read_text()
+
+
+@pytest.mark.parametrize("command", ["messages", "replay", "init-db"])
+def test_a_database_that_a_command_finds_deleted_is_put_back_with_everything(
+    service: LiveService, load: Load, report: Report, command: str
+) -> None:
+    """The command comes before the service has noticed. Only `init-db` makes an empty one."""
+    with held(worker_pid(service)):
+        for path in service.database.parent.glob(service.database.name + "*"):
+            if path.is_file():
+                path.unlink()
+        run_beside(service, command)
+        assert service.database.exists() == (command == "init-db")
+    _goes_on(service, load, report, f"database deleted, then `{command}` (put back)")
+    assert "putting" in service.log.read_text()
 
 
 def test_a_database_deleted_just_before_a_restart_is_put_back_with_everything(
