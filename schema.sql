@@ -82,7 +82,8 @@ CREATE TABLE IF NOT EXISTS reference_pairs (
     PRIMARY KEY (pair, filed_at, message_id)
 ) STRICT, WITHOUT ROWID;
 
--- A V2 signature does not cover the body, so the first body seen with its nonce owns the nonce.
+-- A V2 signature does not cover the body, so the first body seen with its nonce owns the nonce. One
+-- that came beside a V3 signature is owned by what that covers, so without V3 it brings nothing.
 -- Rows are kept for good: a forgotten nonce could be used again with another body.
 CREATE TABLE IF NOT EXISTS v2_nonces (
     nonce            TEXT    NOT NULL PRIMARY KEY,

@@ -81,6 +81,7 @@ class Callback(NamedTuple):
     body: str
     received_at: str
     v2_nonce: str | None = None
+    used_nonce: str | None = None
 
 
 class StatusUpdate(NamedTuple):
@@ -109,6 +110,7 @@ class StatusUpdate(NamedTuple):
     source: str
     parameters: str
     v2_nonce: str | None = None
+    used_nonce: str | None = None
     reference: str | None = None
 
     @property
@@ -190,6 +192,7 @@ def status_update(
         source=source,
         parameters=parameters_of(callback),
         v2_nonce=callback.v2_nonce,
+        used_nonce=callback.used_nonce,
         reference=callback.query if query and not is_get else None,
     )
 
@@ -202,6 +205,7 @@ def make_update(
     source: str,
     parameters: str,
     v2_nonce: str | None = None,
+    used_nonce: str | None = None,
     reference: str | None = None,
 ) -> StatusUpdate:
     """Make a StatusUpdate from fields that carry the callback's names. Raises Unusable."""
@@ -230,6 +234,7 @@ def make_update(
         source=source,
         parameters=parameters,
         v2_nonce=v2_nonce,
+        used_nonce=used_nonce,
         reference=reference,
     )
 

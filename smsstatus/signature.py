@@ -45,13 +45,16 @@ class Verdict(NamedTuple):
     """`genuine`, and if not, why (for a log line: it holds no value from the request).
 
     `v2_nonce` is set when only V2 vouches for the request: its body is then unsigned, and the
-    store must see to it that the nonce brings no second body. `text` is what V3 vouches for.
+    store must see to it that the nonce brings no second body. `used_nonce` is that of a right V2
+    signature beside a right V3 one: who captured the request could strip V3 and change the body, so
+    the store must see to it that the nonce brings none at all. `text` is what V3 vouches for.
     """
 
     genuine: bool
     reason: str = ""
     v2_nonce: str | None = None
     text: str | None = None
+    used_nonce: str | None = None
 
 
 def verify(
@@ -61,7 +64,7 @@ def verify(
     url: str,
     query: Pairs,
     body: Pairs,
-    tokens: Iterable[str],
+    tokens: Sequence[str],
     accept_v2: bool = True,
 ) -> Verdict:
     """Check the request's signature headers.
@@ -77,14 +80,19 @@ def verify(
         if not _NONCE.fullmatch(nonce) or not candidates:
             return Verdict(False, "V3 nonce or signature is missing or malformed")
         text = signed_text(method, query, body)
-        if _any_match(_v3_message(url, text, nonce), candidates, tokens):
-            return Verdict(True, text=text)
-        return Verdict(False, "no V3 signature matches")
+        if not _any_match(_v3_message(url, text, nonce), candidates, tokens):
+            return Verdict(False, "no V3 signature matches")
+        beside = _verify_v2(headers, url, tokens) if accept_v2 and V2_NONCE in headers else None
+        return Verdict(True, text=text, used_nonce=beside and beside.v2_nonce)
 
     if not any(name in headers for name in V2_SIGNATURES):
         return Verdict(False, "no signature header")
     if not accept_v2:
         return Verdict(False, "only a V2 signature, and ACCEPT_V2 is off")
+    return _verify_v2(headers, url, tokens)
+
+
+def _verify_v2(headers: Headers, url: str, tokens: Sequence[str]) -> Verdict:
     nonce = headers.get(V2_NONCE, "")
     candidates = _candidates(headers, V2_SIGNATURES)
     if not _NONCE.fullmatch(nonce) or not candidates:

@@ -338,7 +338,7 @@ def callback_of(content: object) -> Callback:
 def digest_of_fields(callback: Callback) -> bytes:
     """Equal for callbacks whose fields are equal, however they are encoded."""
     query, body = parse_form(callback.query.encode()), parse_form(callback.body.encode())
-    text = repr((callback.method, query, body, callback.v2_nonce))
+    text = repr((callback.method, query, body, callback.v2_nonce, callback.used_nonce))
     return blake2b(text.encode(), digest_size=16).digest()
 
 

@@ -90,7 +90,10 @@ def receive_status() -> Response:
     if not verdict.genuine:
         return _refuse(service, verdict.reason, query_pairs)
 
-    callback = Callback(method, query.decode(), body.decode(), utc_now(), verdict.v2_nonce)
+    callback = Callback(
+        *(method, query.decode(), body.decode(), utc_now()),
+        *(verdict.v2_nonce, verdict.used_nonce),
+    )
     kept = _keep(service, callback, query_pairs, body_pairs, verdict.text)
     if kept in _FORGED:
         return _refuse(service, _FORGED[kept], query_pairs)
@@ -186,12 +189,13 @@ def _keep_in_log(service: Service, callback: Callback, reasons: str) -> str:
 
 def _owns_nonce(service: Service, callback: Callback, query: Pairs, body: Pairs) -> bool:
     """A V2 nonce belongs to the first body, also if that says nothing we can store."""
-    if callback.v2_nonce is None:
+    nonce = callback.v2_nonce or callback.used_nonce
+    if nonce is None:
         return True
     try:
         digest = digest_of(callback.method, query, body, domain=domain_of(callback))
-        parameters = parameters_of(callback)
-        return service.store.claim_nonce(callback.v2_nonce, digest, parameters)
+        owns = service.store.claim_nonce(nonce, digest, parameters_of(callback))
+        return owns or callback.v2_nonce is None
     except (StoreUnavailable, WorkRefused):
         return True  # kept as bad in any case, and never applied by itself
 

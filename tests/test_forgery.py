@@ -238,6 +238,39 @@ class TestV2NonceOwnership:
         assert deliver(request._replace(target=target)).status_code == 403
         assert query("SELECT current_status FROM messages") == [{"current_status": "delivered"}]
 
+    @pytest.mark.parametrize("genuine", [FIELDS, {"Status": "sent"}], ids=["stored", "unusable"])
+    @pytest.mark.parametrize("other", [{"MessageUUID": "another"}, {}], ids=["other", "same"])
+    def test_what_came_beside_v3_brings_nothing_without_it(
+        self,
+        deliver: Deliver,
+        query: Query,
+        settings: Settings,
+        scheme: str,
+        genuine: dict[str, str],
+        other: dict[str, str],
+    ) -> None:
+        older = Plivo().post(genuine, scheme=scheme)
+        request = Plivo().post(genuine)
+        request = request._replace(headers={**older.headers, **request.headers})
+        assert deliver(request).status_code == 200
+        before = query("SELECT * FROM messages"), query("SELECT * FROM status_events")
+        files = spool_files(settings.spool_dir)
+        body = urlencode(genuine | other).encode()
+        assert deliver(older._replace(body=body)).status_code == 403
+        assert (query("SELECT * FROM messages"), query("SELECT * FROM status_events")) == before
+        assert spool_files(settings.spool_dir) == files
+
+    def test_whoever_owns_it_v3_vouches_for_what_comes_with_it(
+        self, deliver: Deliver, plivo: Plivo, query: Query, scheme: str
+    ) -> None:
+        older = plivo.post({**FIELDS, "MessageUUID": "first"}, scheme=scheme)
+        assert deliver(older).status_code == 200
+        request = plivo.post(FIELDS)
+        request = request._replace(headers={**older.headers, **request.headers})
+        assert deliver(request).status_code == 200
+        uuids = query("SELECT message_uuid FROM messages ORDER BY id")
+        assert [row["message_uuid"] for row in uuids] == ["first", "a-uuid"]
+
     def test_it_is_refused_when_v2_is_switched_off(
         self, settings: Settings, plivo: Plivo, nothing_left: NothingLeft, scheme: str
     ) -> None:

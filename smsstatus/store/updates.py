@@ -150,6 +150,8 @@ def apply_update(connection: sqlite3.Connection, update: StatusUpdate) -> Outcom
         connection, update.v2_nonce, update.digest, update.parameters
     ):
         return Outcome.NONCE_TAKEN
+    if update.used_nonce:  # V3 vouches for this one, whoever owns the nonce
+        claim_nonce(connection, update.used_nonce, update.digest, update.parameters)
     former = former_owner(connection, update)
     if former is not None:
         return _repeat(connection, update._replace(digest=former))
