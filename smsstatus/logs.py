@@ -17,6 +17,7 @@ from typing import TextIO
 from .signature import Pairs
 
 _FORMAT = "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s"
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def configure(level: str) -> None:
@@ -50,7 +51,15 @@ class _OneLine(logging.Formatter):
     converter = staticmethod(time.gmtime)
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
-        return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", "?", super().formatMessage(record))
+        return _CONTROLS.sub("?", super().formatMessage(record))
+
+
+class OneLine(logging.Filter):
+    """For gunicorn's access log: a path is decoded, so it can hold a line's end, or an escape."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = _CONTROLS.sub("?", record.getMessage()), ()
+        return True
 
 
 class WithoutRequest(logging.Filter):

@@ -34,7 +34,7 @@ from gunicorn.http.errors import ParseException
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from . import backlog, serving
-from .logs import RateLimit, WithoutRequest, more
+from .logs import OneLine, RateLimit, WithoutRequest, more
 from .scheduling import wait_for_a_turn
 from .service import service_of
 
@@ -73,6 +73,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def init_process(self) -> None:
         """Runs once, in the new process."""
         self.log.error_log.addFilter(WithoutRequest())
+        self.log.access_log.addFilter(OneLine())
         for listener in self.sockets:
             _give_up_sending(listener)
         settle(self.cfg)

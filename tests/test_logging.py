@@ -184,8 +184,8 @@ def test_nobody_can_write_a_log_line_of_his_own(service: LiveService) -> None:
     injection = "x\n2026-01-01T00:00:00.000Z ERROR smsstatus.x: injected\r\u2028\x1b[31m"
     forged = replace(plivo, token="another").get({injection: injection})
     assert send(forged, service.address)[0] == 403
-    for status in ("delivered", "sent"):  # the second is late, which leaves a line
-        fields = plivo.fields(f"{status}", injection, To=injection)
+    for status in ("delivered", f"a{injection}"):  # the second is late, which leaves a line
+        fields = plivo.fields(status, "a-uuid", To=injection)
         assert send(plivo.post(fields), service.address)[0] == 200
     unusable = plivo.post({"MessageUUID": injection})
     assert send(unusable, service.address)[0] == 200
@@ -195,6 +195,18 @@ def test_nobody_can_write_a_log_line_of_his_own(service: LiveService) -> None:
     for line in ours:
         assert OUR_LINE.fullmatch(line)
         assert line.isprintable()
+
+
+@pytest.mark.parametrize("character", ["%0A", "%0D", "%1B", "%C2%9B", "%E2%80%A8"])
+def test_a_path_cannot_write_a_line_or_steer_a_terminal_in_the_access_log(
+    service: LiveService, character: str
+) -> None:
+    start = service.log.stat().st_size
+    assert service.get(f"/before{character}after")[0] == 404
+    wait_until(lambda: "after" in service.log.read_bytes()[start:].decode())
+    (line,) = [line for line in lines_since(service, start) if "before" in line]
+    assert "after" in line
+    assert line.isprintable()
 
 
 def test_nothing_secret_is_in_the_log(service: LiveService) -> None:
