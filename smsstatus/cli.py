@@ -27,7 +27,7 @@ from .replay import NotReplayable, Tally, drain, replay_file, replay_log
 from .service import current_service
 from .spool import NotReadable
 from .store import StoreUnavailable, WorkRefused
-from .terminal import Duration, progress, table
+from .terminal import Duration, progress, table, visible
 
 if TYPE_CHECKING:
     from .simulate import Answer
@@ -203,8 +203,9 @@ def _show_messages(found: list[dict[str, Any]]) -> None:
 
 
 def _show_timeline(message: dict[str, Any]) -> None:
-    click.echo(f"{message['message_uuid']}  {message['current_status']}  {_reason(message)}")
-    click.echo(f"from {message['sender_number']} to {message['recipient_number']}")
+    first = f"{message['message_uuid']}  {message['current_status']}  {_reason(message)}"
+    click.echo(visible(first))
+    click.echo(visible(f"from {message['sender_number']} to {message['recipient_number']}"))
     if message["reference"]:
         click.echo(f"reference {json.dumps(message['reference'])}")
     if message["message_body"]:
@@ -240,7 +241,7 @@ def reconcile(older_than: timedelta, within: timedelta, limit: int | None, dry_r
             )
             if dry_run:
                 for message_uuid in uuids:
-                    click.echo(message_uuid)
+                    click.echo(visible(message_uuid))
                 click.echo(f"{len(uuids)} would be asked about.")
                 return
             with progress("messages", len(uuids)) as advance:

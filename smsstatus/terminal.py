@@ -31,11 +31,16 @@ class Duration(click.ParamType[timedelta]):
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print columns, as wide as their content; None is an empty cell."""
-    lines = [list(head), *(["" if v is None else str(v) for v in row] for row in rows)]
+    lines = [list(head), *(["" if v is None else visible(str(v)) for v in row] for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     for line in lines:
         cells = (f"{text:<{width}}" for text, width in zip(line, widths, strict=True))
         click.echo("  ".join(cells).rstrip())
+
+
+def visible(text: str) -> str:
+    """Text of a stranger's: what would move the cursor or hide something becomes `\\x1b`."""
+    return "".join([char if char.isprintable() else ascii(char)[1:-1] for char in text])
 
 
 @contextmanager

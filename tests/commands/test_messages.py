@@ -37,6 +37,16 @@ def test_a_table_shows_the_newest_first(run: Run, receive: Receive, bounced: str
     assert lines[1].endswith("undelivered     30 Spam detected")
 
 
+def test_nothing_that_is_stored_can_steer_the_terminal(run: Run, receive: Receive) -> None:
+    hostile = "\x1b]0;x\x07\x1b[2J\r\n\x9b31m\u202eabc"
+    message_uuid = receive(f"{hostile}a", From=f"{hostile}b", To=f"{hostile}c", ErrorCode=hostile)
+    for arguments in ([], [message_uuid]):
+        output = run("messages", *arguments).stdout
+        assert output.replace("\n", "").isprintable()
+        assert "\\x1b]0;x\\x07\\x1b[2J\\r\\n\\x9b31m\\u202eabc" in output
+    assert len(run("messages").stdout.splitlines()) == 2
+
+
 def test_a_limit_can_be_given(run: Run, receive: Receive) -> None:
     for _ in range(25):
         receive("sent")
