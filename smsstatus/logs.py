@@ -89,10 +89,14 @@ class WithoutRequest(logging.Filter):
 
 
 def without_values(url: str, query: Pairs) -> str:
-    """The URL with the query's names but not its values, which can be phone numbers."""
+    """The URL with the query's names but not its values, which can be phone numbers.
+
+    A name cannot look like a callback's record, which `replay` would take for one that was cut.
+    """
     if not query:
         return url
-    return url + "?" + "&".join([f"{name[:40]}=..." for name, _ in query[:30]])
+    names = [re.sub(r"[^\w.]", "?", name[:40], flags=re.ASCII) for name, _ in query[:30]]
+    return url + "?" + "&".join([f"{name}=..." for name in names])
 
 
 def without_text(error: Exception) -> str:

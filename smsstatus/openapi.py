@@ -12,7 +12,7 @@ FINAL = tuple(sorted(FINAL_STATUSES))
 STATUS_PATTERN = r"^[A-Za-z][A-Za-z0-9 _-]{0,40}$"
 TEXT_PATTERN = r"^[^\x00]*[^\s\x00][^\x00]*$"
 """What a callback's field can hold once stored: anything but blanks alone, and no NUL."""
-REFERENCE_PATTERN = r"^[^\x00]+=[^\x00]*$"
+REFERENCE_PATTERN = r"^[^\x00]*=[^\x00]*$"
 TIME_PATTERN = (
     r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
     r"([T ]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,6})?)?"

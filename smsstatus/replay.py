@@ -202,6 +202,7 @@ class Drainer:
     def _run(self) -> None:
         while not self._stop.is_set():
             more_files = self._once()
+            self._tidy()
             if not self._correct() and not more_files:
                 self._stop.wait(DRAIN_SECONDS)
 
@@ -210,7 +211,6 @@ class Drainer:
         until = time.monotonic() + DRAIN_SECONDS
         try:
             names = self._spool.list_files(PASS_FILES)
-            self._spool.tidy_bad()
             self._store.look()
             tally = drain(
                 *(self._store, self._spool),
@@ -226,6 +226,13 @@ class Drainer:
         if tally != Tally(stuck=tally.stuck):  # what is stuck has its line
             log.warning("spool drained: %s", tally)
         return len(names) == PASS_FILES or time.monotonic() > until
+
+    def _tidy(self) -> None:
+        """By itself, so that a disk too full for it keeps nothing from being drained."""
+        try:
+            self._spool.tidy_bad()
+        except OSError as error:
+            log.debug("bad/ not tidied: %s", error)
 
     def _correct(self) -> bool:
         """Correct rows for a second at most, then look after the spool again; is more left?"""

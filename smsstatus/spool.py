@@ -29,7 +29,7 @@ from uuid import uuid4
 
 from .bounded import Bounded, Recent
 from .callback import Callback, parse_form
-from .files import make_folder, write_synced
+from .files import fsync_folder, make_folder, write_synced
 from .logs import RateLimit, more, printable
 from .signature import signed_v3
 
@@ -183,7 +183,8 @@ class Spool:
         except (ValueError, TypeError, RecursionError):
             text = json.dumps({"reason": reason, "unreadable": path.read_bytes().decode("latin-1")})
         with contextlib.suppress(ValueError, TypeError, RecursionError):
-            name = _bad_name(callback_of(json.loads(text)))
+            # By its fields: another cut of its text may have a file there, and this one be genuine.
+            name = f"{digest_of_fields(callback_of(json.loads(text))).hex()}.json"
         self._write_bad(self.bad / name, text)
         self.remove(path.name)
 
@@ -210,10 +211,11 @@ class Spool:
             removed.append(path)
             left, size = left - 1, size - length
         if removed:
-            self._count_removed(removed)
+            reasons = [_reason_in(path) for path in removed]
             for path in removed:
                 path.unlink(missing_ok=True)
             self._count(bad=-len(removed))
+            self._count_removed(reasons)
 
     def _keep(self, callback: Callback, reason: str) -> None:
         digest = digest_of_fields(callback)
@@ -231,6 +233,7 @@ class Spool:
 
     def _write_bad(self, path: Path, text: str) -> bool:
         if path.exists():
+            fsync_folder(self.bad)  # its writer may not have come to that yet
             return False
         self._write(path, text)
         self._count(bad=1)
@@ -246,18 +249,17 @@ class Spool:
                     files.append((found.st_mtime, found.st_size, self.bad / entry.name))
         return files
 
-    def _count_removed(self, paths: list[Path]) -> None:
+    def _count_removed(self, reasons: list[str]) -> None:
         record = self.bad / REMOVED
         counts: Counter[str] = Counter()
         with contextlib.suppress(OSError, ValueError, TypeError):
             counts.update(json.loads(record.read_text()))
-        for path in paths:
-            reason = _reason_in(path)
+        for reason in reasons:
             counts[reason if reason in counts or len(counts) < _REASONS else "another"] += 1
         self._write(record, json.dumps(counts))
         log.warning(
             "bad/ held too much, its %d oldest files were removed; removed in all, by reason: %s",
-            *(len(paths), json.dumps(counts)),
+            *(len(reasons), json.dumps(counts)),
         )
 
     def _prove(self, folder: Path) -> None:

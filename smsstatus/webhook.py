@@ -142,7 +142,7 @@ def _keep(service: Service, callback: Callback, query: Pairs, body: Pairs, text:
     try:
         return service.store.record(status_update(query, body, callback, text=text)).value
     except Unusable as error:
-        if any(name == PROBE_FIELD for name, _ in (*query, *body)):
+        if [name for name, _ in (query if callback.method == "GET" else body)] == [PROBE_FIELD]:
             return "probe"
         if not _owns_nonce(service, callback, query, body):
             return Outcome.NONCE_TAKEN.value

@@ -141,11 +141,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
         Where nothing is left, the parser needs not look: it is as before its first request.
         """
-        body = conn.parser.mesg.body
-        if keepalive and _is_read(body):
-            conn.parser.mesg = None
-            return True
-        return bool(super()._keepalive_after(conn, keepalive))
+        keep = keepalive and (
+            _is_read(conn.parser.mesg.body) or super()._keepalive_after(conn, keepalive)
+        )
+        if keep:
+            conn.parser.mesg = None  # else the next request would seem to have arrived already
+        return bool(keep)
 
     def murder_pending(self) -> None:
         """Called by the main loop once a second at least, and after each of its events."""

@@ -12,6 +12,7 @@ import pytest
 from flask import Flask
 
 from smsstatus import create_app, logs
+from smsstatus.last_resort import read_log
 from smsstatus.logs import RateLimit, names_of, without_values
 from smsstatus.service import service_of
 from smsstatus.settings import Settings
@@ -122,6 +123,8 @@ def test_a_name_chosen_by_a_stranger_is_cut() -> None:
     url = without_values("https://a", [("n" * 1000, "v")] * 1000)
     assert url == "https://a?" + "&".join(["n" * 40 + "=..."] * 30)
     assert without_values("https://a", []) == "https://a"
+    record = without_values("https://a", [("smsstatus-callback 2.AAAA.1.1.AAAA.A", "")])
+    assert list(read_log([record], ["token"])) == []
 
 
 @pytest.mark.parametrize(

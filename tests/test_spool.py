@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Callable
@@ -13,13 +14,14 @@ from flask.testing import FlaskClient
 
 from smsstatus import spool as spools
 from smsstatus.callback import Callback
-from smsstatus.replay import Tally, drain
+from smsstatus.replay import Drainer, Tally, drain
 from smsstatus.service import Service, service_of
 from smsstatus.settings import Settings
 from smsstatus.spool import REMOVED, Spool, SpoolUnavailable
 from smsstatus.store import StoreUnavailable
 
 from .conftest import Deliver, Query
+from .live import wait_until
 from .plivo import Plivo
 
 RECEIVED = "2026-11-01T12:00:00.000000Z"
@@ -67,6 +69,29 @@ def test_an_unusable_request_that_is_cut_elsewhere_makes_no_second_file(
     assert spool.keep_bad(kept, "a reason")
     assert not spool.keep_bad(kept._replace(body=cut), "a reason")
     assert spool.depth().bad == 1
+
+
+def test_what_the_store_refused_is_set_aside_beside_another_cut_of_its_text(spool: Spool) -> None:
+    """One of the two is Plivo's own, and nobody can say here which."""
+    spool.keep_bad(Callback("POST", "", "Statu=ssent", RECEIVED), "a reason")
+    spool.keep(Callback("POST", "", "Status=sent", RECEIVED), "a reason")
+    spool.set_aside(names(spool.folder)[0], "a reason")
+    bodies = {json.loads(path.read_text())["body"] for path in spool.bad.glob("*.json")}
+    assert bodies == {"Statu=ssent", "Status=sent"}
+
+
+def test_a_bad_folder_that_cannot_be_tidied_keeps_nothing_from_being_drained(
+    spool: Spool, service: Service
+) -> None:
+    class Full(Spool):
+        def tidy_bad(self) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    spool.keep(callback("a"), "a reason")
+    drainer = Drainer(service.store, Full(spool.folder))
+    drainer.start()
+    wait_until(lambda: not names(spool.folder))
+    drainer.stop()
 
 
 def test_a_request_that_comes_again_while_the_database_is_down_makes_one_file(

@@ -13,7 +13,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from smsstatus import create_app
-from smsstatus.callback import Callback, StatusUpdate
+from smsstatus.callback import PROBE_FIELD, Callback, StatusUpdate
 from smsstatus.service import service_of
 from smsstatus.settings import Settings
 from smsstatus.spool import Spool
@@ -80,7 +80,8 @@ def test_a_query_that_the_sender_added_to_the_url_contradicts_no_field(
 def test_a_post_whose_fields_are_all_in_the_query_says_nothing(
     deliver: Deliver, plivo: Plivo, query: Query, settings: Settings
 ) -> None:
-    request = plivo.post({}, query=urlencode(plivo.fields("sent", "a-uuid")))
+    own = {**plivo.fields("sent", "a-uuid"), PROBE_FIELD: "the sender's own"}
+    request = plivo.post({}, query=urlencode(own))
     assert deliver(request).status_code == 200
     assert query("SELECT * FROM messages") == []
     (kept,) = (settings.spool_dir / "bad").iterdir()

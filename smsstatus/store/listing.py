@@ -264,13 +264,18 @@ def _conditions(filters: Filters) -> tuple[list[str], list[object]]:
 
     if filters.statuses:
         add(f"current_status IN ({marks(filters.statuses)})", *filters.statuses)
-    ending = filters.recipient_ending or filters.recipient
-    if ending:
-        add("substr(recipient_number, -4) = ?", ending[-4:])
     if filters.recipient:
-        add("ltrim(recipient_number, '+') = ?", filters.recipient.lstrip("+"))
+        number = filters.recipient.lstrip("+")
+        if len(number) < 4:  # the + of a short one is among its last four characters
+            endings = (number, f"+{number}", filters.recipient[-4:])
+            add("substr(recipient_number, -4) IN (?, ?, ?)", *endings)
+        else:
+            add("substr(recipient_number, -4) = ?", number[-4:])
+        add("ltrim(recipient_number, '+') = ?", number)
     if filters.recipient_ending:
-        add("substr(recipient_number, ?) = ?", -len(ending or ""), ending)
+        ending = filters.recipient_ending
+        add("substr(recipient_number, -4) = ?", ending[-4:])
+        add("substr(recipient_number, ?) = ?", -len(ending), ending)
     if filters.sender:
         add("ltrim(sender_number, '+') = ?", filters.sender.lstrip("+"))
     if filters.error_code:

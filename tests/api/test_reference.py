@@ -78,7 +78,7 @@ def test_it_is_not_found_by_others(api: FlaskClient, ordered: str, pair: str) ->
     assert answer.get_json()["messages"] == []
 
 
-@pytest.mark.parametrize("text", ["order", "", "42", "=42", "a\0=b", "order%3D42"])
+@pytest.mark.parametrize("text", ["order", "", "42", "a\0=b", "order%3D42"])
 def test_what_is_not_name_and_value_is_refused_with_the_form(
     api: FlaskClient, client: FlaskClient, text: str
 ) -> None:

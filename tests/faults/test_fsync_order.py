@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from smsstatus.spool import LOG_MARK
+from smsstatus.callback import Callback
+from smsstatus.last_resort import MARK, read_log
 
 from ..live import LiveService
+from ..plivo import Plivo
 from .conftest import Figure
 from .load import Load
 from .locks import holding_the_database
@@ -92,7 +94,7 @@ def _way(traced: list[Call], body: str, answer: Call) -> str:
         return "store"
     if _spooled_and_synced(traced, body, answer.entered):
         return "spool"
-    return "log" if any(_is_in_the_log(call, answer) for call in traced) else "too early"
+    return "log" if any(_is_in_the_log(call, body, answer) for call in traced) else "too early"
 
 
 def _others(ways: Counter[str], way: str) -> str:
@@ -100,13 +102,16 @@ def _others(ways: Counter[str], way: str) -> str:
     return "".join(f", {name}: {ways[name]}" for name in ("store", "spool", "log") if name != way)
 
 
-def _is_in_the_log(call: Call, answer: Call) -> bool:
-    """The thread that answers has written the line of last resort itself."""
+def _is_in_the_log(call: Call, body: str, answer: Call) -> bool:
+    """Whether a line of last resort that holds the callback was written before."""
     return (
         call.name == "write"
-        and call.thread == answer.thread
-        and f"{LOG_MARK} " in call.arguments
+        and f"{MARK} " in call.arguments
         and 0 <= call.left < answer.entered
+        and any(
+            isinstance(found, Callback) and found.body == body
+            for found in read_log([call.arguments], [Plivo.token])
+        )
     )
 
 

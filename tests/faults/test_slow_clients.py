@@ -27,6 +27,10 @@ _STALLED = {
     "after half a header": f"{_POST}\r\nHost: 127.0.0.1\r\nX-Plivo-Sig".encode(),
     "after half a body": head(_POST, {**_FORM, "Content-Length": "600"}) + b"Status=sent&From=1",
     "after half a chunk": head(_POST, {**_FORM, "Transfer-Encoding": "chunked"}) + b"ff\r\nStat",
+    "after a request whose body nobody reads": head(
+        f"PUT {WEBHOOK_PATH} HTTP/1.1", {"Content-Length": "3"}
+    )
+    + b"abcG",
     "which do not close after an answer": head("GET /healthz HTTP/1.1", {"Connection": "close"}),
     "which do not close after a refusal": b"This is not HTTP.\r\n\r\n",
 }

@@ -125,10 +125,11 @@ def test_an_unchanged_overview_is_not_rendered_again(app: Flask, client: FlaskCl
 
 
 def test_waiting_spool_files_are_told_of(
-    client: FlaskClient, clock: HandClock, settings: Settings
+    app: Flask, client: FlaskClient, clock: HandClock, settings: Settings
 ) -> None:
     etag = get(client, "/").headers["ETag"]
     (settings.spool_dir / "20261101000000-1.json").write_text("{}")
+    service_of(app).spool.list_files()  # as the drainer does every few seconds
     clock.turn(alarms.FRESH_SECONDS)
     changed = get(client, "/", etag)
     assert changed.status_code == 200
