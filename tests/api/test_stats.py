@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -109,6 +109,41 @@ def test_callbacks_of_the_last_day_are_counted(api: FlaskClient, receive: Receiv
     assert stats["counts"] == {"delivered": 1, "failed": 1, "sent": 1}
     assert (stats["final"], stats["delivered"], stats["delivery_rate"]) == (2, 1, 0.5)
     assert stats["seconds_to_deliver"] == {"p50": 2.25, "p95": 2.25, "sample": 1}
+
+
+@pytest.mark.parametrize(
+    ("told", "sample"),
+    [
+        ([("delivered", 4), ("read", 60)], [4.0]),
+        ([("read", 60), ("delivered", 4)], [4.0]),
+        ([("delivered", 4), ("read", None)], [4.0]),
+        ([("read", 60)], []),
+        ([("delivered", None), ("read", 60)], []),
+    ],
+)
+def test_what_was_read_was_delivered_and_counts_by_when_it_was(
+    api: FlaskClient, receive: Receive, told: list[tuple[str, float | None]], sample: list[float]
+) -> None:
+    day = datetime.now(UTC).replace(tzinfo=None) - timedelta(hours=1)
+    for status, after in told:
+        times = {"QueuedTime": str(day)}
+        if after is not None:
+            times["Timestamp"] = str(day + timedelta(seconds=after))
+        else:
+            times["QueuedTime"] = ""
+        receive(status, "a-uuid", **times)
+    stats = api.get("/stats").get_json()
+    assert stats["seconds_to_deliver"]["sample"] == len(sample)
+    assert stats["seconds_to_deliver"]["p50"] == (sample[0] if sample else None)
+    assert stats["delivered"] == 1
+
+
+def test_a_filler_is_no_time_to_deliver(api: FlaskClient, receive: Receive) -> None:
+    now = str(datetime.now(UTC).replace(tzinfo=None))
+    receive("delivered", QueuedTime="0001-01-01 00:00:00", DeliveryReportTime=now)
+    receive("delivered", QueuedTime=now, DeliveryReportTime="2999-01-01 00:00:00", SentTime=now)
+    stats = api.get("/stats").get_json()
+    assert stats["seconds_to_deliver"] == {"p50": 0.0, "p95": 0.0, "sample": 1}
 
 
 def test_a_delivery_before_its_queueing_counts_as_no_time(

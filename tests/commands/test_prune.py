@@ -15,9 +15,9 @@ from smsstatus.settings import Settings
 from smsstatus.store.upkeep import PRUNE_BATCH
 
 from ..clock import HandClock
-from ..conftest import Query, Receive
+from ..conftest import Deliver, Query, Receive
 from ..live import live_service, wait_until
-from ..plivo import send
+from ..plivo import Plivo, send
 from ..rows import insert, row
 from .conftest import Run, refused, started_beside
 
@@ -52,6 +52,28 @@ def test_old_messages_go_with_their_events_and_young_ones_stay(
            (SELECT count(*) FROM status_events WHERE message_id NOT IN (SELECT id FROM messages))
            AS orphans"""
     ) == [{"events": 5, "orphans": 0}]
+
+
+def test_what_belongs_to_a_message_goes_with_it_and_no_more(
+    run: Run, deliver: Deliver, plivo: Plivo, query: Query, writable: sqlite3.Connection
+) -> None:
+    for name in ("old", "young"):
+        fields = plivo.fields("sent", name)
+        assert deliver(plivo.post(fields, query=f"app=crm&order={name}")).status_code == 200
+    writable.execute(
+        "UPDATE messages SET created_at = '2001-01-01T00:00:00.000000Z' WHERE message_uuid = 'old'"
+    )
+    assert run("prune", "--older-than", "45d").stdout == "1 messages removed.\n"
+    assert query("SELECT query FROM message_references") == [{"query": "app=crm&order=young"}]
+    assert query("SELECT pair FROM reference_pairs ORDER BY pair") == [
+        {"pair": "app=crm"},
+        {"pair": "order=young"},
+    ]
+    assert query(
+        "SELECT count(*) AS n FROM signed_texts JOIN status_events AS e"
+        " ON signed_texts.digest = substr(e.digest, 1, 18)"
+    ) == query("SELECT count(*) AS n FROM signed_texts")
+    assert query("SELECT count(*) AS n FROM signed_texts") == [{"n": 1}]
 
 
 def test_a_dry_run_counts_and_removes_nothing(run: Run, aged_ones: list[str], query: Query) -> None:

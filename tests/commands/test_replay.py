@@ -112,6 +112,32 @@ class Mistaken(Store):
         return super().record(update)
 
 
+def test_what_was_set_aside_for_its_query_can_be_replayed_now(
+    run: Run, service: Service, query: Query
+) -> None:
+    kept = callback("a", "delivered")._replace(query="To=crm&Status=sent")
+    service.spool.keep_bad(kept, "Status is given more than once with different values")
+    (path,) = service.spool.bad.iterdir()
+    assert run("replay", str(path)).exit_code == 0
+    (row,) = query("SELECT * FROM messages")
+    assert (row["current_status"], row["recipient_number"]) == ("delivered", "14155550123")
+
+
+def test_another_reading_of_a_known_text_is_not_applied(
+    run: Run, service: Service, query: Query
+) -> None:
+    kept = Callback("POST", "", "ErrorCode=30&MessageUUID=a&Status=failed", RECEIVED)
+    service.spool.keep(kept, "a reason")
+    assert run("replay").exit_code == 0
+    before = content(query)
+    other = kept._replace(body="ErrorCode3=0&MessageUUID=a&Status=failed")
+    service.spool.keep(other, "a reason")
+    assert run("replay").exit_code == 1
+    assert content(query) == before
+    (bad,) = service.spool.bad.iterdir()
+    assert "what Plivo signed was read as other fields before" in bad.read_text()
+
+
 def test_a_spool_that_is_not_there_is_not_taken_for_an_empty_one(
     run: Run, service: Service
 ) -> None:
