@@ -11,8 +11,8 @@ from flask.testing import FlaskClient
 from jinja2 import Template
 from werkzeug.test import TestResponse
 
+from smsstatus.callback import Callback
 from smsstatus.service import service_of
-from smsstatus.settings import Settings
 from smsstatus.store import Store
 from smsstatus.ui import alarms, figures
 from tests.clock import HandClock
@@ -124,12 +124,10 @@ def test_an_unchanged_overview_is_not_rendered_again(app: Flask, client: FlaskCl
     assert rendered == ["overview.html"]
 
 
-def test_waiting_spool_files_are_told_of(
-    app: Flask, client: FlaskClient, clock: HandClock, settings: Settings
-) -> None:
+def test_waiting_spool_files_are_told_of(app: Flask, client: FlaskClient, clock: HandClock) -> None:
     etag = get(client, "/").headers["ETag"]
-    (settings.spool_dir / "20261101000000-1.json").write_text("{}")
-    service_of(app).spool.list_files()  # as the drainer does every few seconds
+    kept = Callback("POST", "", "Status=sent", "2026-11-01T00:00:00.000000Z")
+    service_of(app).spool.keep(kept, "a reason")
     clock.turn(alarms.FRESH_SECONDS)
     changed = get(client, "/", etag)
     assert changed.status_code == 200
