@@ -56,8 +56,9 @@ test-repeat: $(VENV)/dev ## All tests N times in random order, also on a busy ma
 	$(BIN)/python tools/repeat.py $(or $(N),10)
 
 .PHONY: faults
-faults: $(VENV)/dev ## Break it on purpose, in full, and print the figures
-	$(BIN)/python -m pytest tests/faults --fault-rounds=full --fault-report=fault-figures.md
+faults: $(VENV)/dev ## Break and attack it on purpose, in full, and print the figures
+	$(BIN)/python -m pytest tests/faults tests/attacks --fault-rounds=full \
+		--fault-report=fault-figures.md
 
 .PHONY: bench
 bench: $(VENV)/dev ## Measure against Fastify, FastAPI and an empty application

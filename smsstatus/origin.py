@@ -34,7 +34,7 @@ def is_from_our_page() -> bool:
     site = request.headers.get("Sec-Fetch-Site")
     if site not in (None, "same-origin"):
         return False
-    origin = request.headers.get("Origin") or request.headers.get("Referer")
+    origin = request.headers.get("Origin", request.headers.get("Referer"))
     return site == "same-origin" if origin is None else _is_ours(origin)
 
 
