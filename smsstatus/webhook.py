@@ -144,8 +144,8 @@ def _keep(service: Service, callback: Callback, query: Pairs, body: Pairs, text:
     except Unusable as error:
         if [name for name, _ in (query if callback.method == "GET" else body)] == [PROBE_FIELD]:
             return "probe"
-        if not _owns_nonce(service, callback, query, body):
-            return Outcome.NONCE_TAKEN.value
+        if taken := _taken(service, callback, query, body):
+            return taken.value
         place, keep, reason = "bad", _keep_bad, str(error)
     except (StoreUnavailable, WorkRefused) as error:
         place, keep, reason = "spooled", _spool, str(error)
@@ -187,17 +187,20 @@ def _keep_in_log(service: Service, callback: Callback, reasons: str) -> str:
     return place
 
 
-def _owns_nonce(service: Service, callback: Callback, query: Pairs, body: Pairs) -> bool:
-    """A V2 nonce belongs to the first body, also if that says nothing we can store."""
+def _taken(service: Service, callback: Callback, query: Pairs, body: Pairs) -> Outcome | None:
+    """What of a callback that says nothing we can store belongs to another one: its nonce or text.
+
+    A V2 nonce belongs to the first body, so this one takes it if nobody has.
+    """
+    digest = digest_of(callback.method, query, body, domain=domain_of(callback))
     nonce = callback.v2_nonce or callback.used_nonce
-    if nonce is None:
-        return True
     try:
-        digest = digest_of(callback.method, query, body, domain=domain_of(callback))
-        owns = service.store.claim_nonce(nonce, digest, parameters_of(callback))
-        return owns or callback.v2_nonce is None
+        owns = nonce is None or service.store.claim_nonce(nonce, digest, parameters_of(callback))
+        if callback.v2_nonce is None:
+            return Outcome.TEXT_TAKEN if service.store.knows_text(digest) else None
+        return None if owns else Outcome.NONCE_TAKEN
     except (StoreUnavailable, WorkRefused):
-        return True  # kept as bad in any case, and never applied by itself
+        return None  # kept as bad in any case, and never applied by itself
 
 
 def _refuse(service: Service, reason: str, query: Pairs) -> Response:

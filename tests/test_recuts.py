@@ -92,6 +92,10 @@ BY_HAND = {
         Cut("GET", [("ErrorCode", "30&From=1"), *[p for p in FIELDS.items() if p[0] not in
                                                  ("ErrorCode", "From")]], []),
     ),
+    "what is left says nothing that can be stored": (
+        Cut("POST", [], [*FIELDS.items()]),
+        Cut("POST", [], [("", signed_text("POST", [], [*FIELDS.items()])[1:])]),
+    ),
     "a part of the body taken into the query": (
         Cut("POST", [("a", "1")], [("A.ErrorCode", "30"), *list(FIELDS.items())[:2]]),
         Cut("POST", [("a", "1.A")], [("ErrorCode", "30"), *list(FIELDS.items())[:2]]),

@@ -20,7 +20,7 @@ from pathlib import Path
 from ..callback import StatusUpdate
 from . import counting, keys, listing, upgrade, upkeep
 from .database import LOCK_SECONDS, Database, SchemaTooNew, open_readonly, rewrite_header
-from .updates import Outcome, apply_update, claim_nonce, mark_checked
+from .updates import Outcome, apply_update, claim_nonce, knows_text, mark_checked
 from .writer import Observer, StoreUnavailable, WorkRefused, Writer
 
 log = logging.getLogger(__name__)
@@ -72,6 +72,13 @@ class Store:
         return self.writer.submit(
             partial(claim_nonce, nonce=nonce, digest=digest, parameters=parameters)
         )
+
+    def knows_text(self, digest: bytes) -> bool:
+        """Has an update been stored whose digest is of the same signed text?
+
+        Raises StoreUnavailable or WorkRefused.
+        """
+        return self.writer.submit(partial(knows_text, digest=digest))
 
     def correct_some(self) -> bool:
         """Correct some rows of a file of version 2; False if that is done. See `upgrade`.

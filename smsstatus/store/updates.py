@@ -183,6 +183,15 @@ def _claim_text(connection: sqlite3.Connection, digest: bytes) -> bool:
     return claimed.rowcount == 1
 
 
+def knows_text(connection: sqlite3.Connection, digest: bytes) -> bool:
+    """Does an update own the text of this digest?"""
+    return bool(
+        connection.execute(
+            "SELECT 1 FROM signed_texts WHERE digest = ?", (digest[:TEXT_DIGEST_SIZE],)
+        ).fetchall()
+    )
+
+
 def _repeat(connection: sqlite3.Connection, update: StatusUpdate) -> Outcome:
     """The text is known: is it the same reading of it?"""
     if _count_repeat(connection, update).rowcount == 0:
