@@ -105,12 +105,11 @@ def test_hostile_text_in_every_stored_field(attacked: Attacked, target: Target) 
         assert re.match(r"(# (HELP|TYPE) )?smsstatus_\w+", line)
 
 
-def flask(target: Target, *command: str, stdin: bytes = b"") -> subprocess.CompletedProcess[str]:
+def flask(target: Target, *command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "flask", "--app", "wsgi", *command],
         cwd=ROOT,
         env=target.service.environment,
-        input=stdin.decode(),
         capture_output=True,
         text=True,
         timeout=120,
@@ -123,10 +122,8 @@ def test_lines_and_records_in_the_log(attacked: Attacked, target: Target, tmp_pa
     plivo = target.service.plivo
     made_up = Callback("POST", "", urlencode({"MessageUUID": "forged", "Status": "read"}), "2026")
     (record,) = log_lines(made_up, "not-the-token")
-    (own,) = log_lines(
-        Callback("POST", "", urlencode(target.capture()), "2026-11-01T00:00:00.000000Z"),
-        plivo.token,
-    )
+    unknown = plivo.fields("read")
+    (own,) = log_lines(Callback("POST", "", urlencode(unknown), "2026"), plivo.token)
     mixed = own.rstrip("\n").rpartition(".")[2]
     records = [
         record.rstrip("\n"),
@@ -163,12 +160,9 @@ def test_lines_and_records_in_the_log(attacked: Attacked, target: Target, tmp_pa
     lines = [line for line in new.split("\n") if line]
     assert [x for x in lines if not (OUR_LINE.fullmatch(x) or GUNICORNS_LINE.fullmatch(x))] == []
     assert all(line.isprintable() for line in lines)
-    rows = query(target.service.database, "SELECT message_uuid, digest FROM messages ORDER BY id")
     log = tmp_path / "log"
     log.write_text(new + "\n".join(records) + "\n")
     replayed = flask(target, "replay", str(log))
-    assert replayed.returncode == 1
-    assert replayed.stdout.startswith("0 applied")
-    assert rows == query(
-        target.service.database, "SELECT message_uuid, digest FROM messages ORDER BY id"
-    )
+    assert replayed.returncode == 1  # it says that some records are none of ours
+    uuids = {row[0] for row in query(target.service.database, "SELECT message_uuid FROM messages")}
+    assert uuids.isdisjoint(("forged", unknown["MessageUUID"]))
