@@ -394,13 +394,20 @@ def rewrite_header(connection: sqlite3.Connection) -> None:
 
 
 def write_copy(connection: sqlite3.Connection, target: Path) -> None:
-    """SQLite's online backup of `connection` into the new file `target`, fsynced."""
+    """SQLite's online backup of `connection` into the new file `target`, fsynced.
+
+    It is of one moment: without a transaction around it, SQLite would begin again whenever somebody
+    else has written. https://www.sqlite.org/c3ref/backup_finish.html
+    """
     create_private(target)
+    connection.execute("BEGIN")
     copy = sqlite3.connect(target, isolation_level=None)
     try:
+        connection.execute("SELECT 1 FROM sqlite_master").fetchall()
         connection.backup(copy, pages=1024)
     finally:
         copy.close()
+        connection.execute("ROLLBACK")
     fsync_file(target)
     fsync_folder(target.parent)
 

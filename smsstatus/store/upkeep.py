@@ -20,8 +20,8 @@ PRUNE_BATCH = 500
 def backup(path: Path, target: Path) -> None:
     """A consistent, fsynced copy of the database in the new file `target`.
 
-    One step over a read snapshot: done in several, SQLite would start over at each write. Raises
-    FileExistsError rather than overwrite, sqlite3.Error or OSError; then nothing is left behind.
+    Raises FileExistsError rather than overwrite, sqlite3.Error or OSError; then nothing is left
+    behind.
     """
     if target.exists():
         raise FileExistsError(f"{target} exists already")

@@ -115,3 +115,28 @@ def test_a_database_that_cannot_be_read_leaves_nothing(
     (tmp_path / "copies").mkdir()
     assert "no backup made" in refused(run("backup", tmp_path / "copies" / "copy.db"))
     assert files_of(tmp_path / "copies") == set()
+
+
+def test_it_ends_while_somebody_writes_without_a_pause(
+    settings: Settings, writable: sqlite3.Connection, tmp_path: Path
+) -> None:
+    """Each commit would make SQLite begin again with a copy of several steps."""
+    writable.execute("PRAGMA synchronous = OFF")
+    writable.executescript("CREATE TABLE filler (content BLOB); CREATE TABLE counted (number);")
+    writable.execute("INSERT INTO counted VALUES (0)")
+    filling = "INSERT INTO filler VALUES (randomblob(1048576))"
+    writable.executemany(filling, [()] * 16)  # of 1 MB
+
+    store, copy = Store(settings.database_path), tmp_path / "copy.db"
+    backup = threading.Thread(target=store.backup, args=(copy,), daemon=True)
+
+    def has_ended() -> bool:
+        for _ in range(100):
+            writable.execute("UPDATE counted SET number = number + 1")
+        return not backup.is_alive()
+
+    backup.start()
+    wait_until(has_ended, what="the backup has ended")
+    with closing(sqlite3.connect(copy)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert connection.execute("SELECT count(*) FROM filler").fetchall() == [(16,)]
