@@ -23,6 +23,7 @@ from .settings import DOTENV
 from .simulate import NoAnswer, deliver, request
 from .spool import NotReadable, SpoolUnavailable, read_file
 from .store import StoreUnavailable
+from .store.database import MEND
 
 Level = Literal["ok", "warn", "FAIL"]
 
@@ -32,6 +33,8 @@ LOOKED_AT = 1000
 """So many waiting files of the spool, the oldest, are read to see whether they can be."""
 STUCK_AFTER = 60
 """Seconds in which the service has replayed what it can, unless very much waits."""
+DAMAGE_SECONDS = 10.0
+"""So long the database is looked through at most."""
 
 
 class Check(NamedTuple):
@@ -102,7 +105,14 @@ def _database(service: Service) -> Check:
             f"{path} takes no write ({error}). See that its folder exists, is writable and has "
             "space, and that no other program holds the file",
         )
-    return Check("ok", "database", f"{path} takes a write")
+    try:
+        damage = service.store.find_damage(DAMAGE_SECONDS)
+    except sqlite3.Error as error:
+        damage = str(error)
+    if damage:
+        text = f"{path} is damaged ({damage}). If the service's log says no more of it: {MEND}"
+        return Check("FAIL", "database", text)
+    return Check("ok", "database", f"{path} takes a write, and no damage was found in it")
 
 
 def _disk(path: Path, environ: Mapping[str, str], mounts: Path) -> Check:

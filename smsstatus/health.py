@@ -81,6 +81,8 @@ def _find_out(service: Service) -> dict[str, Any]:
         service.store.probe()
     except (StoreUnavailable, WorkRefused) as error:
         reasons.append(f"store: {error}")
+    if service.store.damage:
+        reasons.append(f"store: {service.store.damage}")
     depth = _depth(service)
     try:
         service.spool.probe()

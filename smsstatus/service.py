@@ -15,6 +15,7 @@ from flask import Flask, current_app
 from flask.cli import FlaskGroup
 
 from . import disks, serving
+from .caretaker import Caretaker
 from .clock import Clock
 from .last_resort import LastResort
 from .logs import RateLimit
@@ -52,6 +53,7 @@ class Service:
     refused_logins: RateLimit = field(default_factory=RateLimit)
     last_resort: LastResort = field(default_factory=LastResort)
     drainer: Drainer | None = None
+    caretaker: Caretaker | None = None
     clock: Clock = field(default_factory=Clock)
     readiness: tuple[float, dict[str, Any]] = (0.0, {})
     """When /readyz last looked (clock.monotonic), and what it found."""
@@ -122,12 +124,14 @@ class Service:
             if self._started_in == os.getpid():
                 return True
             drainer = Drainer(self.store, self.spool)
+            caretaker = Caretaker(self.store, self.clock)
             try:
                 drainer.start()
+                caretaker.start()
             except RuntimeError as error:  # the host allows no more threads
                 log.error("the spool is not drained: %s", error)
                 return False
-            self.drainer, self._started_in = drainer, os.getpid()
+            self.drainer, self.caretaker, self._started_in = drainer, caretaker, os.getpid()
         log.info("callbacks are written to %s", self.settings.database_path)
         if "DYNO" in os.environ:
             log.warning("%s", DYNO_DISK)
@@ -141,6 +145,8 @@ class Service:
         """End the background work and close the store."""
         if self.drainer is not None:
             self.drainer.stop()
+        if self.caretaker is not None:
+            self.caretaker.stop()
         self.store.close()
 
     def install(self, app: Flask) -> None:

@@ -5,7 +5,7 @@
 * `updates`: what a status update does to the tables, the ordering guard (`rules`: its key);
 * `keys`: which request owns an Idempotency-Key;
 * `upgrade`: what is left to do in a file of an earlier version;
-* `listing`, `counting`: queries; `upkeep`: backup and pruning.
+* `listing`, `counting`: queries; `upkeep`: backup and pruning; `repair`: damaged pages.
 """
 
 from __future__ import annotations
@@ -18,8 +18,16 @@ from functools import partial
 from pathlib import Path
 
 from ..callback import StatusUpdate
-from . import counting, keys, listing, upgrade, upkeep
-from .database import LOCK_SECONDS, Database, SchemaTooNew, open_readonly, rewrite_header
+from . import counting, keys, listing, repair, upgrade, upkeep
+from .database import (
+    LOCK_SECONDS,
+    Database,
+    FileDamaged,
+    SchemaTooNew,
+    describe,
+    open_readonly,
+    rewrite_header,
+)
 from .updates import Outcome, apply_update, claim_nonce, knows_text, mark_checked
 from .writer import Observer, StoreUnavailable, WorkRefused, Writer
 
@@ -43,6 +51,8 @@ class Store:
     ) -> None:
         self.path = path
         self.writer = Writer(path, observe, may_create=may_create)
+        self.damage = ""
+        """What is wrong with the file; empty: nothing that is known."""
         self._unreadable = ""
 
     def prepare(self, lock_seconds: float = LOCK_SECONDS * 10) -> None:
@@ -133,6 +143,32 @@ class Store:
             self.probe()
         else:
             self.writer.submit(lambda connection: None)
+
+    def take_suspicion(self) -> bool:
+        """Has a write met a damaged page since this was last asked?"""
+        suspicion, self.writer.met_damage = self.writer.met_damage, False
+        return suspicion
+
+    def find_damage(self, seconds: float) -> str:
+        """What is wrong with the file; empty if nothing was found in this time."""
+        return repair.find_damage(self.path, seconds)
+
+    def examine(self, seconds: float) -> None:
+        """Look for damage, and make the file anew if only its indexes have some; see `damage`.
+
+        Raises sqlite3.Error or OSError if it cannot be looked at now.
+        """
+        self.damage = self.find_damage(seconds)
+        if not self.damage:
+            return
+        log.error("database is damaged, making it anew of its tables: %s", self.damage)
+        try:
+            repair.rebuild(self.path)
+        except (sqlite3.Error, OSError, FileDamaged, SchemaTooNew) as error:
+            log.error("database cannot be made anew of its tables: %s", describe(error))
+            return
+        self.damage = self.find_damage(seconds)
+        log.warning("database was made anew of its tables: %s", self.damage or "nothing is wrong")
 
     # Queries raise sqlite3.Error.
 

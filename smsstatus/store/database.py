@@ -16,7 +16,7 @@ import logging
 import os
 import re
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -30,7 +30,7 @@ SCHEMA = Path(__file__).resolve().parents[2] / "schema.sql"
 BUSY_SECONDS = 1.5
 LOCK_SECONDS = 1.0
 CHECKPOINT_PAGES = 4000  # of the WAL; pages that are written often are copied once
-_MEND = (
+MEND = (
     "move it and its -wal and -shm away, or put a backup in its place; "
     "callbacks are kept in the spool until then"
 )
@@ -38,6 +38,8 @@ _DESCRIPTORS = "/proc/self/fd"
 _PASSING = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL")
 
 log = logging.getLogger(__name__)
+
+_Write = Callable[[sqlite3.Connection, Path], None]
 
 _closed_to_readers: set[Path] = set()
 """Files that no new query may read: those that read them keep the writer from a right -shm."""
@@ -143,6 +145,10 @@ class Database:
         if self._connection is not None:
             self._follow_the_path(self._connection)
 
+    def rebuild(self) -> None:
+        """Put a new file in place of this one, see `repair`. Raises as `connect`."""
+        self._put_back(self.connect(), write_tables)
+
     def _remove_orphaned_wal(self) -> None:
         """SQLite leaves the -wal of a file that was moved; it would be applied to the new one."""
         file, wal = _identity(self.path), _identity(self._wal)
@@ -204,11 +210,11 @@ class Database:
             return True
         return bool(file.size < pages * page_size)
 
-    def _put_back(self, connection: sqlite3.Connection) -> None:
+    def _put_back(self, connection: sqlite3.Connection, write: _Write | None = None) -> None:
         """The open connection still reads the deleted file: copy it to the path again."""
         copy = self.path.with_name(self.path.name + ".putback")
         copy.unlink(missing_ok=True)
-        write_copy(connection, copy)
+        (write or write_copy)(connection, copy)
         for leftover in (self._wal, self._shm):
             leftover.unlink(missing_ok=True)
         os.rename(copy, self.path)
@@ -249,7 +255,7 @@ class Database:
         file = _identity(self.path)
         if file is not None and file[:2] == seen[:2]:
             raise FileDamaged(
-                f"{self.path.name} was truncated: {_MEND} (if that was VACUUM: restart)"
+                f"{self.path.name} was truncated: {MEND} (if that was VACUUM: restart)"
             )
 
 
@@ -257,7 +263,7 @@ def describe(error: Exception) -> str:
     """What failed, in one line, and the mend where the file itself is damaged."""
     name = getattr(error, "sqlite_errorname", type(error).__name__)
     damaged = name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT"))
-    return f"{name}: {error}" + (f": {_MEND}" if damaged else "")
+    return f"{name}: {error}" + (f": {MEND}" if damaged else "")
 
 
 def open_writable(path: Path) -> Writable:
@@ -314,24 +320,27 @@ def _is_whole_copy(path: Path, ours: sqlite3.Connection) -> bool:
 
     Raises FileDamaged for one that is not whole, or not of this program, or sqlite3.Error.
     """
-    if not _has_messages(ours):
+    try:
+        if not _has_messages(ours):
+            return True
+    except sqlite3.Error:  # ours is damaged, so the other cannot be worse
         return True
     with closing(_open_readonly(path)) as connection:
         tables = connection.execute("SELECT name FROM sqlite_master").fetchall()
         if not tables:
             return False
         if "messages" not in [row[0] for row in tables]:
-            raise FileDamaged(f"{path.name} was replaced by another program's database: {_MEND}")
+            raise FileDamaged(f"{path.name} was replaced by another program's database: {MEND}")
         ((pages,),) = connection.execute("PRAGMA page_count").fetchall()
         ((page_size,),) = connection.execute("PRAGMA page_size").fetchall()
         file, wal = _identity(path), _identity(path.with_name(path.name + "-wal"))
         if file is None or (not (wal and wal.size) and file.size < pages * page_size):
-            raise FileDamaged(f"{path.name} was replaced by one that is not whole yet: {_MEND}")
+            raise FileDamaged(f"{path.name} was replaced by one that is not whole yet: {MEND}")
         return _has_messages(connection)
 
 
 def _has_messages(connection: sqlite3.Connection) -> bool:
-    return bool(connection.execute("SELECT 1 FROM messages LIMIT 1").fetchall())
+    return bool(connection.execute("SELECT 1 FROM messages NOT INDEXED LIMIT 1").fetchall())
 
 
 def marks(values: Sequence[object]) -> str:
@@ -408,6 +417,36 @@ def write_copy(connection: sqlite3.Connection, target: Path) -> None:
     finally:
         copy.close()
         connection.execute("ROLLBACK")
+    fsync_file(target)
+    fsync_folder(target.parent)
+
+
+def write_tables(connection: sqlite3.Connection, target: Path) -> None:
+    """What the tables of `connection` hold into the new file `target`, fsynced.
+
+    The indexes are made of that, none is read. Raises sqlite3.Error if a table cannot be read to
+    its end.
+    """
+    create_private(target)
+    connection.execute("ATTACH ? AS rebuilt", (str(target),))
+    try:
+        connection.execute("BEGIN")
+        made = connection.execute(
+            """SELECT type, name, sql FROM main.sqlite_master
+               WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite%' ORDER BY type = 'index'"""
+        ).fetchall()
+        for kind, name, sql in made:
+            connection.execute(re.sub(r"^CREATE (UNIQUE )?\w+ ", r"\g<0>rebuilt.", sql))
+            if kind == "table":  # with a WHERE, or SQLite would copy the indexes page by page
+                rows = f'SELECT * FROM main."{name}" NOT INDEXED WHERE 1'  # noqa: S608
+                connection.execute(f'INSERT INTO rebuilt."{name}" {rows}')
+        ((version,),) = connection.execute("PRAGMA main.user_version").fetchall()
+        connection.execute(f"PRAGMA rebuilt.user_version = {version}")
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        connection.execute("DETACH rebuilt")
     fsync_file(target)
     fsync_folder(target.parent)
 

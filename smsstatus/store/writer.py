@@ -118,6 +118,8 @@ class Writer:
         self._failure: str | None = None
         self._retry_at = 0.0
         self._hanging: _Job[Any] | None = None
+        self.met_damage = False
+        """Did a write find a page of the file that is no page?"""
 
     def submit(self, work: Work[T]) -> T:
         """Do `work(connection)` inside a shared transaction and return its result.
@@ -215,6 +217,8 @@ class Writer:
 
     def _note_failure(self, error: Exception) -> str:
         failure = describe(error)
+        if failure.startswith("SQLITE_CORRUPT"):
+            self.met_damage = True
         if failure != self._failure:
             log.error("store takes no writes, callbacks go to the spool: %s", failure)
         self._retry_at = self._clock() + self._rest_seconds

@@ -232,6 +232,58 @@ def test_a_truncated_database_is_left_alone_until_it_is_moved_away_and_nothing_s
     assert "was truncated: move it and its -wal and -shm away" in service.log.read_text()
 
 
+def test_an_overwritten_page_of_an_index_is_noticed_and_the_index_made_anew(
+    service: LiveService, load: Load, report: Report
+) -> None:
+    """Callbacks that meet the page are spooled until then."""
+    load.stop()
+    assert service.stop() == 0  # all is in the database file, and no page in anybody's cache
+    ((root,),) = query(
+        service.database,
+        "SELECT rootpage FROM sqlite_master WHERE name = 'sqlite_autoindex_messages_1'",
+    )
+    ((size,),) = query(service.database, "PRAGMA page_size")
+    with open(service.database, "r+b") as file:
+        file.seek((root - 1) * size)
+        file.write(os.urandom(size))
+    service.start()
+    with Load(service.port, service.plivo, pause=0.02) as after:
+        wait_until(lambda: "was made anew" in service.log.read_text(), what="it is made anew")
+        after.wait_for(50)
+    gather(service)
+    load.deliveries += after.deliveries
+    lost = not_stored(load.acknowledged, service)
+    report("page of an index overwritten (the index is made anew)", load, 0.0, lost)
+    wait_until_ready(service)
+    _check(service, load, lost)
+
+
+def test_where_a_table_is_damaged_too_nothing_is_made_anew_and_readyz_says_so(
+    service: LiveService, load: Load
+) -> None:
+    load.stop()
+    assert service.stop() == 0
+    ((size,),) = query(service.database, "PRAGMA page_size")
+    roots = query(
+        service.database,
+        """SELECT rootpage FROM sqlite_master
+           WHERE name IN ('status_events', 'sqlite_autoindex_messages_1')""",
+    )
+    with open(service.database, "r+b") as file:
+        for (root,) in roots:
+            file.seek((root - 1) * size)
+            file.write(os.urandom(size))
+    service.start()
+    with Load(service.port, service.plivo, pause=0.02) as after:
+        wait_until(lambda: "cannot be made anew" in service.log.read_text(), what="it was tried")
+        after.wait_for(10)
+    assert not is_ready(service)
+    done = run_beside(service, "doctor")
+    assert "is damaged" in done.stdout or "SQLITE_CORRUPT" in done.stdout
+    kept_since = missing(after.acknowledged, service)
+    assert (kept_since, after.others) == ([], [])
+
+
 def test_while_the_database_is_immutable_callbacks_are_spooled_and_nothing_is_lost(
     service: LiveService, load: Load, report: Report
 ) -> None:

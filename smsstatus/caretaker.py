@@ -1,0 +1,58 @@
+"""What is looked at in the background, so that no request has to."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+
+from .clock import Clock
+from .logs import without_text
+from .store import Store, StoreUnavailable
+
+LOOK_SECONDS = 1.0
+FIRST_SECONDS = 60.0
+DAY_SECONDS = 86_400.0
+AT_MOST_SECONDS = 30.0
+"""So long the daily look at the file takes at most: it costs as much as reading all of it."""
+AGAIN_SECONDS = 60.0
+DAMAGED_SECONDS = 600.0
+"""The same where it is known to be damaged."""
+
+log = logging.getLogger(__name__)
+
+
+class Caretaker:
+    """A thread that looks for damage once a day, and at once where a write met some."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._next_look = clock.monotonic() + FIRST_SECONDS
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="caretaker", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join(LOOK_SECONDS)
+
+    def _run(self) -> None:
+        while not self._stop.wait(LOOK_SECONDS):
+            try:
+                self._once()
+            except (StoreUnavailable, sqlite3.Error, OSError) as error:
+                log.debug("database not looked at: %s", error)
+            except Exception as error:  # without this thread nothing is looked at any more
+                log.error("a mistake in the program, %s", without_text(error))
+
+    def _once(self) -> None:
+        is_suspect = self._store.take_suspicion() and not self._store.damage
+        if not is_suspect and self._clock.monotonic() < self._next_look:
+            return
+        self._next_look = self._clock.monotonic() + DAY_SECONDS
+        self._store.examine(DAMAGED_SECONDS if is_suspect else AT_MOST_SECONDS)
+        if self._store.damage:  # until somebody has put a backup in its place
+            self._next_look = self._clock.monotonic() + AGAIN_SECONDS
