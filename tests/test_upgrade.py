@@ -6,6 +6,7 @@ import random
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -180,6 +181,58 @@ def test_callbacks_that_come_meanwhile_stand_if_they_should(
         pass
     store.close()
     assert messages_in(settings.database_path) == as_they_should_be(messages)
+
+
+@pytest.fixture
+def former(settings: Settings) -> Iterator[sqlite3.Connection]:
+    """The connection of a program of version 2 that began before the upgrade and goes on."""
+    fill(settings.database_path, some_messages(80))
+    with closing(sqlite3.connect(settings.database_path)) as connection:
+        connection.execute("PRAGMA synchronous = OFF")
+        connection.execute("SELECT count(*) FROM messages").fetchall()
+        yield connection
+
+
+@pytest.mark.parametrize("is_done_before", [False, True])
+def test_what_a_program_of_version_2_still_writes_stands_only_if_it_should(
+    settings: Settings, former: sqlite3.Connection, is_done_before: bool
+) -> None:
+    messages = some_messages(80)
+    store = Store(settings.database_path)
+    store.prepare()
+    while is_done_before and store.correct_some():
+        pass
+    rng = random.Random(5)
+    messages |= {f"{n:08}-1111-4000-8000-000000000000": [] for n in range(80)}
+    for uuid, events in messages.items():
+        for word in rng.sample(["queued", "sent", "odd", "undelivered", "delivered", "read"], 4):
+            fields = {"MessageUUID": uuid, "Status": word, "To": "2"}
+            if rng.random() < 0.6:
+                fields["SentTime"] = f"2025-11-01 00:00:0{rng.randint(0, 9)}"
+            events.append(version_2.event(urlencode(fields), LATER))
+            version_2.write(former, uuid, events[-1])
+        version_2.write(former, uuid, rng.choice(events))  # Plivo repeats one
+    while store.correct_some():
+        pass
+    store.close()
+    assert messages_in(settings.database_path) == as_they_should_be(messages)
+    assert events_in(settings.database_path) == as_they_came(messages)
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_a_retry_of_what_version_2_wrote_after_the_upgrade_is_no_second_event(
+    settings: Settings, count: int
+) -> None:
+    fill(settings.database_path, some_messages(count))
+    store = Store(settings.database_path)
+    store.prepare()
+    while store.correct_some():
+        pass
+    with closing(sqlite3.connect(settings.database_path)) as former:
+        version_2.write(former, UUID, version_2.event(BODY, LATER))
+    retry = read_callback(Callback("POST", "", BODY, LATER), source="callback")
+    assert store.record(retry) is Outcome.DUPLICATE
+    store.close()
 
 
 def test_the_service_corrects_by_itself_and_takes_callbacks_meanwhile(tmp_path: Path) -> None:

@@ -112,3 +112,41 @@ def fill(path: Path, messages: dict[str, list[Event]]) -> None:
                 [(message_id, *event) for event in events],
             )
         connection.execute("COMMIT")
+
+
+def write(connection: sqlite3.Connection, message_uuid: str, event: Event) -> None:
+    """What version 2 did with a callback: guarded by its own key, in one transaction."""
+    values = {"message_uuid": message_uuid, **event._asdict()}
+    with connection:
+        stands = connection.execute(
+            """INSERT INTO messages AS m (message_uuid, sender_number, recipient_number,
+                   initial_status, current_status, status_timestamp, error_code, created_at,
+                   updated_at, is_final, sequence, rank, digest)
+               VALUES (:message_uuid, '1', '2', :status, :status, :status_timestamp, :error_code,
+                   :received_at, :received_at, :is_final, :sequence, :rank, :digest)
+               ON CONFLICT (message_uuid) DO UPDATE SET current_status = excluded.current_status,
+                   status_timestamp = excluded.status_timestamp, error_code = excluded.error_code,
+                   updated_at = excluded.updated_at, is_final = excluded.is_final,
+                   sequence = excluded.sequence, rank = excluded.rank, digest = excluded.digest
+               WHERE (excluded.is_final, excluded.status_timestamp, excluded.sequence,
+                   excluded.rank, excluded.digest)
+                   > (m.is_final, m.status_timestamp, m.sequence, m.rank, m.digest)""",
+            values,
+        )
+        is_new = connection.execute(
+            """INSERT INTO status_events (message_id, digest, status, status_timestamp, error_code,
+                   sequence, rank, is_final, received_at, source, parameters)
+               SELECT id, :digest, :status, :status_timestamp, :error_code, :sequence, :rank,
+                   :is_final, :received_at, :source, :parameters
+               FROM messages WHERE message_uuid = :message_uuid
+               ON CONFLICT (message_id, digest) DO NOTHING""",
+            values,
+        )
+        if is_new.rowcount == 1 and stands.rowcount == 0:
+            connection.execute(
+                """UPDATE messages AS m SET initial_status = (
+                       SELECT status FROM status_events WHERE message_id = m.id
+                       ORDER BY is_final, status_timestamp, sequence, rank, digest LIMIT 1)
+                   WHERE message_uuid = :message_uuid""",
+                values,
+            )

@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 from ..files import create_private, fsync_file, fsync_folder
 from .locking import FileLock
+from .rules import FORMER_SIZE, first_status, order_key
 
 SCHEMA_VERSION = 3
 SCHEMA = Path(__file__).resolve().parents[2] / "schema.sql"
@@ -56,8 +57,8 @@ class FileDamaged(Exception):
 class Writable(sqlite3.Connection):
     """A connection to a file that `apply_schema` has brought up to date."""
 
-    last_former = 0
-    """The newest message that version 2 of the schema wrote; 0 in a file that never had it."""
+    was_upgraded = False
+    """Has the file been of an earlier version? Then digests of then can be in it."""
 
 
 class _Identity(NamedTuple):
@@ -369,8 +370,7 @@ def apply_schema(connection: Writable) -> None:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
-    found = connection.execute("SELECT last_message FROM upgrades WHERE version = 3").fetchall()
-    connection.last_former = found[0][0] if found else 0
+    connection.was_upgraded = bool(connection.execute("SELECT 1 FROM upgrades").fetchall())
 
 
 _DROP_INDEXES = """
@@ -380,10 +380,29 @@ _DROP_INDEXES = """
     """
 """The first two are no longer needed; the third is another one now."""
 
-_NOTE_UPGRADE = """
+_NOTE_UPGRADE = f"""
     INSERT OR IGNORE INTO upgrades (version, last_message, looked_at)
-    SELECT 3, id, 0 FROM messages ORDER BY id DESC LIMIT 1;
+    VALUES (3, coalesce((SELECT max(id) FROM messages), 0), 0);
+    CREATE TRIGGER IF NOT EXISTS standing_by_version_2 BEFORE UPDATE OF digest ON messages
+    WHEN length(new.digest) = {FORMER_SIZE} AND ({order_key("new")}) < ({order_key("old")})
+    BEGIN SELECT RAISE(IGNORE); END;
+    CREATE TRIGGER IF NOT EXISTS event_by_version_2 AFTER INSERT ON status_events
+    WHEN length(new.digest) = {FORMER_SIZE}
+    BEGIN
+        UPDATE messages SET
+            current_status = new.status, status_timestamp = new.status_timestamp,
+            error_code = new.error_code, updated_at = new.received_at, is_final = new.is_final,
+            sequence = new.sequence, rank = new.rank, digest = new.digest
+        WHERE id = new.message_id AND ({order_key("new")}) > ({order_key("messages")});
+    END;
+    CREATE TRIGGER IF NOT EXISTS first_by_version_2 AFTER UPDATE OF initial_status ON messages
+    WHEN new.initial_status <> {first_status("new.id")}
+    BEGIN UPDATE messages SET initial_status = {first_status("new.id")} WHERE id = new.id; END;
     """
+"""A program of version 2 that has the file open goes on writing by its own order key until it ends:
+at a deploy, for a minute. The triggers hold it to the key of now, in rows that are corrected too.
+Whoever changes the key must drop them.
+"""
 
 
 def _is_whole(connection: sqlite3.Connection, schema: str) -> bool:

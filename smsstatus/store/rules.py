@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from ..callback import PHASES
 
+FORMER_SIZE = 16
+"""Bytes of a digest of version 2 of the schema."""
+
 
 def order_key(table: str, direction: str = "") -> str:
     """What a table's rows are ordered by, for a row value or, with ASC or DESC, an ORDER BY."""
@@ -11,3 +14,10 @@ def order_key(table: str, direction: str = "") -> str:
     steps = " ".join([f"WHEN {table}.rank >= {rank} THEN {phase}" for phase, rank in least.items()])
     columns = [f"{table}.{name}" for name in ("status_timestamp", "sequence", "rank", "digest")]
     return ", ".join([f"{column} {direction}" for column in (f"CASE {steps} END", *columns)])
+
+
+def first_status(message_id: str) -> str:
+    """The status of a message's earliest update, as a query."""
+    return f"""(
+        SELECT e.status FROM status_events AS e WHERE e.message_id = {message_id}
+        ORDER BY {order_key("e")} LIMIT 1)"""

@@ -11,8 +11,8 @@ from operator import itemgetter
 from typing import Any
 
 from ..callback import TEXT_DIGEST_SIZE, StatusUpdate, former_digest, parse_form
-from .rules import order_key
-from .upgrade import FORMER_SIZE, former_owner
+from .rules import FORMER_SIZE, first_status, order_key
+from .upgrade import former_owner
 
 log = logging.getLogger(__name__)
 
@@ -115,9 +115,7 @@ _insert_event = _bind("""
 _fill_in = _bind(f"""
     UPDATE messages AS m SET
         {"".join([f"{c} = {_least(c, _told(c))}, " for c in _DETAILS])}
-        initial_status = (
-            SELECT status FROM status_events AS e WHERE message_id = m.id
-            ORDER BY {order_key("e")} LIMIT 1)
+        initial_status = {first_status("m.id")}
     WHERE message_uuid = :message_uuid
     RETURNING current_status, status_timestamp
     """)

@@ -3,8 +3,8 @@
 Version 2 had another order key, (is_final, status_timestamp, ...), and another digest, of all
 fields together. Bringing a file up to version 3 only adds empty tables. Rows that another update
 should stand in are corrected afterwards, some at a time, while callbacks come: the guard uses the
-new key from the start. Events keep their digests, so an update of a message of then is looked for
-under its former digest too.
+new key from the start, and triggers have a program of then that still has the file open use it too
+(`database`). Events keep their digests, so an update is looked for under its former digest too.
 """
 
 from __future__ import annotations
@@ -27,10 +27,9 @@ from ..callback import (
     parse_form,
 )
 from .database import marks, open_readonly
-from .rules import order_key
+from .rules import FORMER_SIZE, first_status, order_key
 
 BATCH = 1000
-FORMER_SIZE = 16  # bytes of a digest of version 2
 
 _UUID = re.compile(r"[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}")
 
@@ -42,9 +41,7 @@ _STANDING = (
 _HAS_GREATER = f"""EXISTS (
     SELECT 1 FROM status_events AS e
     WHERE e.message_id = m.id AND ({order_key("e")}) > ({order_key("m")}))"""
-_FIRST_STATUS = f"""(
-    SELECT e.status FROM status_events AS e WHERE e.message_id = m.id
-    ORDER BY {order_key("e")} LIMIT 1)"""
+_FIRST_STATUS = first_status("m.id")
 
 
 class Batch(NamedTuple):
@@ -108,16 +105,15 @@ def former_owner(connection: sqlite3.Connection, update: StatusUpdate) -> bytes 
     Another reading can be of another message. Both are named in the text, so the messages of all
     UUIDs in it are looked at.
     """
-    last_former = getattr(connection, "last_former", 0)
-    if not last_former:
+    if not getattr(connection, "was_upgraded", False):
         return None
     uuids = {update.message_uuid, *_UUID.findall(unquote(update.parameters))}
     events = connection.execute(
         f"""SELECT m.message_uuid, e.digest, e.parameters
             FROM messages AS m JOIN status_events AS e ON e.message_id = m.id
-            WHERE m.message_uuid IN ({marks(list(uuids))}) AND m.id <= ?
+            WHERE m.message_uuid IN ({marks(list(uuids))})
                 AND length(e.digest) = {FORMER_SIZE}""",
-        (*uuids, last_former),
+        tuple(uuids),
     ).fetchall()
     if not events:
         return None
