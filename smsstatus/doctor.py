@@ -68,6 +68,8 @@ def _settings(service: Service) -> Check:
             ".env has Windows line ends, which `. ./.env` in a shell makes part of the values: run "
             r"`sed -i 's/\r$//' .env`"
         )
+    if DOTENV.is_file() and DOTENV.stat().st_mode & 0o077:
+        found.append(".env can be read by others on this machine: run `chmod 600 .env`")
     if found:
         return Check("warn", "settings", "; ".join(found))
     return Check("ok", "settings", "all read")

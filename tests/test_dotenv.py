@@ -104,7 +104,16 @@ def test_doctor_says_that_a_shell_cannot_read_windows_line_ends(project: Path) -
     (project / ".env").write_text(CONTENT.replace("https://from.file", "http://127.0.0.1:9"))
     assert "Windows line ends" not in run(project, doctor).stdout
     (project / ".env").write_bytes((project / ".env").read_bytes().replace(b"\n", b"\r\n"))
-    assert "warn  settings: .env has Windows line ends" in run(project, doctor).stdout
+    assert ".env has Windows line ends" in run(project, doctor).stdout
+
+
+def test_doctor_says_that_others_can_read_the_tokens(project: Path) -> None:
+    doctor = [*FLASK[:-1], "doctor"]
+    env = project / ".env"
+    env.write_text(CONTENT.replace("https://from.file", "http://127.0.0.1:9"))
+    for mode, is_said in ((0o640, True), (0o604, True), (0o600, False)):
+        env.chmod(mode)
+        assert ("run `chmod 600 .env`" in run(project, doctor).stdout) is is_said
 
 
 def test_the_readmes_way_to_read_it_in_a_shell_minds_no_windows_line_ends(project: Path) -> None:
