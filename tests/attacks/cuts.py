@@ -20,9 +20,9 @@ def cuts(request: Request, query: Pairs, body: Pairs) -> Iterator[Request]:
     between query and body, or to a GET, under the same signature.
     """
     text = signed_text(request.method, query, body)
-    seen = {(request.method, *query, "", *body)}
+    seen = {(request.method, *sorted(query), "", *sorted(body))}
     for method, other_query, other_body in _tried(text, sorted(query), sorted(body)):
-        key = (method, *other_query, "", *other_body)
+        key = (method, *sorted(other_query), "", *sorted(other_body))
         if key not in seen and signed_text(method, other_query, other_body) == text:
             seen.add(key)
             target = WEBHOOK_PATH + (f"?{urlencode(other_query)}" if other_query else "")
