@@ -58,6 +58,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     settings = settings or Settings.from_environment()
     logs.configure(settings.log_level)
     service = Service.make(settings)
+    logs.keep_requests_out(service.metrics.count_refused)
     service.prepare()
 
     app = _App(__name__)

@@ -18,6 +18,19 @@ from .signature import Pairs
 
 _FORMAT = "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s"
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_INVALID = "Invalid request from ip="
+_REFUSED_WITH = {
+    "LimitRequestLine": 414,
+    "LimitRequestHeaders": 431,
+    "ExpectationFailed": 417,
+    "ForbiddenProxyRequest": 403,
+    "SSLError": 403,
+    "UnsupportedTransferCoding": 501,
+    "ConfigurationProblem": 500,
+}
+"""What gunicorn answers to what its parser raises; to all else 400. Its log does not say."""
+
+log = logging.getLogger(__name__)
 
 
 def configure(level: str) -> None:
@@ -52,40 +65,6 @@ class _OneLine(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
         return _CONTROLS.sub("?", super().formatMessage(record))
-
-
-class OneLine(logging.Filter):
-    """For gunicorn's access log: a path is decoded, so it can hold a line's end, or an escape."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = _CONTROLS.sub("?", record.getMessage()), ()
-        return True
-
-
-class WithoutRequest(logging.Filter):
-    """For gunicorn's log: it quotes requests it cannot read, with the numbers or tokens in them.
-
-    The worker has a line of its own for those. And gunicorn takes a client that did not take its
-    answer in time for an error of ours.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._limit = RateLimit()
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        message = record.getMessage()
-        if message.startswith("Invalid request from "):
-            return False
-        if record.exc_info and isinstance(record.exc_info[1], TimeoutError):
-            left_out = self._limit.allow()
-            record.levelno, record.levelname = logging.WARNING, "WARNING"
-            record.msg = f"a client did not take its answer; {left_out} more since the last line"
-            record.args = record.exc_info = record.exc_text = None
-            return left_out is not None
-        if message.startswith("Error handling request "):
-            record.msg, record.args = message.partition("?")[0], ()
-        return True
 
 
 def without_values(url: str, query: Pairs) -> str:
@@ -151,3 +130,96 @@ class RateLimit:
             self._let_through += 1
             left_out, self._left_out = self._left_out, 0
             return left_out
+
+
+def keep_requests_out(count_refused: Callable[[int, str], None]) -> None:
+    """Have gunicorn and werkzeug log nothing of a request but its method and path.
+
+    The loggers are those of the process, so this holds before the first request and under every
+    worker class. What gunicorn refuses is counted with its answer and the class of its fault.
+    """
+    _without_request.install(count_refused)
+    logging.getLogger("gunicorn.access").addFilter(_without_query_in_gunicorns)
+    logging.getLogger("werkzeug").addFilter(_without_query_in_werkzeugs)
+
+
+class _WithoutRequest(logging.Filter):
+    """For gunicorn's log: it quotes requests it cannot read, with the numbers or tokens in them.
+
+    The application never sees those, so they are counted here and get a line of our own, which says
+    what kind of fault it is. And gunicorn takes a client that did not take its answer in time for
+    an error of ours.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._untaken = RateLimit()
+        self._refusals = RateLimit()
+        self._shown_from = logging.NOTSET
+        self._count_refused: Callable[[int, str], None] | None = None
+
+    def install(self, count_refused: Callable[[int, str], None]) -> None:
+        self._count_refused = count_refused
+        logger = logging.getLogger("gunicorn.error")
+        if logger.level > logging.WARNING:  # a filter sees only what the logger's level lets in
+            self._shown_from = logger.level
+            logger.setLevel(logging.WARNING)
+        logger.addFilter(self)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        if message.startswith(_INVALID):
+            self._tell(message.removeprefix(_INVALID).partition(": ")[0])
+            return False
+        if record.levelno < self._shown_from:
+            return False
+        if record.exc_info and isinstance(record.exc_info[1], TimeoutError):
+            left_out = self._untaken.allow()
+            record.levelno, record.levelname = logging.WARNING, "WARNING"
+            record.msg = f"a client did not take its answer; {left_out} more since the last line"
+            record.args = record.exc_info = record.exc_text = None
+            return left_out is not None
+        if message.startswith("Error handling request "):
+            record.msg, record.args = message.partition("?")[0], ()
+        elif message.startswith("Ignored premature client disconnection."):
+            record.msg, record.args = message.partition(".")[0], ()
+        return True
+
+    def _tell(self, client: str) -> None:
+        """gunicorn logs while it handles the exception, whose class is the fault."""
+        reason = type(sys.exception()).__name__
+        answer = _REFUSED_WITH.get(reason, 400)
+        if self._count_refused is not None:
+            self._count_refused(answer, reason)
+        left_out = self._refusals.allow()
+        if left_out is not None:
+            log.warning(
+                "refused with %d before the application saw it: %s, from %s%s",
+                *(answer, reason, client or "a socket", more(left_out)),
+            )
+
+
+_without_request = _WithoutRequest()
+
+
+def _without_query_in_gunicorns(record: logging.LogRecord) -> bool:
+    """Its access log has the query and the referer, unless the project's configuration is used.
+
+    And a path is decoded, so it can hold a line's end, or an escape.
+    """
+    if isinstance(record.args, dict):
+        record.args.update(r="{m} {U} {H}".format_map(record.args), q="", f="-")
+    record.msg, record.args = _CONTROLS.sub("?", record.getMessage()), ()
+    return True
+
+
+def _without_query_in_werkzeugs(record: logging.LogRecord) -> bool:
+    """Its line for a request has the query; what it cannot read it quotes, in a line more."""
+    if " - - [" not in str(record.msg) or not isinstance(record.args, tuple):
+        return True
+    if len(record.args) != 3:
+        return False
+    request, *rest = record.args
+    readable = re.match(r"(?:\x1b\[\d+m)*([A-Z]+ /[^\s?\x1b]*)", str(request))
+    record.args = (readable[1] if readable else "a request that cannot be read", *rest)
+    return True

@@ -19,7 +19,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import select
 import selectors
 import socket
@@ -30,13 +29,10 @@ from typing import Any
 
 from gunicorn.config import Config
 from gunicorn.http.body import Body, LengthReader
-from gunicorn.http.errors import ParseException
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from . import backlog, serving
-from .logs import OneLine, RateLimit, WithoutRequest, more
 from .scheduling import wait_for_a_turn
-from .service import service_of
 
 READ_SECONDS = 4.0
 SEND_SECONDS = 4.0
@@ -44,17 +40,6 @@ STAY_SECONDS = 0.005
 LINGER_SECONDS = 2.0
 LOOK_SECONDS = 0.25
 _LINGER_BYTES = 65_536
-_REFUSED_WITH = {
-    "LimitRequestLine": 414,
-    "LimitRequestHeaders": 431,
-    "ExpectationFailed": 417,
-    "ForbiddenProxyRequest": 403,
-    "UnsupportedTransferCoding": 501,
-    "ConfigurationProblem": 500,
-}
-"""What gunicorn's handle_error answers to what its parser raises; to all else 400."""
-
-log = logging.getLogger(__name__)
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
@@ -68,12 +53,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self._reading: dict[TConn, float] = {}
         self._lingering: dict[TConn, tuple[float, int]] = {}
         self._next_look = 0.0
-        self._refusals = RateLimit()
 
     def init_process(self) -> None:
         """Runs once, in the new process."""
-        self.log.error_log.addFilter(WithoutRequest())
-        self.log.access_log.addFilter(OneLine())
         for listener in self.sockets:
             _give_up_sending(listener)
         settle(self.cfg)
@@ -108,23 +90,6 @@ class Worker(ThreadWorker):  # type: ignore[misc]
                 self._reading.pop(conn, 0.0)
             if keep is not True or not self._goes_on(conn):
                 return keep
-
-    def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: Exception) -> None:
-        """gunicorn's hook. What its parser refuses is counted here: the application never sees it.
-
-        The line says what kind of fault it is, and nothing of what the client sent.
-        """
-        if isinstance(exc, ParseException):
-            reason = type(exc).__name__
-            answer = _REFUSED_WITH.get(reason, 400)
-            service_of(self.wsgi).metrics.count_refused(answer, reason)
-            left_out = self._refusals.allow()
-            if left_out is not None:
-                log.warning(
-                    "refused with %d before the application saw it: %s, from %s%s",
-                    *(answer, reason, addr[0] if addr else "a socket", more(left_out)),
-                )
-        super().handle_error(req, client, addr, exc)
 
     def _goes_on(self, conn: TConn) -> bool:
         """Does the client send its next request at once, while nobody waits for this thread?"""

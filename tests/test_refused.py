@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import re
+import socket
+import ssl
 from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from gunicorn.config import Config
+from gunicorn.http.errors import ParseException
+from gunicorn.workers.base import Worker
+
+from smsstatus import logs
 
 from .faults.raw import connect
 from .live import LiveService, live_service
@@ -24,9 +34,12 @@ REFUSED = {
 }
 
 
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveService]:
-    with live_service(tmp_path_factory.mktemp("refused")) as service:
+@pytest.fixture(scope="module", params=["", "-k gthread", "-k sync --threads 1"])
+def service(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LiveService]:
+    folder = tmp_path_factory.mktemp("refused")
+    with live_service(folder, GUNICORN_CMD_ARGS=request.param) as service:
         yield service
 
 
@@ -66,3 +79,55 @@ def test_the_log_tells_the_class_in_few_lines_and_nothing_of_the_request(
         assert re.search(r"refused with \d{3} before the application saw it: [A-Za-z0-9]+, ", line)
     assert SECRET not in service.log.read_text()
     assert "Invalid request" not in service.log.read_text()
+
+
+def test_what_is_refused_is_counted_also_where_its_line_is_not_logged(tmp_path: Path) -> None:
+    status, request = REFUSED["InvalidHeaderName"]
+    with live_service(tmp_path, LOG_LEVEL="error") as service:
+        assert answer(service, request) == f"HTTP/1.1 {status}".encode()
+        assert counted(service, status, "InvalidHeaderName") == 1
+        assert service.log.read_text() == ""
+
+
+def test_of_half_a_request_the_log_shows_nothing_at_debug_level(tmp_path: Path) -> None:
+    with live_service(tmp_path, LOG_LEVEL="debug") as service:
+        with connect(service.port) as client:
+            client.sendall(f"GET /plivo/status?To={SECRET}".encode())
+            client.shutdown(socket.SHUT_WR)
+            assert client.recv(1) == b""
+        log = service.log.read_text()
+    assert "Ignored premature client disconnection" in log
+    assert SECRET not in log
+
+
+def kinds(of: type[Exception]) -> Iterator[type[Exception]]:
+    for kind in of.__subclasses__():
+        yield kind
+        yield from kinds(kind)
+
+
+NOT_THE_CLIENTS_FAULT = {
+    "InvalidResponseHeader",
+    "InvalidResponseHeaderName",
+    "InvalidProxyHeader",  # gunicorn answers it like an error of its own
+}
+
+
+@pytest.mark.parametrize("kind", [*kinds(ParseException), ssl.SSLError])
+def test_each_fault_that_gunicorn_finds_in_a_request_is_counted_with_the_answer_it_gives(
+    kind: type[Exception],
+) -> None:
+    counts: list[tuple[int, str]] = []
+    logs.keep_requests_out(lambda answer, reason: counts.append((answer, reason)))
+    worker = SimpleNamespace(cfg=Config(), log=logging.getLogger("gunicorn.error"))
+    plain = {"__init__": lambda self: None, "__str__": lambda self: SECRET}
+    fault = type(kind.__name__, (kind,), plain)()  # the same to gunicorn, whatever it is made of
+    ours, client = socket.socketpair()
+    with ours, client:
+        try:
+            raise fault
+        except kind as error:
+            Worker.handle_error(worker, None, ours, ("127.0.0.1", 1), error)
+        status = int(client.recv(100).split()[1])
+    refused = kind.__name__ not in NOT_THE_CLIENTS_FAULT
+    assert counts == ([(status, kind.__name__)] if refused else [])

@@ -6,6 +6,7 @@ What only the project's own gunicorn worker can do, deadlines, is said to be mis
 from __future__ import annotations
 
 import json
+import re
 import socket
 import sys
 import uuid
@@ -18,6 +19,7 @@ from smsstatus.serving import Server
 
 from .commands.conftest import run_beside
 from .faults.locks import holding_the_database
+from .faults.raw import connect
 from .live import API_TOKEN, ROOT, LiveService, wait_until
 from .plivo import send
 
@@ -135,6 +137,24 @@ def test_what_is_missing_under_a_server_is_said_by_the_log_and_by_readyz(
     log = service.log.read_text()
     assert (NO_DEADLINES in log) == (how not in KEEPS_DEADLINES)
     assert (SEVERAL in log) == (how in HAS_SEVERAL)
+
+
+@pytest.mark.parametrize("how", COMMANDS)
+def test_no_server_logs_the_numbers_and_tokens_of_a_request(start: Start, how: str) -> None:
+    """Neither of one that it cannot read, which may be the very first, nor of any other."""
+    service = start(how, GUNICORN_CMD_ARGS="--access-logfile -")
+    with connect(service.port) as client:
+        client.sendall(b"GET /plivo/status?To=+1415 5550123&Token=sekret\r\n\r\n")
+        assert client.recv(1)
+    query = "To=14155550123&Token=sekret"
+    referer = {"Referer": f"{service.address}/?{query}"}
+    assert service.get(f"/plivo/status?{query}", referer)[0] == 403
+    answered = re.compile(r'GET /plivo/status[^"]*" 403 ')
+    if how != "waitress":  # which has no such log
+        wait_until(lambda: answered.search(service.log.read_text()), 60, "the answer is logged")
+    log = service.log.read_text()
+    assert "5550123" not in log
+    assert "sekret" not in log
 
 
 def test_of_callbacks_that_several_processes_share_none_is_lost(start: Start) -> None:
