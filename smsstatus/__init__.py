@@ -76,9 +76,7 @@ def create_app(settings: Settings | None = None) -> Flask:
 
         app.register_blueprint(ui.blueprint)
     if settings.prefix:
-        app.wsgi_app = PrefixRemover(  # type: ignore[method-assign]
-            app.wsgi_app, settings.prefix, app.url_map
-        )
+        app.wsgi_app = PrefixRemover(app.wsgi_app, settings.prefix)  # type: ignore[method-assign]
     if to_be_served:
         app.wsgi_app = BackgroundStarter(app.wsgi_app, service)  # type: ignore[method-assign]
     return app

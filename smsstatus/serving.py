@@ -12,10 +12,6 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote, unquote
 
-from werkzeug.routing import Map
-
-from .settings import WEBHOOK_PATH
-
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -90,28 +86,21 @@ class BackgroundStarter:
 class PrefixRemover:
     """WSGI middleware: takes BASE_URL's path prefix off where the proxy in front has not.
 
-    What is one of our routes as it comes is left alone: for a prefix such as /plivo the proxy has
-    taken it off already. Only the address that Plivo calls goes before that, since with ids of any
-    text it can look like a message's.
+    None of our routes begins with it (settings.ROUTES), so what does has it still.
     """
 
-    def __init__(self, application: WSGIApplication, prefix: str, routes: Map) -> None:
+    def __init__(self, application: WSGIApplication, prefix: str) -> None:
         self._application = application
         self._prefix = unquote(prefix, "latin-1")  # as PATH_INFO is, PEP 3333
-        self._routes = routes.bind("")
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
-        if path.startswith(self._prefix) and (
-            path == self._prefix + WEBHOOK_PATH or not self._routes.allowed_methods(path)
-        ):
-            rest = path.removeprefix(self._prefix)
-            if rest == "" and environ["REQUEST_METHOD"] in ("GET", "HEAD"):
-                # The pages' links are relative, so they need the slash.
-                location = self._prefix.rpartition("/")[2] + "/"
-                headers = [("Location", quote(location, "/", "latin-1")), ("Content-Length", "0")]
-                start_response("308 Permanent Redirect", headers)
-                return []
-            if rest.startswith("/"):
-                environ["PATH_INFO"] = rest
+        if path == self._prefix and environ["REQUEST_METHOD"] in ("GET", "HEAD"):
+            # The pages' links are relative, so they need the slash.
+            location = self._prefix.rpartition("/")[2] + "/"
+            headers = [("Location", quote(location, "/", "latin-1")), ("Content-Length", "0")]
+            start_response("308 Permanent Redirect", headers)
+            return []
+        if path.startswith(f"{self._prefix}/"):
+            environ["PATH_INFO"] = path.removeprefix(self._prefix)
         return self._application(environ, start_response)

@@ -12,12 +12,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import dotenv
 from flask.helpers import get_load_dotenv
 
 WEBHOOK_PATH = "/plivo/status"
+ROUTES = (
+    *("plivo", "messages", "stats", "ui", "static"),
+    *("healthz", "readyz", "metrics", "openapi.json"),
+)
+"""What the service's own paths begin with."""
 LOG_LEVELS = ("debug", "info", "warning", "error")
 SENDER = r"^(\+?[1-9][0-9]{2,14}|[A-Za-z0-9][A-Za-z0-9 ]{0,10})$"
 """A number in E.164, a short code, or a sender ID of 1 to 11 letters; match it with re.ASCII."""
@@ -204,6 +209,9 @@ def _base_url(environ: Mapping[str, str]) -> str:
     return url
 
 
+    first = unquote(urlsplit(url).path).removeprefix("/").partition("/")[0]
+    if first in ROUTES:  # whether the proxy has taken it off could not be told
+        raise _wrong("BASE_URL", f"has a path that begins like the service's own /{first}")
 def _url(environ: Mapping[str, str], name: str, default: str | None = None) -> str:
     """An http(s) address without query, fragment or user info; the trailing slash is dropped."""
     value = _value(environ, name) or default

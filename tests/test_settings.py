@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from smsstatus.settings import Settings, SettingsError
+from smsstatus.settings import ROUTES, Settings, SettingsError
 
 from .live import ROOT, LiveService, environment, live_service
 
@@ -152,6 +152,7 @@ WRONG = [
             *("https://sms.example.com?", "https://sms.example.com#"),
             *("https://sms .example.com", "https://sms.example\n.com", "https://a.com/a b"),
             *("https://sms.example.com/plivo/status", "https://sms.example.com/a/plivo/status/"),
+            *("https://sms.example.com/messages", "https://sms.example.com/m%65ssages/live/"),
         )
     ),
     *(("PLIVO_API_URL", value) for value in ("api.plivo.com", f"https://u:{SECRET}@api", "x:")),
@@ -232,6 +233,15 @@ def test_another_database_is_named_as_not_supported(scheme: str) -> None:
 
 
 # The whole program.
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_a_prefix_that_looks_like_one_of_our_routes_is_refused(route: str) -> None:
+    for path in (route, f"{route}/live"):
+        line = refusal(BASE_URL=f"https://sms.example.com/{path}")
+        assert line.startswith(f"BASE_URL has a path that begins like the service's own /{route};")
+    assert read(BASE_URL=f"https://sms.example.com/live/{route}").prefix == f"/live/{route}"
+    assert read(BASE_URL=f"https://sms.example.com/{route}s").prefix == f"/{route}s"
+
 
 BAD_STARTS = {
     "no token": ({"PLIVO_AUTH_TOKEN": ""}, "PLIVO_AUTH_TOKEN"),
