@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -17,11 +18,12 @@ workers = 1
 worker_class = "smsstatus.worker.Worker"
 threads = 32
 
-# $PORT is what Heroku-style hosts give. Without it, this machine only.
-port = os.environ.get("PORT")
-if port and not (port.isdecimal() and 0 < int(port) < 65536):
-    raise SystemExit("smsstatus cannot start: PORT must be 1 to 65535; example: PORT=8000")
+# $PORT is what Heroku-style hosts give. Without it, this machine only. One that is wrong stops the
+# start in wsgi.py, with all else that is wrong; until then any port will do.
+port = os.environ.get("PORT", "").strip()
 bind = [f"0.0.0.0:{port}" if port else "127.0.0.1:8000"]
+if port and not (re.fullmatch("[0-9]{1,5}", port) and 0 < int(port) < 65536):
+    bind = ["127.0.0.1:0"]
 
 # The application is loaded after the fork, so that no SQLite connection crosses it.
 preload_app = False

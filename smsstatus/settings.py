@@ -44,6 +44,7 @@ _EXAMPLES = {
     "UI": "true",
     "PLIVO_API_URL": "https://api.plivo.com",
     "LOG_LEVEL": "info",
+    "PORT": "8000",
 }
 
 
@@ -68,6 +69,8 @@ class Settings:
     ui: bool = True
     plivo_api_url: str = "https://api.plivo.com"
     log_level: str = "info"
+    port: int | None = None
+    """Only checked here: gunicorn.conf.py reads it, before there are settings."""
     plivo_timeouts: tuple[float, float] = (5.0, 5.0)
     """Seconds for connecting to Plivo's API, and for each read from it. No variable sets them."""
 
@@ -206,12 +209,12 @@ def _base_url(environ: Mapping[str, str]) -> str:
     url = _url(environ, "BASE_URL")
     if url.endswith(WEBHOOK_PATH):
         raise _wrong("BASE_URL", f"must end before {WEBHOOK_PATH}, which is added to it")
-    return url
-
-
     first = unquote(urlsplit(url).path).removeprefix("/").partition("/")[0]
     if first in ROUTES:  # whether the proxy has taken it off could not be told
         raise _wrong("BASE_URL", f"has a path that begins like the service's own /{first}")
+    return url
+
+
 def _url(environ: Mapping[str, str], name: str, default: str | None = None) -> str:
     """An http(s) address without query, fragment or user info; the trailing slash is dropped."""
     value = _value(environ, name) or default
@@ -271,6 +274,13 @@ def _log_level(environ: Mapping[str, str]) -> str:
     return value
 
 
+def _port(environ: Mapping[str, str]) -> int | None:
+    value = _value(environ, "PORT")
+    if value and not (re.fullmatch("[0-9]{1,5}", value) and 0 < int(value) < 65536):
+        raise _wrong("PORT", "must be 1 to 65535")
+    return int(value) if value else None
+
+
 _READERS: dict[str, Callable[[Mapping[str, str]], object]] = {
     "auth_tokens": _auth_tokens,
     "base_url": _base_url,
@@ -283,5 +293,6 @@ _READERS: dict[str, Callable[[Mapping[str, str]], object]] = {
     "ui": lambda environ: _switch(environ, "UI"),
     "plivo_api_url": lambda environ: _url(environ, "PLIVO_API_URL", _EXAMPLES["PLIVO_API_URL"]),
     "log_level": _log_level,
+    "port": _port,
 }
 """In the order in which what is wrong is listed."""

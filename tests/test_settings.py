@@ -49,7 +49,7 @@ def test_two_variables_are_enough(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     "name",
     [
         *("PLIVO_AUTH_ID", "PLIVO_SENDER", "API_TOKEN", "DATABASE_URL", "SPOOL_DIR", "ACCEPT_V2"),
-        *("UI", "PLIVO_API_URL", "LOG_LEVEL"),
+        *("UI", "PLIVO_API_URL", "LOG_LEVEL", "PORT"),
     ],
 )
 @pytest.mark.parametrize("blank", ["", "  "])
@@ -171,6 +171,7 @@ WRONG = [
     ),
     *((name, value) for name in ("ACCEPT_V2", "UI") for value in ("maybe", SECRET, "tru", "2")),
     *(("LOG_LEVEL", value) for value in ("verbose", SECRET, "critical", "10")),
+    *(("PORT", value) for value in (SECRET, "0", "65536", "-1", "80a", "9" * 5000, '"8000"')),
 ]
 
 
@@ -203,9 +204,10 @@ def test_all_that_is_wrong_or_missing_is_said_at_once() -> None:
         PLIVO_SENDER="+1 415",
         DATABASE_URL=f"postgres://user:{SECRET}@host/db",
         LOG_LEVEL="loud",
+        PORT="abc",
     ).splitlines()
     names = ["PLIVO_AUTH_TOKEN", "BASE_URL", "API_TOKEN", "PLIVO_SENDER", "DATABASE_URL"]
-    assert [line.partition(" ")[0] for line in lines] == [*names, "LOG_LEVEL"]
+    assert [line.partition(" ")[0] for line in lines] == [*names, "LOG_LEVEL", "PORT"]
     assert SECRET not in "".join(lines)
 
 
@@ -232,8 +234,6 @@ def test_another_database_is_named_as_not_supported(scheme: str) -> None:
     assert f"{scheme} is not supported" in refusal(DATABASE_URL=f"{scheme}://host/db")
 
 
-# The whole program.
-
 @pytest.mark.parametrize("route", ROUTES)
 def test_a_prefix_that_looks_like_one_of_our_routes_is_refused(route: str) -> None:
     for path in (route, f"{route}/live"):
@@ -243,6 +243,8 @@ def test_a_prefix_that_looks_like_one_of_our_routes_is_refused(route: str) -> No
     assert read(BASE_URL=f"https://sms.example.com/{route}s").prefix == f"/{route}s"
 
 
+# The whole program.
+
 BAD_STARTS = {
     "no token": ({"PLIVO_AUTH_TOKEN": ""}, "PLIVO_AUTH_TOKEN"),
     "a wrong BASE_URL": ({"BASE_URL": f"https://user:{SECRET}@host"}, "BASE_URL"),
@@ -250,6 +252,7 @@ BAD_STARTS = {
     "a quoted sender": ({"PLIVO_SENDER": '"+14155550100"'}, "PLIVO_SENDER"),
     "a folder": ({"DATABASE_URL": f"sqlite:///{ROOT / 'tests'}"}, "DATABASE_URL"),
     "another database": ({"DATABASE_URL": f"postgres://user:{SECRET}@host/db"}, "DATABASE_URL"),
+    "a wrong port": ({"PORT": SECRET}, "PORT"),
     "a wrong log level": ({"LOG_LEVEL": SECRET}, "LOG_LEVEL"),
     "a spool that takes no files": ({"SPOOL_DIR": "/proc/spool"}, "SPOOL_DIR"),
     "a spool that is a file": ({"SPOOL_DIR": str(ROOT / "README.md")}, "SPOOL_DIR"),
@@ -318,6 +321,25 @@ def test_a_start_lists_all_that_is_wrong_a_line_each(tmp_path: Path) -> None:
         timeout=30,
     )
     lines = stopped.stderr.splitlines()
+    assert [" ".join(line.split()[:4]) for line in lines] == [
+        f"smsstatus cannot start: {name}" for name in wrong
+    ]
+
+
+@pytest.mark.parametrize("port", ["abc", "65536"])
+def test_a_wrong_port_does_not_hide_what_else_is_wrong_from_gunicorn(
+    tmp_path: Path, port: str
+) -> None:
+    wrong = {"PLIVO_AUTH_TOKEN": "", "API_TOKEN": f'"{SECRET}"', "PORT": port}
+    service = LiveService(tmp_path, **wrong)
+    service.command = [sys.executable, "-m", "gunicorn", "wsgi:app"]  # on PORT
+    service.start(wait=False)
+    assert service.process is not None
+    try:
+        assert service.process.wait(60) == 4
+    finally:
+        service.kill()
+    lines = [line for line in service.log.read_text().splitlines() if not line.startswith("[")]
     assert [" ".join(line.split()[:4]) for line in lines] == [
         f"smsstatus cannot start: {name}" for name in wrong
     ]
