@@ -62,7 +62,7 @@ loglevel = os.environ.get("LOG_LEVEL", "info").lower() or "info"
 
 def on_starting(server):  # noqa: ANN001, ANN201 - gunicorn's hooks
     """Say once, and not in each process, what the command line asked for and should not have."""
-    from smsstatus.serving import announce
+    from smsstatus.serving import announce, gunicorn_server
 
     asked = os.environ.get("WEB_CONCURRENCY", "1")
     if asked != "1":
@@ -70,15 +70,7 @@ def on_starting(server):  # noqa: ANN001, ANN201 - gunicorn's hooks
             "WEB_CONCURRENCY=%s is not used: one process with %s threads writes SQLite fastest",
             *(asked, threads),
         )
-    announce(_server(server.cfg), server.log)
-
-
-def _server(cfg):  # noqa: ANN001, ANN202
-    """What /readyz says of a process with these settings."""
-    from smsstatus.serving import Server
-
-    name = cfg.worker_class_str
-    return Server(name, deadlines=name == worker_class, several=cfg.workers > 1)
+    announce(gunicorn_server(server.cfg), server.log)
 
 
 def post_worker_init(worker):  # noqa: ANN001, ANN201
@@ -88,7 +80,7 @@ def post_worker_init(worker):  # noqa: ANN001, ANN201
     from smsstatus import serving
     from smsstatus.service import service_of
 
-    serving.running = _server(worker.cfg)
+    serving.running = serving.gunicorn_server(worker.cfg)
     gc.freeze()  # what is loaded by now stays: no use in looking through it again and again
     service = service_of(worker.wsgi)
     service.start()

@@ -14,6 +14,7 @@ from urllib.parse import quote, unquote
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from gunicorn.config import Config
 
     from .service import Service
 
@@ -40,6 +41,15 @@ class Server(NamedTuple):
                 "several processes serve: nothing is lost, but /metrics shows one of them by "
                 "chance, and they wait for one another to write; one process is faster"
             )
+
+
+def gunicorn_server(config: Config) -> Server:
+    """gunicorn with these settings. A worker class that has deadlines says so itself."""
+    return Server(
+        config.worker_class_str,
+        deadlines=getattr(config.worker_class, "keeps_deadlines", False),
+        several=config.workers > 1,
+    )
 
 
 running: Server | None = None

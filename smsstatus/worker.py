@@ -45,6 +45,8 @@ _LINGER_BYTES = 65_536
 class Worker(ThreadWorker):  # type: ignore[misc]
     """gthread with a read deadline and a backlog that is served before stopping."""
 
+    keeps_deadlines = True
+    """For gunicorn_server, which asks any worker class."""
     alive: bool  # gunicorn's: False once the worker is to stop
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -59,9 +61,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         for listener in self.sockets:
             _give_up_sending(listener)
         settle(self.cfg)
-        serving.running = serving.Server(
-            self.cfg.worker_class_str, deadlines=True, several=self.cfg.workers > 1
-        )
+        serving.running = serving.gunicorn_server(self.cfg)
         super().init_process()
 
     def get_thread_pool(self) -> ThreadPoolExecutor:

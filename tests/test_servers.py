@@ -187,6 +187,12 @@ def test_what_gunicorn_was_asked_for_is_warned_of_once_and_not_in_each_process(
     assert (log.count(NO_DEADLINES), log.count(SEVERAL)) == (1, 1)
 
 
+def test_a_worker_class_made_of_the_projects_keeps_deadlines_too(start: Start) -> None:
+    service = start("gunicorn", GUNICORN_CMD_ARGS="-k tests.faults.workers.Patient")
+    assert json.loads(service.get("/readyz")[1])["server"]["deadlines"] is True
+    assert NO_DEADLINES not in service.log.read_text()
+
+
 @pytest.mark.parametrize("how", ["gunicorn", "gunicorn -k gthread"])
 def test_doctor_says_what_the_running_server_lacks(start: Start, how: str) -> None:
     service = start(how)
