@@ -457,7 +457,7 @@ def write_tables(connection: sqlite3.Connection, target: Path) -> None:
         for kind, name, sql in made:
             connection.execute(re.sub(r"^CREATE (UNIQUE )?\w+ ", r"\g<0>rebuilt.", sql))
             if kind == "table":  # with a WHERE, or SQLite would copy the indexes page by page
-                rows = f'SELECT * FROM main."{name}" NOT INDEXED WHERE 1'  # noqa: S608
+                rows = f'SELECT * FROM main."{name}" NOT INDEXED WHERE 1'
                 connection.execute(f'INSERT INTO rebuilt."{name}" {rows}')
         ((version,),) = connection.execute("PRAGMA main.user_version").fetchall()
         connection.execute(f"PRAGMA rebuilt.user_version = {version}")
