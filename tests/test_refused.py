@@ -83,7 +83,8 @@ def test_the_log_tells_the_class_in_few_lines_and_nothing_of_the_request(
 
 def test_what_is_refused_is_counted_also_where_its_line_is_not_logged(tmp_path: Path) -> None:
     status, request = REFUSED["InvalidHeaderName"]
-    with live_service(tmp_path, LOG_LEVEL="error") as service:
+    another_port = "http://127.0.0.1:1"  # of which gunicorn's log would warn
+    with live_service(tmp_path, LOG_LEVEL="error", BASE_URL=another_port) as service:
         assert answer(service, request) == f"HTTP/1.1 {status}".encode()
         assert counted(service, status, "InvalidHeaderName") == 1
         assert service.log.read_text() == ""
