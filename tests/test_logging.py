@@ -231,7 +231,8 @@ def test_nothing_secret_is_in_the_log(service: LiveService) -> None:
     def access_lines() -> list[str]:
         return [line for line in lines_since(service, start) if ' HTTP/1.1" ' in line]
 
-    wait_until(lambda: len(access_lines()) == len(requests), 60, "each answer is logged")
+    # At least: the line of an answer to the test before this one can come late.
+    wait_until(lambda: len(access_lines()) >= len(requests), 60, "each answer is logged")
     log = "\n".join(lines_since(service, start))
     assert '"GET /plivo/status HTTP/1.1" 200' in log
     assert "refused with 403" in log
