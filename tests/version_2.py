@@ -40,13 +40,13 @@ class Event(NamedTuple):
 
 
 def event(parameters: str, received_at: str, source: str = "callback") -> Event:
-    """What version 2 stored of these parameters; a time is only read from SentTime."""
+    """What version 2 stored of these parameters; the time is in Timestamp."""
     fields = dict(parse_qsl(parameters, keep_blank_values=True))
     pairs = parse_qsl(parameters, keep_blank_values=True)
     if source in ("send", "reconcile"):
         pairs.append(("source", source))
     text = "\0".join(chain.from_iterable(sorted(pairs)))
-    status, time = fields["Status"], fields.get("SentTime", "")
+    status, time = fields["Status"], fields.get("Timestamp", "")
     rank = -1 if source == "send" else RANKS.get(status, 0)
     return Event(
         blake2b(text.encode(), digest_size=16).digest(),
@@ -73,7 +73,7 @@ def some_messages(count: int) -> dict[str, list[Event]]:
         for second, word in enumerate(words[: rng.randint(1, 4)]):
             fields = {"MessageUUID": uuid, "Status": word, "From": "1", "To": "2"}
             if rng.random() < 0.6:
-                fields["SentTime"] = f"2025-11-01 00:00:0{rng.randint(0, 9)}"
+                fields["Timestamp"] = f"2025-11-01 00:00:0{rng.randint(0, 9)}"
             if word == "undelivered":
                 fields["ErrorCode"] = "30"
             source = "callback"
