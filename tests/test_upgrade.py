@@ -331,6 +331,21 @@ def test_another_reading_of_what_version_2_stored_is_refused(
     assert events_in(settings.database_path) == events
 
 
+def test_an_update_of_other_letters_costs_no_digest_of_each_reading(
+    settings: Settings, one: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There are as many readings as fields: milliseconds for each callback, all in one thread."""
+
+    def digest_of(*args: Any, **more: Any) -> bytes:
+        raise AssertionError("a digest was made")
+
+    monkeypatch.setattr(upgrade, "digest_of", digest_of)
+    body = BODY.replace("undelivered", "delivered")
+    update = read_callback(Callback("POST", "", body, LATER), source="callback")
+    assert one.record(update) is Outcome.APPLIED
+    one.close()
+
+
 def test_a_v2_nonce_of_version_2_brings_no_other_body(settings: Settings, one: Store) -> None:
     other = read_callback(Callback("POST", "", f"{BODY}&a=1", LATER, "9"), source="callback")
     assert one.record(other) is Outcome.NONCE_TAKEN

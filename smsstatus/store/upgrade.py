@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import unquote
+from urllib.parse import unquote, unquote_plus
 
 from ..callback import (
     TEXT_DIGEST_SIZE,
@@ -32,6 +32,7 @@ from .rules import FORMER_SIZE, first_status, order_key
 BATCH = 1000
 
 _UUID = re.compile(r"[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}")
+_NO_SEPARATORS = dict.fromkeys(map(ord, "?&=."))  # what can stand between names and values
 
 _STANDING = (
     *("status", "status_timestamp", "error_code", "received_at", "is_final", "sequence", "rank"),
@@ -120,8 +121,15 @@ def former_owner(connection: sqlite3.Connection, update: StatusUpdate) -> bytes 
     former = former_digest(update.parameters, update.source)
     if (update.message_uuid, former) in [event[:2] for event in events]:
         return former
-    readings = (reading for event in events for reading in _readings(event[2], update))
+    letters = _letters(update.parameters)
+    alike = [event[2] for event in events if _letters(event[2]) == letters]
+    readings = (reading for parameters in alike for reading in _readings(parameters, update))
     return b"" if update.digest[:TEXT_DIGEST_SIZE] in readings else None
+
+
+def _letters(parameters: str) -> list[str]:
+    """What all readings of one signed text have in common; cheap, unlike their digests."""
+    return sorted(unquote_plus(parameters).translate(_NO_SEPARATORS))
 
 
 def _readings(parameters: str, update: StatusUpdate) -> Iterator[bytes]:
