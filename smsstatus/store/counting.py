@@ -160,14 +160,16 @@ def _waiting_statuses(connection: sqlite3.Connection) -> list[str]:
 
 
 def change_marker(path: Path) -> str:
-    """A word that differs once a message or an event was added or the oldest were pruned.
+    """A word that differs once a message or an event was added, the oldest were pruned or rows of
+    an earlier version corrected.
 
-    A repeated callback alone does not change it. It costs three look-ups, whatever there is.
+    A repeated callback alone does not change it. It costs four look-ups, whatever there is.
     """
     with closing(open_readonly(path)) as connection:
         found = connection.execute(
             """SELECT (SELECT max(id) FROM status_events),
-                      (SELECT max(id) FROM messages), (SELECT min(id) FROM messages)"""
+                      (SELECT max(id) FROM messages), (SELECT min(id) FROM messages),
+                      (SELECT max(looked_at) FROM upgrades)"""
         ).fetchall()[0]
     return "-".join(str(value or 0) for value in found)
 
