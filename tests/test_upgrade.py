@@ -21,6 +21,7 @@ from smsstatus.store import Outcome, Store, upgrade
 
 from . import version_2
 from .live import ROOT, environment, live_service, wait_until
+from .plivo import send
 from .version_2 import Event, fill, some_messages
 
 LATER = "2025-11-01T00:01:00.000000Z"
@@ -238,11 +239,28 @@ def test_a_retry_of_what_version_2_wrote_after_the_upgrade_is_no_second_event(
 
 
 def test_the_service_corrects_by_itself_and_takes_callbacks_meanwhile(tmp_path: Path) -> None:
-    messages = some_messages(3000)
-    fill(tmp_path / "sms.db", messages)
+    messages = some_messages(6000)
+    path = tmp_path / "sms.db"
+    fill(path, messages)
+    uuids, came = list(messages), list[tuple[str, str]]()
+
+    def one_more_callback() -> bool:
+        was_done = is_done(path)
+        uuid = uuids[len(came) % len(uuids)]
+        request = service.plivo.post({"MessageUUID": uuid, "Status": "read", "To": "2"})
+        assert send(request, service.address) == (200, b"")
+        came.append((uuid, request.body.decode()))
+        return was_done
+
     with live_service(tmp_path) as service:
-        wait_until(lambda: is_done(service.database), 60)
-    assert messages_in(tmp_path / "sms.db") == as_they_should_be(messages)
+        wait_until(one_more_callback, 120)
+    rows = ask(path, "SELECT parameters, digest, received_at FROM status_events ORDER BY id")
+    stored = {parameters: row for parameters, *row in rows}  # the newest of equal ones
+    for uuid, body in came:
+        digest, received_at = stored[body]
+        messages[uuid].append(version_2.event(body, received_at)._replace(digest=digest))
+    assert messages_in(path) == as_they_should_be(messages)
+    assert [path for path in service.spool.rglob("*") if path.is_file()] == []
 
 
 UUID, OTHER = "00000000-0000-4000-8000-000000000000", "00000001-0000-4000-8000-000000000000"
