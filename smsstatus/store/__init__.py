@@ -25,6 +25,7 @@ from .database import (
     FileDamaged,
     SchemaTooNew,
     describe,
+    is_damage,
     open_readonly,
     rewrite_header,
 )
@@ -51,6 +52,8 @@ class Store:
     ) -> None:
         self.path = path
         self.writer = Writer(path, observe, may_create=may_create)
+        self.counts: dict[str, int] = {}
+        """Messages by current_status when they were last counted; see `count_again`."""
         self.damage = ""
         """What is wrong with the file; empty: nothing that is known."""
         self._unreadable = ""
@@ -144,8 +147,16 @@ class Store:
         else:
             self.writer.submit(lambda connection: None)
 
+    def count_again(self) -> None:
+        """Keep in `counts` how many messages there are by current_status. Raises sqlite3.Error."""
+        try:
+            self.counts = counting.count_by_status(self.path)
+        except sqlite3.DatabaseError as error:
+            self.writer.met_damage |= is_damage(error)
+            raise
+
     def take_suspicion(self) -> bool:
-        """Has a write met a damaged page since this was last asked?"""
+        """Has a write or a count met a damaged page since this was last asked?"""
         suspicion, self.writer.met_damage = self.writer.met_damage, False
         return suspicion
 
@@ -189,10 +200,6 @@ class Store:
     def stats(self, since: str, until: str) -> counting.Stats:
         """Counts, error codes and delivery times of a window."""
         return counting.read_stats(self.path, since, until)
-
-    def count_by_status(self) -> dict[str, int]:
-        """All messages by current_status."""
-        return counting.count_by_status(self.path)
 
     def history(self, edges: Sequence[str]) -> tuple[Sequence[dict[str, int]], counting.Stats]:
         """Counts between each two neighbouring times, and the stats of the whole."""

@@ -267,6 +267,11 @@ def describe(error: Exception) -> str:
     return f"{name}: {error}" + (f": {MEND}" if damaged else "")
 
 
+def is_damage(error: Exception) -> bool:
+    """Did SQLite find a page that is no page?"""
+    return getattr(error, "sqlite_errorname", "").startswith("SQLITE_CORRUPT")
+
+
 def open_writable(path: Path) -> Writable:
     """A connection in autocommit mode whose commits are on disk when they return."""
     connection = sqlite3.connect(

@@ -22,7 +22,7 @@ from typing import Any, Generic, TypeVar
 
 from ..logs import without_text
 from ..scheduling import wait_for_a_turn
-from .database import LOCK_SECONDS, Database, FileDamaged, SchemaTooNew, describe
+from .database import LOCK_SECONDS, Database, FileDamaged, SchemaTooNew, describe, is_damage
 
 ANSWER_SECONDS = 3.0
 """Plivo waits 8 s, we promise 5: what is left is for the spool."""
@@ -217,8 +217,7 @@ class Writer:
 
     def _note_failure(self, error: Exception) -> str:
         failure = describe(error)
-        if failure.startswith("SQLITE_CORRUPT"):
-            self.met_damage = True
+        self.met_damage |= is_damage(error)
         if failure != self._failure:
             log.error("store takes no writes, callbacks go to the spool: %s", failure)
         self._retry_at = self._clock() + self._rest_seconds

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import http.client
+import multiprocessing
 import re
+import sqlite3
+import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -116,3 +121,67 @@ def _most_lines(load: Load) -> int:
     """How many refusals may have a line: a minute begins with the first one in it."""
     seconds = max(d.ended for d in load.deliveries) - min(d.began for d in load.deliveries)
     return _SHOWN * (1 + int(seconds // 60))
+
+
+@pytest.mark.slow
+def test_a_flood_of_questions_that_anybody_may_ask_leaves_callbacks_fast(
+    service: LiveService, figure: Figure, promise: Promise
+) -> None:
+    """/metrics, /readyz and /openapi.json over 1,000,000 messages."""
+    with closing(sqlite3.connect(service.database, timeout=60)) as connection:
+        connection.execute(
+            """INSERT INTO messages (message_uuid, initial_status, current_status, status_timestamp,
+                   created_at, updated_at, is_final, sequence, rank, digest)
+               WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000)
+               SELECT printf('%032d', i), 'sent', 'sent', '', '2026-01-01', '2026-01-01', 0, 0, 2,
+                   x'00' FROM n"""
+        )
+        connection.commit()
+    wait_until(lambda: b'status="sent"} 1000' in service.get("/metrics")[1], 300, "counted")
+    asked = {path: _cost(service, path) for path in ("/metrics", "/readyz", "/openapi.json")}
+    # In a process of its own, or its threads would hold up the client that is measured.
+    flood = multiprocessing.get_context("spawn").Process(
+        target=_flood, args=(service.port, tuple(asked)), daemon=True
+    )
+    flood.start()
+    with Load(service.port, service.plivo, clients=1, pause=0.02) as genuine:
+        genuine.wait_for(500, 300)
+    flood.kill()
+    flood.join(60)
+    seconds = sorted(delivery.seconds for delivery in genuine.deliveries)
+    p99 = seconds[int(len(seconds) * 0.99)]
+    costs = ", ".join(f"{path} {cost * 1000:.1f} ms" for path, cost in asked.items())
+    figure(
+        "anonymous flood from 48 clients, 1,000,000 messages",
+        f"CPU of one request: {costs}; genuine callbacks' p99 {p99 * 1000:.0f} ms",
+    )
+    assert genuine.others == []
+    for cost in asked.values():
+        promise(cost, 0.002)
+    promise(p99, 0.1)
+
+
+def _cost(service: LiveService, path: str) -> float:
+    """CPU seconds of the worker for one request."""
+    worker, requests = worker_pid(service), 500
+    before = cpu_seconds(worker)
+    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=60)
+    with closing(connection):
+        for _ in range(requests):
+            connection.request("GET", path)
+            connection.getresponse().read()
+    return (cpu_seconds(worker) - before) / requests
+
+
+def _flood(port: int, paths: tuple[str, ...]) -> None:
+    """16 clients for each path, until the process is killed."""
+    clients = [threading.Thread(target=_keep_asking, args=(port, p)) for p in paths * 16]
+    for client in clients:
+        client.start()
+
+
+def _keep_asking(port: int, path: str) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    while True:
+        connection.request("GET", path)
+        connection.getresponse().read()

@@ -1,0 +1,69 @@
+"""/readyz, /metrics and /openapi.json: anybody may ask, so what they cost is bounded."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from smsstatus.health import READY_SECONDS
+from smsstatus.service import service_of
+
+from .clock import HandClock
+from .conftest import Receive
+from .live import live_service, wait_until
+from .plivo import send
+
+
+def test_while_one_finds_out_others_are_told_what_was_so_before(
+    app: Flask, clock: HandClock, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a disk that hangs, those who ask would hold all threads."""
+    assert client.get("/readyz").status_code == 200
+    clock.turn(READY_SECONDS + 1)
+    finding_out, found_out = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        finding_out.set()
+        assert found_out.wait(60)
+
+    monkeypatch.setattr(service_of(app).store, "probe", hang)
+    one, other = (_ask(app, "/readyz") for _ in range(2))
+    one.start()
+    assert finding_out.wait(60)
+    other.start()
+    other.join(60)
+    answered_meanwhile = not other.is_alive()
+    found_out.set()
+    one.join(60)
+    other.join(60)
+    assert answered_meanwhile
+
+
+def test_asking_how_many_messages_there_are_counts_none(
+    app: Flask, client: FlaskClient, receive: Receive
+) -> None:
+    store = service_of(app).store
+    receive("sent")
+    store.count_again()
+    receive("sent")
+    shown = 'smsstatus_messages{status="sent"} 1\n'
+    assert shown in client.get("/metrics").text
+    store.count_again()
+    assert shown not in client.get("/metrics").text
+
+
+def test_a_running_service_counts_its_messages_by_itself(tmp_path: Path) -> None:
+    with live_service(tmp_path) as service:
+        plivo = service.plivo
+        assert send(plivo.post(plivo.fields("sent")), service.address)[0] == 200
+        wait_until(lambda: b'smsstatus_messages{status="sent"} 1\n' in service.get("/metrics")[1])
+
+
+def _ask(app: Flask, path: str) -> threading.Thread:
+    get: Callable[[str], object] = app.test_client().get
+    return threading.Thread(target=get, args=(path,), daemon=True)
