@@ -100,6 +100,13 @@ CREATE TABLE IF NOT EXISTS idempotency_keys (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS idempotency_keys_by_time ON idempotency_keys (claimed_at);
 
+-- A captured callback of a pruned message must not bring it back: what happened before this time to
+-- a message that has no row is not written.
+CREATE TABLE IF NOT EXISTS prunings (
+    id               INTEGER PRIMARY KEY CHECK (id = 1),  -- one row at most
+    created_before   TEXT    NOT NULL          -- messages first heard of before that were removed
+) STRICT;
+
 -- What a file of an earlier version was when it was brought up to this one: no row in a new file.
 CREATE TABLE IF NOT EXISTS upgrades (
     version          INTEGER PRIMARY KEY,      -- the version it was brought up to

@@ -217,10 +217,14 @@ def make_update(
         raise Unusable(f"Status is longer than {_MAX_STATUS} characters")
     rank = RANKS.get(status, 0)
     error_code = fields.get("ErrorCode", "").strip()
+    status_timestamp = _first_time(fields, _TIMES.get(status, _FINAL_TIMES), received_at)
+    queued_at = _first_time(fields, ("QueuedTime", "MessageTime"), received_at)
+    if received_at < _CLOCK_IS_SET:
+        received_at = status_timestamp or queued_at or received_at
     return StatusUpdate(
         message_uuid=message_uuid,
         status=status,
-        status_timestamp=_first_time(fields, _TIMES.get(status, _FINAL_TIMES), received_at),
+        status_timestamp=status_timestamp,
         error_code=None if error_code in ("", "000") else error_code,
         is_final=PHASES[rank] >= _FINAL_PHASE,
         sequence=_sequence(fields.get("Sequence", "")),
@@ -229,7 +233,7 @@ def make_update(
         sender_number=fields.get("From", "").strip() or None,
         recipient_number=fields.get("To", "").strip() or None,
         message_body=None,
-        queued_at=_first_time(fields, ("QueuedTime", "MessageTime"), received_at) or None,
+        queued_at=queued_at or None,
         received_at=received_at,
         source=source,
         parameters=parameters,

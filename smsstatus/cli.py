@@ -283,7 +283,8 @@ def backup(path: Path) -> None:
 @blueprint.cli.command("prune")
 @click.option("--older-than", type=Duration(), required=True, help="For example 90d.")
 @click.option("--dry-run", is_flag=True, help="Only say how many would be removed.")
-def prune(older_than: timedelta, dry_run: bool) -> None:
+@click.option("--force", is_flag=True, help="Also if that removes all there are.")
+def prune(older_than: timedelta, dry_run: bool, force: bool) -> None:
     """Remove old messages and their events, in small batches while the service runs."""
     service = current_service()
     store = service.store
@@ -293,6 +294,12 @@ def prune(older_than: timedelta, dry_run: bool) -> None:
         if dry_run:
             click.echo(f"{count} messages would be removed.")
             return
+        newest = store.newest()
+        if newest < before and count and not force:
+            raise click.ClickException(
+                f"that is all {count}, the newest of {newest}: is this machine's clock right? "
+                "If it is, add --force"
+            )
         removed = 0
         with progress("messages", count) as advance:
             while batch := store.prune_batch(before):

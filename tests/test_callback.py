@@ -297,6 +297,18 @@ def test_a_filler_is_no_time_and_none_lies_more_than_a_day_ahead(
     assert bool(got.status_timestamp) is bool(got.queued_at) is is_time
 
 
+@pytest.mark.parametrize(
+    ("received_at", "kept"),
+    [("1970-01-01T00:00:09.000000Z", f"{DAY}T00:00:03.000000Z"), (NOW, NOW)],
+)
+def test_where_the_clock_was_never_set_plivo_says_when_a_callback_came(
+    received_at: str, kept: str
+) -> None:
+    told = {"MessageUUID": "u", "Status": "sent", "SentTime": f"{DAY} 00:00:03"}
+    got = status_update([], list(told.items()), Callback("POST", "", "", received_at))
+    assert got.received_at == kept
+
+
 def test_the_field_behind_a_filler_tells_the_time() -> None:
     times = {"DeliveryReportTime": "0001-01-01 00:00:00", "SentTime": f"{DAY} 00:00:03"}
     assert update(times, Status="delivered").status_timestamp == f"{DAY}T00:00:03.000000Z"

@@ -15,6 +15,7 @@ from smsstatus.service import service_of
 
 from .clock import HandClock
 from .conftest import Receive
+from .faults.locks import holding_the_database
 from .live import live_service, wait_until
 from .plivo import send
 
@@ -62,6 +63,20 @@ def test_a_running_service_counts_its_messages_by_itself(tmp_path: Path) -> None
         plivo = service.plivo
         assert send(plivo.post(plivo.fields("sent")), service.address)[0] == 200
         wait_until(lambda: b'smsstatus_messages{status="sent"} 1\n' in service.get("/metrics")[1])
+
+
+def test_data_files_and_folders_are_open_to_their_owner_alone(tmp_path: Path) -> None:
+    with live_service(tmp_path) as service:
+        plivo = service.plivo
+        assert send(plivo.post(plivo.fields("sent")), service.address)[0] == 200
+        with holding_the_database(service.database, "flock"):
+            assert send(plivo.post(plivo.fields("sent")), service.address)[0] == 200
+            ours = [*tmp_path.glob("sms.db*"), *service.spool.rglob("*")]
+            modes = {path.name: oct(path.stat().st_mode & 0o777) for path in ours}
+    names = {"sms.db", "sms.db.lock", "sms.db-wal", "sms.db-shm", "sms.db-spool", "bad"}
+    assert names < set(modes)  # and a spool file
+    for path in ours:
+        assert modes[path.name] == ("0o700" if path.name in ("sms.db-spool", "bad") else "0o600")
 
 
 def _ask(app: Flask, path: str) -> threading.Thread:

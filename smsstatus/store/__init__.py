@@ -58,7 +58,7 @@ class Store:
         """What is wrong with the file; empty: nothing that is known."""
         self._unreadable = ""
 
-    def prepare(self, lock_seconds: float = LOCK_SECONDS * 10) -> None:
+    def prepare(self, lock_seconds: float = LOCK_SECONDS * 3) -> None:
         """Create the file or what is missing in it, leaving no connection behind.
 
         Safe when several processes do it at once: each waits for the lock. Raises SchemaTooNew,
@@ -226,6 +226,10 @@ class Store:
     def count_older(self, created_before: str) -> int:
         """How many messages were first heard of before that."""
         return upkeep.count_older(self.path, created_before)
+
+    def newest(self) -> str:
+        """When the newest message was first heard of; empty if there is none."""
+        return upkeep.newest(self.path)
 
     def prune_batch(self, created_before: str) -> int:
         """Remove some of them with their events; how many. Raises StoreUnavailable."""

@@ -26,6 +26,8 @@ class Outcome(Enum):
     """Kept as an event; the row already says something with a greater order key."""
     DUPLICATE = "duplicate"
     """Known already; nothing changed."""
+    PRUNED = "pruned"
+    """Of a time before the last prune, and its message has no row: nothing written."""
     NONCE_TAKEN = "nonce_taken"
     """Its V2 nonce came with other fields before: a forgery, nothing written."""
     TEXT_TAKEN = "text_taken"
@@ -144,6 +146,8 @@ def apply_update(connection: sqlite3.Connection, update: StatusUpdate) -> Outcom
     statement keeps the greatest order key, the least of differing numbers and times is kept, and
     an update that comes late still fills in what only it tells.
     """
+    if _is_pruned(connection, update):
+        return Outcome.PRUNED
     if update.v2_nonce and not claim_nonce(
         connection, update.v2_nonce, update.digest, update.parameters
     ):
@@ -171,6 +175,19 @@ def apply_update(connection: sqlite3.Connection, update: StatusUpdate) -> Outcom
         *(standing[0][0], standing[0][1] or "unknown time"),
     )
     return Outcome.OLDER
+
+
+def _is_pruned(connection: sqlite3.Connection, update: StatusUpdate) -> bool:
+    """Would it bring back a message that was pruned? It does not if no time is told."""
+    happened_at = max(update.status_timestamp, update.queued_at or "")
+    return bool(
+        happened_at
+        and connection.execute(
+            """SELECT 1 FROM prunings WHERE created_before > ?
+               AND NOT EXISTS (SELECT 1 FROM messages WHERE message_uuid = ?)""",
+            (happened_at, update.message_uuid),
+        ).fetchall()
+    )
 
 
 def _claim_text(connection: sqlite3.Connection, digest: bytes) -> bool:

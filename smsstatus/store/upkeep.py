@@ -44,6 +44,13 @@ def count_older(path: Path, created_before: str) -> int:
     return int(rows[0][0])
 
 
+def newest(path: Path) -> str:
+    """When the newest message was first heard of; empty if there is none."""
+    with closing(open_readonly(path)) as connection:
+        rows = connection.execute("SELECT max(created_at) FROM messages").fetchall()
+    return rows[0][0] or ""
+
+
 def prune_batch(connection: sqlite3.Connection, created_before: str) -> int:
     """Remove up to PRUNE_BATCH old messages and their events, inside the caller's transaction."""
     forget_old_keys(connection)  # their answers hold texts and numbers
@@ -51,6 +58,14 @@ def prune_batch(connection: sqlite3.Connection, created_before: str) -> int:
         "SELECT id FROM messages WHERE created_at < ? ORDER BY created_at LIMIT ?",
         (created_before, PRUNE_BATCH),
     ).fetchall()
+    if ids:  # not a time that a clock which is wrong made up: it would keep out all that comes
+        connection.execute(
+            """INSERT INTO prunings (id, created_before)
+               SELECT 1, min(?, max(created_at)) FROM messages WHERE true
+               ON CONFLICT (id) DO UPDATE SET
+                   created_before = max(created_before, excluded.created_before)""",
+            (created_before,),
+        )
     connection.executemany(
         """DELETE FROM signed_texts WHERE digest IN (
                 SELECT substr(digest, 1, ?) FROM status_events WHERE message_id = ?)""",

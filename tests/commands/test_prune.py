@@ -98,6 +98,36 @@ def test_a_callback_about_a_pruned_message_makes_a_new_row(
     assert event["status"] == "delivered"
 
 
+def test_a_callback_of_before_the_cut_does_not_bring_a_pruned_message_back(
+    run: Run, aged_ones: list[str], receive: Receive, query: Query
+) -> None:
+    """As who captured it could send it. It is answered 200, and writes nothing."""
+    run("prune", "--older-than", "45d")
+
+    def ago(days: int) -> str:
+        return str(datetime.now(UTC) - timedelta(days=days))
+
+    receive("delivered", aged_ones[9], Timestamp=ago(90))
+    assert query("SELECT * FROM messages WHERE message_uuid = ?", aged_ones[9]) == []
+    receive("read", aged_ones[9], Timestamp=ago(1))  # no captured one: it happened since
+    receive("delivered", aged_ones[1], Timestamp=ago(60))  # its message is there
+    assert query("SELECT status FROM status_events WHERE parameters <> ''") == [
+        {"status": "read"},
+        {"status": "delivered"},
+    ]
+
+
+def test_nothing_is_removed_if_that_would_be_all_as_with_a_clock_that_jumped(
+    run: Run, clock: HandClock, aged_ones: list[str], receive: Receive, query: Query
+) -> None:
+    clock.turn(timedelta(days=3650).total_seconds())
+    assert "clock" in refused(run("prune", "--older-than", "90d"))
+    assert query("SELECT count(*) AS n FROM messages") == [{"n": 10}]
+    assert run("prune", "--older-than", "90d", "--force").stdout == "10 messages removed.\n"
+    receive("sent", Timestamp=str(datetime.now(UTC)))  # such a clock's cut keeps nothing out
+    assert query("SELECT count(*) AS n FROM messages") == [{"n": 1}]
+
+
 @pytest.mark.parametrize("arguments", [(), ("--older-than", "90"), ("--older-than", "0d")])
 def test_how_old_has_to_be_said(run: Run, aged_ones: list[str], arguments: tuple[str, ...]) -> None:
     done = run("prune", *arguments)
@@ -126,6 +156,7 @@ def test_between_two_batches_callbacks_are_written(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     insert(writable, [aged(number, 100) for number in range(2 * PRUNE_BATCH + 1)])
+    receive("delivered")
     left: list[int] = []
 
     def pause(seconds: float) -> None:
@@ -148,6 +179,7 @@ def test_beside_a_running_service_it_loses_no_callback(tmp_path: Path) -> None:
             insert(connection, [aged(number, 100) for number in range(3000)])
             connection.execute(ADD_EVENTS)
         plivo = service.plivo
+        answers.append(send(plivo.post(plivo.fields("sent")), service.address)[0])
         with started_beside(service, "prune", "--older-than", "90d") as pruning:
             while pruning.poll() is None:
                 answers.append(send(plivo.post(plivo.fields("sent")), service.address)[0])

@@ -27,6 +27,24 @@ def service(shared_service: LiveService) -> LiveService:
     return shared_service
 
 
+def test_a_start_beside_a_process_that_hangs_with_the_lock_serves_and_spools(
+    service: LiveService, figure: Figure, promise: Promise
+) -> None:
+    assert service.stop() == 0
+    with holding_the_database(service.database, "flock"):
+        began = time.monotonic()
+        service.start()
+        seconds = time.monotonic() - began
+        with Load(service.port, service.plivo, clients=2) as load:
+            load.wait_for(20)
+        assert load.others == []
+        assert missing(load.acknowledged, service) == []
+    gather(service)
+    figure("start beside a process that hangs with the lock", f"answers after {seconds:.1f} s")
+    promise(seconds, 6)
+    assert not_stored(load.acknowledged, service) == []
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_callbacks_are_answered_within_5_seconds_and_kept_while_another_process_holds_the_lock(
     service: LiveService, full: bool, figure: Figure, promise: Promise, kind: str
