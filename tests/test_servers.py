@@ -204,6 +204,6 @@ def test_doctor_says_what_the_running_server_lacks(start: Start, how: str) -> No
 
 def test_a_command_starts_nothing_in_the_background(tmp_path: Path) -> None:
     service = LiveService(tmp_path)
-    done = run_beside(service, "messages")
+    done = run_beside(service, "init-db")
     assert done.returncode == 0
     assert "callbacks are written to" not in done.stderr

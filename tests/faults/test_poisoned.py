@@ -54,10 +54,10 @@ class Page(NamedTuple):
             file.write(content)
 
 
-def page_of_index(database: Path, message_uuid: str) -> Page:
-    """The leaf of the index over message_uuid that holds this one.
+def page_of_table(database: Path, message_uuid: str) -> Page:
+    """The leaf of the table messages that holds this one; a damaged index would be made again.
 
-    An index's leaf begins with 10 (https://www.sqlite.org/fileformat2.html, section 1.6).
+    A table's leaf begins with 13 (https://www.sqlite.org/fileformat2.html, section 1.6).
     """
     with closing(sqlite3.connect(database)) as connection:
         size: int = connection.execute("PRAGMA page_size").fetchall()[0][0]
@@ -65,7 +65,7 @@ def page_of_index(database: Path, message_uuid: str) -> Page:
     (page,) = [
         at
         for at in range(0, len(content), size)
-        if content[at] == 10 and message_uuid.encode() in content[at : at + size]
+        if content[at] == 13 and message_uuid.encode() in content[at : at + size]
     ]
     return Page(page, content[page : page + size])
 
@@ -80,7 +80,7 @@ def test_what_belongs_to_an_overwritten_page_is_passed_by_and_goes_once_it_is_pu
         assert service.stop() == 0
         filled(service.database)
         poisoned = uuid_of(MESSAGES // 2)
-        page = page_of_index(service.database, poisoned)
+        page = page_of_table(service.database, poisoned)
         page.write(service.database, b"\xff" * len(page.content))
         service.start()
         _go_on(service, poisoned, page, figure)
@@ -92,7 +92,7 @@ def _go_on(service: LiveService, poisoned: str, page: Page, figure: Figure) -> N
     plivo: Plivo = service.plivo
     request = plivo.post(plivo.fields("delivered", poisoned))
     assert send(request, service.address)[0] == 200
-    wait_until(lambda: b'kind="stuck"} 1' in service.get("/metrics")[1], 30, "it is passed by")
+    wait_until(lambda: b'kind="stuck"} 1' in service.get("/metrics")[1], 60, "it is passed by")
     with Load(service.port, plivo, clients=2, pause=0.02) as load:
         load.wait_for(100)
     waiting = {request.body.decode()}
@@ -104,7 +104,7 @@ def _go_on(service: LiveService, poisoned: str, page: Page, figure: Figure) -> N
         other.execute("UPDATE messages SET message_body = 'x' WHERE id = 1")
     wait_until(lambda: not spooled_bodies(service.spool), 60, "it goes as well")
     figure(
-        "one page of an index overwritten, then put back, under load from 2 clients",
+        "one page of the messages overwritten, then put back, under load from 2 clients",
         f"{len(load.acknowledged) + 1} answered 200, 1 passed by until then, missing: {len(lost)}",
     )
     assert load.others == []
