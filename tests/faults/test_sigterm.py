@@ -138,11 +138,12 @@ def test_requests_that_wait_to_be_accepted_when_sigterm_comes_are_all_answered(
                 else:
                     os.kill(worker, signal.SIGTERM)
             if told != "the master":
-                wait_until(
-                    partial(_has_seen, worker, signal.SIGTERM), what="the worker has seen it"
-                )
-                threading.Event().wait(0.2)  # whatever the worker does until then is right
-                service.process.send_signal(signal.SIGTERM)
+                with held(service.process.pid):  # else it could start another worker meanwhile
+                    wait_until(
+                        partial(_has_seen, worker, signal.SIGTERM), what="the worker sees it"
+                    )
+                    threading.Event().wait(0.2)  # whatever the worker does until then is right
+                    service.process.send_signal(signal.SIGTERM)
             for client in backlog:
                 with contextlib.suppress(ConnectionError):
                     answered += read_reply(client).status == 200

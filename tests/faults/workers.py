@@ -25,10 +25,14 @@ class OftenDraining(Worker):
 
 
 class Impatient(Worker):
-    """Clients have a second to send their request, and one to take their answer."""
+    """Clients have a second to send their request, one to take their answer, and long to close.
+
+    Where the service waited for them to close it would thus wait for good.
+    """
 
     def init_process(self) -> None:
         worker.READ_SECONDS = worker.SEND_SECONDS = 1.0
+        worker.LINGER_SECONDS = 600.0
         super().init_process()
 
 
