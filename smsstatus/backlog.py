@@ -37,7 +37,10 @@ def is_held_by(pid: int, listener: Any) -> bool | None:
     name = f"socket:[{os.fstat(listener.fileno()).st_ino}]"
     deadline = time.monotonic() + MASTER_SECONDS
     try:
-        while any(_target(link) == name for link in os.scandir(f"/proc/{pid}/fd")):
+        while True:
+            with os.scandir(f"/proc/{pid}/fd") as links:
+                if not any(_target(link) == name for link in links):
+                    return False
             if time.monotonic() > deadline:
                 return True
             time.sleep(0.01)
@@ -45,7 +48,6 @@ def is_held_by(pid: int, listener: Any) -> bool | None:
         return False if os.path.exists("/proc/self/fd") else None
     except OSError:
         return None
-    return False
 
 
 def _target(link: os.DirEntry[str]) -> str:
