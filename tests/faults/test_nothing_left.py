@@ -13,10 +13,8 @@ from ..live import LiveService
 from ..plivo import send
 from .conftest import Figure
 from .load import Load, slowest
-from .reconcile import kept
-from .test_last_resort import replay
-
-pytestmark = pytest.mark.timeout(120)
+from .reconcile import kept, replay
+from .tracing import held, worker_pid
 
 ANSWERS = 100
 
@@ -28,10 +26,11 @@ def broken(folder: Path, log: Path) -> Iterator[LiveService]:
     service.log = log
     try:
         service.start()
-        for path in (service.database, *folder.glob("sms.db-*")):
-            path.rename(folder / f"away-{path.name}")
-        service.database.mkdir()
-        service.spool.write_text("a file where the folder was")
+        with held(worker_pid(service)):  # else it could put back the one while the other goes
+            for path in (service.database, *folder.glob("sms.db-*")):
+                path.rename(folder / f"away-{path.name}")
+            service.database.mkdir()
+            service.spool.write_text("a file where the folder was")
         yield service
     finally:
         service.kill()
