@@ -22,6 +22,8 @@ from smsstatus.callback import (
 )
 from smsstatus.signature import Pairs
 
+from .processes import examples
+
 NOW = "2026-11-01T12:00:00.000000Z"
 DAY = "2026-11-01"
 
@@ -59,7 +61,7 @@ def test_nul_lone_surrogates_and_what_is_not_utf8_are_malformed(raw: bytes) -> N
 
 
 @given(st.binary(max_size=40))
-@settings(max_examples=500, deadline=None, derandomize=True)
+@settings(max_examples=examples(500), deadline=None, derandomize=True)
 def test_any_bytes_are_a_form_that_can_be_stored_or_malformed(raw: bytes) -> None:
     try:
         pairs = parse_form(raw)

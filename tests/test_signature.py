@@ -27,6 +27,7 @@ from smsstatus.signature import (
     verify,
 )
 
+from .processes import examples
 from .vectors import V2, V3, VECTORS
 
 URL = "https://sms.example.com/plivo/status"
@@ -135,7 +136,7 @@ def _signed_elsewhere(draw: st.DrawFn) -> tuple[str, bytes]:
 
 
 @given(_signed_elsewhere())
-@settings(max_examples=1000, deadline=None, derandomize=True)
+@settings(max_examples=examples(1000), deadline=None, derandomize=True)
 def test_what_was_signed_for_something_else_cannot_be_read_as_a_callback(
     signed: tuple[str, bytes],
 ) -> None:
@@ -202,7 +203,7 @@ _hostile = st.sampled_from(["", ",", "\ud800" * 44, "\u00fc" * 44, "A" * 44, "A"
 
 
 @given(st.dictionaries(st.sampled_from(HEADERS), _hostile | _anything), _anything)
-@settings(max_examples=500, deadline=None, derandomize=True)
+@settings(max_examples=examples(500), deadline=None, derandomize=True)
 def test_hostile_headers_are_refused_without_an_error(headers: dict[str, str], text: str) -> None:
     pairs = [(text, text)]
     verdict = verify(headers, method="POST", url=URL, query=pairs, body=pairs, tokens=("a", "b"))
@@ -332,7 +333,7 @@ def _altered(draw: st.DrawFn, genuine: Signed) -> Signed:
 
 
 @given(st.data())
-@settings(max_examples=1000, deadline=None, derandomize=True)
+@settings(max_examples=examples(1000), deadline=None, derandomize=True)
 def test_the_verifier_accepts_exactly_what_the_sdk_accepts(data: st.DataObject) -> None:
     genuine = data.draw(_callbacks()).signed_by_sdk()
     assert genuine.accepted_by_sdk()

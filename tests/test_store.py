@@ -21,6 +21,7 @@ from smsstatus.store.updates import apply_update
 
 from .conftest import Deliver, Query
 from .plivo import Plivo
+from .processes import examples
 
 DAY = "2026-11-01"
 Fields = dict[str, str]
@@ -360,7 +361,7 @@ def test_the_property_below_compares_every_column(arrive: Arrive) -> None:
 
 
 @given(_arrivals())
-@hypothesis_settings(max_examples=500, deadline=None, derandomize=True)
+@hypothesis_settings(max_examples=examples(500), deadline=None, derandomize=True)
 def test_any_order_of_arrival_with_any_duplicates_leaves_the_same(
     two_files: TwoFiles, arrivals: tuple[list[Arrival], list[Arrival]]
 ) -> None:

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from smsstatus.views import decode_cursor
 
 from ..conftest import Receive
+from ..processes import examples
 from ..rows import insert, row
 from .conftest import problem
 
@@ -216,7 +217,10 @@ _json = st.recursive(
 
 @given(_json)
 @hypothesis_settings(
-    max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    max_examples=examples(150),
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
 )
 def test_no_json_in_a_cursor_is_trouble(content: Any) -> None:
     for text in (cursor(content), cursor(content, 1), cursor(TIMES[0], content)):
