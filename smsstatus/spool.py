@@ -345,7 +345,7 @@ def digest_of_fields(callback: Callback) -> bytes:
 
 
 def _bad_name(callback: Callback) -> str:
-    """Equal for callbacks of which V3 signs the same text: a captured one can be cut anew."""
+    """Equal for callbacks of which V3 signs the same text: a captured one can be cut elsewhere."""
     query, body = parse_form(callback.query.encode()), parse_form(callback.body.encode())
     text = signed_v3(callback.method, "", query, body, "")
     return f"{blake2b(text, digest_size=16).hexdigest()}.json"

@@ -165,21 +165,21 @@ class Store:
         return repair.find_damage(self.path, seconds)
 
     def examine(self, seconds: float) -> None:
-        """Look for damage, and make the file anew if only its indexes have some; see `damage`.
+        """Look for damage, and rebuild the file if only its indexes have some; see `damage`.
 
         Raises sqlite3.Error or OSError if it cannot be looked at now.
         """
         self.damage = self.find_damage(seconds)
         if not self.damage:
             return
-        log.error("database is damaged, making it anew of its tables: %s", self.damage)
+        log.error("database is damaged, rebuilding it from its tables: %s", self.damage)
         try:
             repair.rebuild(self.path)
         except (sqlite3.Error, OSError, FileDamaged, SchemaTooNew) as error:
-            log.error("database cannot be made anew of its tables: %s", describe(error))
+            log.error("database cannot be rebuilt from its tables: %s", describe(error))
             return
         self.damage = self.find_damage(seconds)
-        log.warning("database was made anew of its tables: %s", self.damage or "nothing is wrong")
+        log.warning("database was rebuilt from its tables: %s", self.damage or "nothing is wrong")
 
     # Queries raise sqlite3.Error.
 

@@ -248,12 +248,12 @@ def test_an_overwritten_page_of_an_index_is_noticed_and_the_index_made_anew(
         file.write(os.urandom(size))
     service.start()
     with Load(service.port, service.plivo, pause=0.02) as after:
-        wait_until(lambda: "was made anew" in service.log.read_text(), what="it is made anew")
+        wait_until(lambda: "was rebuilt" in service.log.read_text(), what="it is rebuilt")
         after.wait_for(50)
     gather(service)
     load.deliveries += after.deliveries
     lost = not_stored(load.acknowledged, service)
-    report("page of an index overwritten (the index is made anew)", load, 0.0, lost)
+    report("page of an index overwritten (the index is rebuilt)", load, 0.0, lost)
     wait_until_ready(service)
     _check(service, load, lost)
 
@@ -275,7 +275,7 @@ def test_where_a_table_is_damaged_too_nothing_is_made_anew_and_readyz_says_so(
             file.write(os.urandom(size))
     service.start()
     with Load(service.port, service.plivo, pause=0.02) as after:
-        wait_until(lambda: "cannot be made anew" in service.log.read_text(), what="it was tried")
+        wait_until(lambda: "cannot be rebuilt" in service.log.read_text(), what="it was tried")
         after.wait_for(10)
     assert not is_ready(service)
     done = run_beside(service, "doctor")
