@@ -49,7 +49,7 @@ test: lint ## Set up and check: lint, types, all tests
 
 .PHONY: quick
 quick: lint ## Lint, types and every test that starts no process: in a minute
-	$(BIN)/python -m pytest --numprocesses=auto --no-processes -r fE
+	$(BIN)/python -m pytest --numprocesses=auto --no-processes --dist=loadfile -r fE
 
 .PHONY: test-repeat
 test-repeat: $(VENV)/dev ## All tests N times in random order, also on a busy machine

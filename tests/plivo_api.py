@@ -122,7 +122,7 @@ def plivo_api(tls: ssl.SSLContext | None = None) -> Iterator[PlivoApi]:
             server.socket, server_side=True, do_handshake_on_connect=False
         )
     standin = PlivoApi(f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}")
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.002})
     thread.start()
     try:
         yield standin

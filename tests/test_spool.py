@@ -12,6 +12,7 @@ from urllib.parse import quote, urlencode
 import pytest
 from flask.testing import FlaskClient
 
+from smsstatus import replay as replaying
 from smsstatus import spool as spools
 from smsstatus.callback import Callback
 from smsstatus.replay import Drainer, Tally, drain
@@ -241,8 +242,9 @@ def test_what_is_stuck_shows_in_readyz_and_metrics(client: FlaskClient, service:
 
 
 def test_a_store_that_takes_nothing_stops_the_pass_at_the_first_file(
-    spool: Spool, service: Service, settings: Settings
+    spool: Spool, service: Service, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(replaying, "TRIAL_SECONDS", 0.0)
     for number in range(3):
         spool.keep(callback(str(number)), "a reason")
     settings.database_path.unlink()

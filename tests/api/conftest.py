@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -11,10 +14,13 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from smsstatus import create_app
+from smsstatus.service import service_of
 from smsstatus.settings import Settings
 
 from ..live import API_TOKEN
-from ..plivo_api import AUTH_ID, PlivoApi
+from ..plivo import Plivo
+from ..plivo_api import AUTH_ID, PlivoApi, plivo_api
 
 SENDER = "+14155550100"
 
@@ -27,9 +33,37 @@ def settings(settings: Settings, standin: PlivoApi) -> Settings:
 @pytest.fixture
 def api(app: Flask) -> FlaskClient:
     """A client that shows the token."""
+    return client_of(app)
+
+
+def client_of(app: Flask) -> FlaskClient:
     client = app.test_client()
     client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {API_TOKEN}"
     return client
+
+
+@pytest.fixture(scope="module")
+def refusing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlaskClient]:
+    """Such a client, one for a module, for what is refused: nothing may be sent or stored."""
+    folder = tmp_path_factory.mktemp("refusing")
+    with plivo_api() as standin:
+        settings = Settings(
+            auth_tokens=(Plivo.token,),
+            base_url=Plivo.base_url,
+            database_path=folder / "sms.db",
+            spool_dir=folder / "spool",
+            api_token=API_TOKEN,
+            auth_id=AUTH_ID,
+            sender=SENDER,
+            plivo_api_url=standin.url,
+        )
+        app = create_app(settings)
+        yield client_of(app)
+        service_of(app).stop()
+        assert standin.asked == []
+        with closing(sqlite3.connect(settings.database_path)) as connection:
+            for table in ("messages", "status_events", "idempotency_keys"):
+                assert connection.execute(f"SELECT * FROM {table}").fetchall() == []
 
 
 def problem(response: TestResponse, status: int) -> dict[str, Any]:

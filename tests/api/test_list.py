@@ -203,8 +203,8 @@ CURSORS = [
 
 
 @pytest.mark.parametrize("text", CURSORS, ids=range(len(CURSORS)))
-def test_a_cursor_that_is_not_ours_is_refused(api: FlaskClient, text: str) -> None:
-    content = problem(api.get("/messages", query_string={"cursor": text}), 400)
+def test_a_cursor_that_is_not_ours_is_refused(refusing: FlaskClient, text: str) -> None:
+    content = problem(refusing.get("/messages", query_string={"cursor": text}), 400)
     assert "next_cursor" in content["errors"]["cursor"]
 
 
@@ -245,10 +245,10 @@ def test_no_json_in_a_cursor_is_trouble(content: Any) -> None:
     ],
 )
 def test_a_bad_parameter_is_named_with_what_is_expected(
-    api: FlaskClient, name: str, text: str
+    refusing: FlaskClient, name: str, text: str
 ) -> None:
     query = f"{_quoted(name)}={_quoted(text)}"
-    content = problem(api.get(f"/messages?{query}"), 400)
+    content = problem(refusing.get(f"/messages?{query}"), 400)
     (named,) = content["errors"]
     assert named == name[:40]
     assert content["errors"][named]
@@ -260,8 +260,8 @@ def _quoted(text: str) -> str:
 
 @pytest.mark.parametrize("query", ["from=Caf%E9", "from=%ED%A0%80", "since=%FF", "%FF=x"])
 @pytest.mark.parametrize("path", ["/messages", "/stats"])
-def test_a_query_that_is_not_utf_8_is_refused(api: FlaskClient, path: str, query: str) -> None:
-    assert "UTF-8" in problem(api.get(f"{path}?{query}"), 400)["detail"]
+def test_a_query_that_is_not_utf_8_is_refused(refusing: FlaskClient, path: str, query: str) -> None:
+    assert "UTF-8" in problem(refusing.get(f"{path}?{query}"), 400)["detail"]
 
 
 STORED = [
@@ -308,8 +308,8 @@ def test_a_window_that_ends_before_it_begins_is_refused_with_what_to_do(
 
 
 @pytest.mark.parametrize("name", ["to", "from", "error_code", "since", "until", "limit", "cursor"])
-def test_only_status_may_be_given_more_than_once(api: FlaskClient, name: str) -> None:
-    content = problem(api.get(f"/messages?{name}=2026-11-01&{name}=2026-11-01"), 400)
+def test_only_status_may_be_given_more_than_once(refusing: FlaskClient, name: str) -> None:
+    content = problem(refusing.get(f"/messages?{name}=2026-11-01&{name}=2026-11-01"), 400)
     assert name in content["errors"]
 
 

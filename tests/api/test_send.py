@@ -275,14 +275,13 @@ def ids(values: list[Any]) -> list[str]:
     ids=ids([*BAD_TO, *BAD_TEXT, *BAD_FROM]),
 )
 def test_a_bad_field_is_named_with_what_is_expected(
-    api: FlaskClient, standin: PlivoApi, query: Query, name: str, value: Any, expected: str
+    refusing: FlaskClient, name: str, value: Any, expected: str
 ) -> None:
-    answer = post(api, **{name: value})
+    answer = post(refusing, **{name: value})
     content = problem(answer, 422)
     assert list(content["errors"]) == [name]
     assert expected in content["errors"][name]
     assert name in content["detail"]
-    assert (standin.asked, query("SELECT * FROM messages")) == ([], [])
 
 
 @pytest.mark.parametrize(
@@ -299,32 +298,30 @@ def test_a_text_at_the_limit_is_sent_whole(api: FlaskClient, standin: PlivoApi, 
 
 
 @pytest.mark.parametrize("as_form", [False, True])
-def test_all_bad_fields_are_named_at_once(api: FlaskClient, as_form: bool) -> None:
+def test_all_bad_fields_are_named_at_once(refusing: FlaskClient, as_form: bool) -> None:
     fields = {"to": "5", "text": "", "from": "+", "media": "x"}
-    answer = api.post("/messages", **({"data": fields} if as_form else {"json": fields}))
+    answer = refusing.post("/messages", **({"data": fields} if as_form else {"json": fields}))
     errors = problem(answer, 422)["errors"]
     assert set(errors) == {"to", "text", "from", "media"}
     assert "unknown" in errors["media"]
 
 
 @pytest.mark.parametrize("fields", [{}, {"to": TO}, {"text": "Hello"}])
-def test_missing_fields_are_named(api: FlaskClient, fields: dict[str, str]) -> None:
-    errors = problem(api.post("/messages", json=fields), 422)["errors"]
+def test_missing_fields_are_named(refusing: FlaskClient, fields: dict[str, str]) -> None:
+    errors = problem(refusing.post("/messages", json=fields), 422)["errors"]
     assert set(errors) == {"to", "text"} - set(fields)
 
 
 @pytest.mark.parametrize("to", ["+14155550100", "+14155550111"])
 @pytest.mark.parametrize("sign", ["+", ""])
-def test_nobody_writes_to_himself(api: FlaskClient, standin: PlivoApi, to: str, sign: str) -> None:
+def test_nobody_writes_to_himself(refusing: FlaskClient, to: str, sign: str) -> None:
     fields = {"to": to} | ({"from": sign + to[1:]} if to != SENDER else {})
-    assert "another number" in problem(post(api, **fields), 422)["errors"]["from"]
-    assert standin.asked == []
+    assert "another number" in problem(post(refusing, **fields), 422)["errors"]["from"]
 
 
-def test_a_field_given_twice_is_refused(api: FlaskClient, standin: PlivoApi) -> None:
-    answer = api.post("/messages", data={"to": [TO, "+14155550124"], "text": "Hello"})
+def test_a_field_given_twice_is_refused(refusing: FlaskClient) -> None:
+    answer = refusing.post("/messages", data={"to": [TO, "+14155550124"], "text": "Hello"})
     assert problem(answer, 422)["errors"] == {"to": "give it once"}
-    assert standin.asked == []
 
 
 def test_without_any_sender_the_setting_is_named(settings: Settings, standin: PlivoApi) -> None:
@@ -349,12 +346,9 @@ def test_without_an_auth_id_the_setting_is_named(settings: Settings, standin: Pl
     ],
     ids=lambda body: ascii(body[:8]) + str(len(body)),
 )
-def test_a_body_that_is_no_json_object_is_400(
-    api: FlaskClient, standin: PlivoApi, body: bytes
-) -> None:
-    answer = api.post("/messages", data=body, content_type="application/json")
+def test_a_body_that_is_no_json_object_is_400(refusing: FlaskClient, body: bytes) -> None:
+    answer = refusing.post("/messages", data=body, content_type="application/json")
     assert "JSON object" in problem(answer, 400)["detail"]
-    assert standin.asked == []
 
 
 @pytest.mark.parametrize(
@@ -363,36 +357,31 @@ def test_a_body_that_is_no_json_object_is_400(
 )
 @pytest.mark.parametrize("before", ["", "\r\n ", "["])
 def test_json_that_is_not_called_json_is_told_which_header_it_wants(
-    api: FlaskClient, standin: PlivoApi, content_type: str | None, before: str
+    refusing: FlaskClient, content_type: str | None, before: str
 ) -> None:
     body = before + json.dumps(GOOD)
-    answer = api.post("/messages", data=body, content_type=content_type)
+    answer = refusing.post("/messages", data=body, content_type=content_type)
     assert "looks like JSON" in problem(answer, 415)["detail"]
     assert "Content-Type: application/json" in answer.get_json(force=True)["detail"]
-    assert standin.asked == []
 
 
 @pytest.mark.parametrize("content_type", ["text/plain", "application/xml", "", None])
-def test_another_kind_of_body_is_415(api: FlaskClient, content_type: str | None) -> None:
-    answer = api.post("/messages", data=b"to=+14155550123&text=Hello", content_type=content_type)
+def test_another_kind_of_body_is_415(refusing: FlaskClient, content_type: str | None) -> None:
+    answer = refusing.post(
+        "/messages", data=b"to=+14155550123&text=Hello", content_type=content_type
+    )
     assert "application/json" in problem(answer, 415)["detail"]
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "application/x-www-form-urlencoded"])
-def test_a_body_that_is_too_large_is_413(
-    api: FlaskClient, standin: PlivoApi, content_type: str
-) -> None:
-    problem(api.post("/messages", data=b"x" * 70_000, content_type=content_type), 413)
-    assert standin.asked == []
+def test_a_body_that_is_too_large_is_413(refusing: FlaskClient, content_type: str) -> None:
+    problem(refusing.post("/messages", data=b"x" * 70_000, content_type=content_type), 413)
 
 
-def test_a_form_that_is_not_utf8_is_not_sent_with_its_text_mangled(
-    api: FlaskClient, standin: PlivoApi
-) -> None:
+def test_a_form_that_is_not_utf8_is_not_sent_with_its_text_mangled(refusing: FlaskClient) -> None:
     form = "application/x-www-form-urlencoded"
-    answer = api.post("/messages", data=b"to=%2B14155550123&text=Gr%FC%DFe", content_type=form)
+    answer = refusing.post("/messages", data=b"to=%2B14155550123&text=Gr%FC%DFe", content_type=form)
     assert answer.status_code in (400, 422)
-    assert standin.asked == []
 
 
 # What is said of Plivo's answers, through the real SDK and its traps.

@@ -19,6 +19,7 @@ from urllib.parse import quote, urlencode
 import pytest
 from flask import Flask
 
+from smsstatus import replay as replaying
 from smsstatus.callback import Callback, StatusUpdate
 from smsstatus.last_resort import log_lines
 from smsstatus.service import Service, service_of
@@ -422,8 +423,9 @@ def test_a_record_that_cannot_be_used_is_named(run: Run) -> None:
 
 
 def test_a_store_that_takes_nothing_keeps_the_spool_as_it_is(
-    run: Run, service: Service, settings: Settings
+    run: Run, service: Service, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(replaying, "TRIAL_SECONDS", 0.0)
     service.spool.keep(callback("a"), "a reason")
     settings.database_path.unlink()
     settings.database_path.mkdir()
