@@ -15,7 +15,7 @@ with contextlib.suppress(OSError, ValueError):  # wsgi.py reads it too, and says
 # One process, many threads. SQLite takes one writer at a time: a second process would wait for
 # the first, while threads of one process share a transaction and its fsync.
 workers = 1
-worker_class = "smsstatus.worker.Worker"
+worker_class = "smsstatus.server.worker.Worker"
 threads = 32
 
 # $PORT is what Heroku-style hosts give. Without it, this machine only. One that is wrong stops the

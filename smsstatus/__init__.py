@@ -9,10 +9,12 @@ from flask import Flask, Request
 from flask.sessions import NullSession, SessionInterface
 from werkzeug.routing import MapAdapter
 
-from . import cli, health, logs, messages, problems, webhook
+from . import logs
+from .commands import cli
+from .server.serving import BackgroundStarter, PrefixRemover
 from .service import Service, is_command
-from .serving import BackgroundStarter, PrefixRemover
 from .settings import Settings
+from .web import health, messages, problems, webhook
 
 
 class _NoSessions(SessionInterface):

@@ -12,13 +12,13 @@ from hashlib import sha256
 from typing import Any
 from urllib.parse import urlencode
 
-from . import plivo_api
-from .callback import Callback, read_callback, utc_now
+from .intake.spool import SpoolUnavailable
+from .plivo import api as plivo_api
+from .plivo.callback import Callback, read_callback, utc_now
 from .service import Service
 from .settings import SENDER as SENDER
-from .spool import SpoolUnavailable
-from .store import StoreUnavailable, WorkRefused
-from .store.listing import Row
+from .store.sqlite import StoreUnavailable, WorkRefused
+from .store.sqlite.listing import Row
 
 E164 = r"^\+[1-9][0-9]{6,14}$"
 KEY = r"^[!-~]([ -~]{0,253}[!-~])?$"

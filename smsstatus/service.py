@@ -14,16 +14,17 @@ import click
 from flask import Flask, current_app
 from flask.cli import FlaskGroup
 
-from . import disks, serving
-from .caretaker import Caretaker
+from . import disks
 from .clock import Clock
-from .last_resort import LastResort
+from .intake.last_resort import LastResort
+from .intake.replay import Drainer
+from .intake.spool import Spool
 from .logs import RateLimit
 from .metrics import Metrics
-from .replay import Drainer
+from .server import serving
 from .settings import SHORT_TOKEN, Settings
-from .spool import Spool
-from .store import SchemaTooNew, Store
+from .store.sqlite import SchemaTooNew, Store
+from .upkeep.caretaker import Caretaker
 
 DYNO_DISK = "a Heroku dyno's disk is lost at each restart, daily at least: use a host with one"
 

@@ -18,10 +18,10 @@ from urllib.parse import parse_qsl
 
 from flask import Response
 
-from .callback import FINAL_STATUSES
-from .error_codes import explain
-from .store.counting import Stats
-from .store.listing import Position, Row
+from .plivo.callback import FINAL_STATUSES
+from .plivo.error_codes import explain
+from .store.sqlite.counting import Stats
+from .store.sqlite.listing import Position, Row
 
 TOP_ERRORS = 10
 

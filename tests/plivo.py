@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+from smsstatus.plivo.signature import sign, signed_v2, signed_v3
 from smsstatus.settings import WEBHOOK_PATH
-from smsstatus.signature import sign, signed_v2, signed_v3
 
 Fields = Mapping[str, str] | Iterable[tuple[str, str]]
 

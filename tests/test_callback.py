@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smsstatus.callback import (
+from smsstatus.plivo.callback import (
     FINAL_STATUSES,
     TEXT_DIGEST_SIZE,
     Callback,
@@ -20,7 +20,7 @@ from smsstatus.callback import (
     utc_now,
     utc_timestamp,
 )
-from smsstatus.signature import Pairs
+from smsstatus.plivo.signature import Pairs
 
 from .processes import examples
 

@@ -179,7 +179,7 @@ def test_the_log_says_at_start_where_callbacks_go_and_what_heroku_does(tmp_path:
 def test_gunicorn_is_one_process_with_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     conf = gunicorn_conf(monkeypatch, WEB_CONCURRENCY="4")
     assert conf["workers"] == 1
-    assert conf["worker_class"] == "smsstatus.worker.Worker"
+    assert conf["worker_class"] == "smsstatus.server.worker.Worker"
     assert conf["threads"] > 1
     assert conf["preload_app"] is False
     assert conf["graceful_timeout"] < 30
@@ -231,5 +231,5 @@ def test_the_procfile_serves_on_the_port_of_the_host(tmp_path: Path) -> None:
     ).stdout
     config = dict(re.findall(r"^(\w+) += (.*)$", shown, re.MULTILINE))
     assert config["bind"] == "['0.0.0.0:5000']"
-    assert config["worker_class"] == "smsstatus.worker.Worker"
+    assert config["worker_class"] == "smsstatus.server.worker.Worker"
     assert (tmp_path / "sms.db").exists()

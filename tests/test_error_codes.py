@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from smsstatus.error_codes import MEANINGS, UNKNOWN, explain
+from smsstatus.plivo.error_codes import MEANINGS, UNKNOWN, explain
 
 DOCUMENTED = (
     *("10", "20", "30", "40", "50", "60", "70", "80", "90", "100", "110", "120", "130", "140"),

@@ -10,8 +10,8 @@ from urllib.parse import urlencode
 
 import pytest
 
-from smsstatus.callback import Callback
-from smsstatus.last_resort import LINE_LIMIT, LastResort, log_lines, read_log
+from smsstatus.intake.last_resort import LINE_LIMIT, LastResort, log_lines, read_log
+from smsstatus.plivo.callback import Callback
 
 from .live import ROOT
 from .plivo import Plivo

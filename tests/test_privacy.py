@@ -17,11 +17,11 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from smsstatus import reconcile
-from smsstatus.callback import Callback, utc_now, utc_timestamp
-from smsstatus.last_resort import log_lines
+from smsstatus.intake.last_resort import log_lines
+from smsstatus.plivo.callback import Callback, utc_now, utc_timestamp
 from smsstatus.service import service_of
 from smsstatus.settings import Settings
+from smsstatus.upkeep import reconcile
 
 from .conftest import Deliver
 from .live import API_TOKEN, LiveService, live_service, wait_until

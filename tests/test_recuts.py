@@ -19,8 +19,8 @@ from hypothesis import HealthCheck, assume, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from smsstatus.plivo.signature import V3_NONCE, V3_SIGNATURES, sign, signed_text, signed_v3
 from smsstatus.settings import WEBHOOK_PATH
-from smsstatus.signature import V3_NONCE, V3_SIGNATURES, sign, signed_text, signed_v3
 
 from .conftest import Deliver, Query
 from .plivo import Plivo, Request

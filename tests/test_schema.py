@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from smsstatus import create_app
+from smsstatus.locking import FileLock
 from smsstatus.service import StartError
 from smsstatus.settings import Settings
-from smsstatus.store import SchemaTooNew, Store
-from smsstatus.store.database import SCHEMA, SCHEMA_VERSION
-from smsstatus.store.locking import FileLock
+from smsstatus.store.sqlite import SchemaTooNew, Store
+from smsstatus.store.sqlite.database import SCHEMA, SCHEMA_VERSION
 
 from .conftest import Query
 from .live import ROOT, environment

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from smsstatus.serving import Server
+from smsstatus.server.serving import Server
 
 from .commands.conftest import run_beside
 from .faults.locks import holding_the_database
@@ -169,9 +169,9 @@ def test_of_callbacks_that_several_processes_share_none_is_lost(start: Start) ->
 def test_the_projects_worker_is_known_also_without_the_projects_configuration(
     start: Start,
 ) -> None:
-    service = start("gunicorn --chdir", GUNICORN_CMD_ARGS="-k smsstatus.worker.Worker")
+    service = start("gunicorn --chdir", GUNICORN_CMD_ARGS="-k smsstatus.server.worker.Worker")
     assert json.loads(service.get("/readyz")[1])["server"] == {
-        "worker": "smsstatus.worker.Worker",
+        "worker": "smsstatus.server.worker.Worker",
         "deadlines": True,
         "several": False,
     }

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from plivo.utils import validate_v3_signature
 from plivo.utils.signature_v3 import construct_get_url, construct_post_url, get_signature_v3
 
-from smsstatus.callback import parse_form
-from smsstatus.signature import (
+from smsstatus.plivo.callback import parse_form
+from smsstatus.plivo.signature import (
     HEADERS,
     V2_NONCE,
     V2_SIGNATURES,

@@ -12,14 +12,14 @@ from urllib.parse import quote, urlencode
 import pytest
 from flask.testing import FlaskClient
 
-from smsstatus import replay as replaying
-from smsstatus import spool as spools
-from smsstatus.callback import Callback
-from smsstatus.replay import Drainer, Tally, drain
+from smsstatus.intake import replay as replaying
+from smsstatus.intake import spool as spools
+from smsstatus.intake.replay import Drainer, Tally, drain
+from smsstatus.intake.spool import REMOVED, Spool, SpoolUnavailable
+from smsstatus.plivo.callback import Callback
 from smsstatus.service import Service, service_of
 from smsstatus.settings import Settings
-from smsstatus.spool import REMOVED, Spool, SpoolUnavailable
-from smsstatus.store import StoreUnavailable
+from smsstatus.store.sqlite import StoreUnavailable
 
 from .conftest import Deliver, Query
 from .live import wait_until

@@ -14,10 +14,16 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from smsstatus.callback import TEXT_DIGEST_SIZE, Callback, StatusUpdate, parse_form, status_update
+from smsstatus.plivo.callback import (
+    TEXT_DIGEST_SIZE,
+    Callback,
+    StatusUpdate,
+    parse_form,
+    status_update,
+)
 from smsstatus.settings import Settings
-from smsstatus.store import Outcome, Store
-from smsstatus.store.updates import apply_update
+from smsstatus.store.sqlite import Outcome, Store
+from smsstatus.store.sqlite.updates import apply_update
 
 from .conftest import Deliver, Query
 from .plivo import Plivo

@@ -14,10 +14,10 @@ from urllib.parse import urlencode
 
 import pytest
 
-from smsstatus.callback import Callback, read_callback
-from smsstatus.reconcile import update_from_api
+from smsstatus.plivo.callback import Callback, read_callback
 from smsstatus.settings import Settings
-from smsstatus.store import Outcome, Store, upgrade
+from smsstatus.store.sqlite import Outcome, Store, upgrade
+from smsstatus.upkeep.reconcile import update_from_api
 
 from . import version_2
 from .live import ROOT, environment, live_service, wait_until

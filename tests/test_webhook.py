@@ -13,12 +13,12 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from smsstatus import create_app
-from smsstatus.callback import PROBE_FIELD, Callback, StatusUpdate
+from smsstatus.intake.spool import Spool
+from smsstatus.plivo.callback import PROBE_FIELD, Callback, StatusUpdate
 from smsstatus.service import service_of
 from smsstatus.settings import Settings
-from smsstatus.spool import Spool
-from smsstatus.store import Outcome, Store
-from smsstatus.webhook import MAX_BODY
+from smsstatus.store.sqlite import Outcome, Store
+from smsstatus.web.webhook import MAX_BODY
 
 from .conftest import Deliver, Query
 from .faults.raw import exchange

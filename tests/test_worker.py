@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from smsstatus.locking import FileLock
 from smsstatus.scheduling import wait_for_a_turn
-from smsstatus.store.locking import FileLock
-from smsstatus.worker import STAY_SECONDS
+from smsstatus.server.worker import STAY_SECONDS
 
 from .faults.raw import connect, read_reply, wire
 from .live import LiveService, live_service

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from smsstatus.store import Store, StoreUnavailable, WorkRefused
-from smsstatus.store.database import rewrite_header
-from smsstatus.store.writer import MAX_BATCH, REST_SECONDS, Writer, next_batch
+from smsstatus.store.sqlite import Store, StoreUnavailable, WorkRefused
+from smsstatus.store.sqlite.database import rewrite_header
+from smsstatus.store.sqlite.writer import MAX_BATCH, REST_SECONDS, Writer, next_batch
 
 from .live import wait_until
 

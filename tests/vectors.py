@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 from urllib.parse import parse_qsl
 
-from smsstatus.signature import (
+from smsstatus.plivo.signature import (
     V2_NONCE,
     V2_SIGNATURES,
     V3_NONCE,

@@ -10,7 +10,7 @@ from typing import Any
 
 from gunicorn.config import Config
 
-import smsstatus.worker
+import smsstatus.server.worker
 from wsgi import app
 
 WAIT_SECONDS = 60.0  # longer than any client of the test waits
@@ -20,7 +20,7 @@ _life = open(os.environ["WATCHED_LIFE"], "w")  # noqa: SIM115 - until the end
 fcntl.flock(_life, fcntl.LOCK_EX)
 
 # So that no thread leaves a connection because a slow machine has a late client.
-smsstatus.worker.STAY_SECONDS = WAIT_SECONDS
+smsstatus.server.worker.STAY_SECONDS = WAIT_SECONDS
 
 _looked_up: list[str] = []
 _look_up = Config.__getattr__

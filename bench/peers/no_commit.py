@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from smsstatus.store import Outcome, writer
-from smsstatus.store.database import Database
+from smsstatus.store.sqlite import Outcome, writer
+from smsstatus.store.sqlite.database import Database
 from wsgi import app
 
 __all__ = ["app"]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from smsstatus.callback import StatusUpdate
+from smsstatus.plivo.callback import StatusUpdate
 from smsstatus.service import service_of
-from smsstatus.store import Outcome
+from smsstatus.store.sqlite import Outcome
 from wsgi import app
 
 __all__ = ["app"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..callback import PHASES
+from ..plivo.callback import PHASES
 
 FORMER_SIZE = 16
 """Bytes of a digest of version 2 of the schema."""

@@ -20,7 +20,7 @@ from flask.blueprints import BlueprintSetupState
 from jinja2 import StrictUndefined
 from werkzeug.exceptions import HTTPException
 
-from ..problems import Problem
+from ..web.problems import Problem
 from . import access, links, listing, message, overview, send, words
 
 blueprint = Blueprint(

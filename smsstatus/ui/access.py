@@ -13,9 +13,9 @@ from http import HTTPStatus
 from flask import Response, render_template, request
 from werkzeug.exceptions import HTTPException
 
-from ..origin import is_from_our_page, shows_bearer
-from ..problems import Problem, require_token
 from ..service import current_service
+from ..web.origin import is_from_our_page, shows_bearer
+from ..web.problems import Problem, require_token
 
 STATIC = "ui.static"
 PAGE_HEADERS = {

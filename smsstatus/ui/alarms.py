@@ -16,10 +16,10 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
-from ..callback import utc_timestamp
-from ..health import readiness
+from ..plivo.callback import utc_timestamp
 from ..service import Service
-from ..store.counting import WAITING_COUNTED, Pulse
+from ..store.sqlite.counting import WAITING_COUNTED, Pulse
+from ..web.health import readiness
 from . import words
 
 FRESH_SECONDS = 5.0

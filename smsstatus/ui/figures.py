@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ..callback import utc_timestamp
 from ..clock import Clock
-from ..store import Store
+from ..plivo.callback import utc_timestamp
+from ..store.sqlite import Store
 from ..views import stats_json
 from .chart import Chart, draw
 

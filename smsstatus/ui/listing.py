@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 
 from flask import Response, request
 
-from .. import openapi
-from ..callback import utc_timestamp
-from ..problems import Problem
+from ..plivo.callback import utc_timestamp
 from ..service import current_service
-from ..store.listing import Filters, Position
+from ..store.sqlite.listing import Filters, Position
 from ..views import csv_response, decode_cursor, encode_cursor, message_json
+from ..web import openapi
+from ..web.problems import Problem
 from . import live, words
 from .links import to
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from flask import Response, request
 
-from ..plivo_api import NotConfigured, PlivoError, UnknownMessage, is_uuid
-from ..problems import Problem
-from ..reconcile import reconcile_one
+from ..plivo.api import NotConfigured, PlivoError, UnknownMessage, is_uuid
 from ..service import Service, current_service
-from ..store import StoreUnavailable, WorkRefused
-from ..store.listing import Row
+from ..store.sqlite import StoreUnavailable, WorkRefused
+from ..store.sqlite.listing import Row
+from ..upkeep.reconcile import reconcile_one
 from ..views import message_json, reference_pairs
+from ..web.problems import Problem
 from . import live
 from .links import to
 from .timeline import steps

@@ -12,10 +12,10 @@ from typing import Any, cast
 from flask import Response, current_app, request
 from flask.sansio.app import App
 
-from ..problems import Problem
 from ..service import Service, current_service
-from ..store.listing import Filters
+from ..store.sqlite.listing import Filters
 from ..views import message_json
+from ..web.problems import Problem
 from . import live
 from .alarms import Alarm, Alarms
 from .figures import DEFAULT_WINDOW, WINDOWS, Figures, FiguresCache, Window

@@ -9,11 +9,11 @@ from hashlib import sha256
 
 from flask import Response, request
 
-from ..plivo_api import NotConfigured, PlivoError
+from ..plivo.api import NotConfigured, PlivoError
 from ..sending import KEY, BadInput, KeyBusy
 from ..sending import send as send_message
 from ..service import Service, current_service
-from ..store.listing import Row
+from ..store.sqlite.listing import Row
 from . import live
 from .links import to
 

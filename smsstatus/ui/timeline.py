@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
 
-from ..error_codes import Explanation, explain
+from ..plivo.error_codes import Explanation, explain
 from . import words
 
 WORTH_A_WORD = 1.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from math import floor
 
-from ..callback import FINAL_STATUSES, RANKS
-from ..error_codes import Retry
+from ..plivo.callback import FINAL_STATUSES, RANKS
+from ..plivo.error_codes import Retry
 
 STATUSES = tuple(RANKS)
 """The statuses Plivo documents, in the order of a message's life."""

@@ -19,11 +19,11 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from smsstatus import create_app
-from smsstatus.callback import utc_timestamp
+from smsstatus.locking import FileLock
+from smsstatus.plivo.callback import utc_timestamp
 from smsstatus.service import service_of
 from smsstatus.settings import Settings
-from smsstatus.store import Store
-from smsstatus.store.locking import FileLock
+from smsstatus.store.sqlite import Store
 
 from ..conftest import Query, Receive
 from ..live import API_TOKEN, LiveService, free_port, live_service, wait_until

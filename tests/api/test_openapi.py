@@ -11,7 +11,7 @@ from pathlib import Path
 from flask import Flask
 from flask.testing import FlaskClient
 
-from smsstatus.error_codes import MEANINGS
+from smsstatus.plivo.error_codes import MEANINGS
 from smsstatus.settings import Settings
 
 from ..live import API_TOKEN, live_service

@@ -19,9 +19,9 @@ from typing import Any
 
 import pytest
 
-from smsstatus.store import Store, counting, listing
-from smsstatus.store.database import open_readonly
-from smsstatus.store.listing import Filters, Position
+from smsstatus.store.sqlite import Store, counting, listing
+from smsstatus.store.sqlite.database import open_readonly
+from smsstatus.store.sqlite.listing import Filters, Position
 
 MESSAGES = 200_000
 DEEP = Position("2026-11-01T01:00:00.000000Z", 2)

@@ -18,7 +18,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from smsstatus import create_app
-from smsstatus.replay import drain
+from smsstatus.intake.replay import drain
 from smsstatus.service import Service, service_of
 from smsstatus.settings import Settings
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from smsstatus.callback import utc_timestamp
+from smsstatus.plivo.callback import utc_timestamp
 from smsstatus.views import percentile
 
 from ..clock import HandClock

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from itertools import combinations
 from urllib.parse import urlencode
 
+from smsstatus.plivo.signature import signed_text
 from smsstatus.settings import WEBHOOK_PATH
-from smsstatus.signature import signed_text
 
 from ..plivo import Request
 

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 from uuid import uuid4
 
-from smsstatus.callback import Callback
-from smsstatus.last_resort import read_log
+from smsstatus.intake.last_resort import read_log
+from smsstatus.plivo.callback import Callback
 
 from ..faults.load import Load
 from ..faults.raw import Reply, exchange, wire

@@ -6,8 +6,15 @@ from collections.abc import Iterable
 from dataclasses import replace
 from urllib.parse import parse_qsl, quote, urlencode
 
+from smsstatus.plivo.signature import (
+    V2_NONCE,
+    V2_SIGNATURES,
+    V3_NONCE,
+    V3_SIGNATURES,
+    sign,
+    signed_v3,
+)
 from smsstatus.settings import WEBHOOK_PATH
-from smsstatus.signature import V2_NONCE, V2_SIGNATURES, V3_NONCE, V3_SIGNATURES, sign, signed_v3
 
 from ..faults.raw import chunked, head, wire
 from ..plivo import Plivo, Request

@@ -11,8 +11,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
-from smsstatus.callback import Callback
-from smsstatus.last_resort import log_lines
+from smsstatus.intake.last_resort import log_lines
+from smsstatus.plivo.callback import Callback
 from smsstatus.settings import WEBHOOK_PATH
 
 from ..faults.raw import head

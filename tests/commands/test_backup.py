@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from smsstatus.settings import Settings
-from smsstatus.store import Store
+from smsstatus.store.sqlite import Store
 
 from ..conftest import Receive
 from ..live import LiveService, live_service, wait_until

@@ -19,10 +19,10 @@ import pytest
 from flask import Flask
 
 from smsstatus import create_app
-from smsstatus.callback import Callback
 from smsstatus.clock import Clock
+from smsstatus.commands.doctor import Check, examine, sqlite_version
 from smsstatus.disks import MOUNTS
-from smsstatus.doctor import Check, examine, sqlite_version
+from smsstatus.plivo.callback import Callback
 from smsstatus.service import Service, service_of
 from smsstatus.settings import Settings
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from smsstatus.callback import utc_timestamp
+from smsstatus.plivo.callback import utc_timestamp
 from smsstatus.settings import Settings
-from smsstatus.store.upkeep import PRUNE_BATCH
+from smsstatus.store.sqlite.upkeep import PRUNE_BATCH
 
 from ..clock import HandClock
 from ..conftest import Deliver, Query, Receive

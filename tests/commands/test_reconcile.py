@@ -21,11 +21,11 @@ from click.testing import Result
 from flask import Flask
 
 from smsstatus import create_app
-from smsstatus import reconcile as reconciling
-from smsstatus.callback import utc_timestamp
+from smsstatus.plivo.callback import utc_timestamp
 from smsstatus.service import service_of
 from smsstatus.settings import Settings
-from smsstatus.store import Store
+from smsstatus.store.sqlite import Store
+from smsstatus.upkeep import reconcile as reconciling
 
 from ..clock import HandClock
 from ..conftest import Query, Receive

@@ -19,12 +19,12 @@ from urllib.parse import quote, urlencode
 import pytest
 from flask import Flask
 
-from smsstatus import replay as replaying
-from smsstatus.callback import Callback, StatusUpdate
-from smsstatus.last_resort import log_lines
+from smsstatus.intake import replay as replaying
+from smsstatus.intake.last_resort import log_lines
+from smsstatus.plivo.callback import Callback, StatusUpdate
 from smsstatus.service import Service, service_of
 from smsstatus.settings import Settings
-from smsstatus.store import Outcome, Store
+from smsstatus.store.sqlite import Outcome, Store
 
 from ..conftest import Query
 from ..plivo import Plivo

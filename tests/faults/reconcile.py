@@ -11,9 +11,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from smsstatus.callback import Callback, read_callback
-from smsstatus.last_resort import read_log
-from smsstatus.spool import NotReadable
+from smsstatus.intake.last_resort import read_log
+from smsstatus.intake.spool import NotReadable
+from smsstatus.plivo.callback import Callback, read_callback
 
 from ..live import ROOT, LiveService, environment, wait_until
 from .load import Delivery

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from smsstatus.callback import Callback
-from smsstatus.last_resort import MARK, read_log
+from smsstatus.intake.last_resort import MARK, read_log
+from smsstatus.plivo.callback import Callback
 
 from ..live import LiveService
 from ..plivo import Plivo

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from smsstatus.callback import Callback, Malformed, Unusable, parse_form, status_update
+from smsstatus.plivo.callback import Callback, Malformed, Unusable, parse_form, status_update
+from smsstatus.plivo.signature import HEADERS, V3_NONCE, V3_SIGNATURES, sign, signed_v3, verify
 from smsstatus.settings import WEBHOOK_PATH
-from smsstatus.signature import HEADERS, V3_NONCE, V3_SIGNATURES, sign, signed_v3, verify
 
 from ..live import LiveService
 from ..plivo import Plivo

@@ -6,9 +6,10 @@ application. `make faults` takes the real numbers wherever a promise in seconds 
 
 from __future__ import annotations
 
-from smsstatus import backlog, replay, worker
-from smsstatus.store import database
-from smsstatus.worker import Worker
+from smsstatus.intake import replay
+from smsstatus.server import backlog, worker
+from smsstatus.server.worker import Worker
+from smsstatus.store.sqlite import database
 
 
 def serve_with(kind: type[Worker]) -> dict[str, str]:

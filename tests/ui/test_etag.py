@@ -11,9 +11,9 @@ from flask.testing import FlaskClient
 from jinja2 import Template
 from werkzeug.test import TestResponse
 
-from smsstatus.callback import Callback
+from smsstatus.plivo.callback import Callback
 from smsstatus.service import service_of
-from smsstatus.store import Store
+from smsstatus.store.sqlite import Store
 from smsstatus.ui import alarms, figures
 from tests.clock import HandClock
 from tests.conftest import Deliver

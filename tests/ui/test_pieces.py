@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from smsstatus.store.counting import Pulse
+from smsstatus.store.sqlite.counting import Pulse
 from smsstatus.ui import alarms, chart, figures, listing, send, timeline, words
 
 NOW = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)

@@ -10,11 +10,11 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify
 
-from . import serving
-from .metrics import escape, family
-from .service import Service, current_service
-from .spool import Depth, SpoolUnavailable
-from .store import StoreUnavailable, WorkRefused
+from ..intake.spool import Depth, SpoolUnavailable
+from ..metrics import escape, family
+from ..server import serving
+from ..service import Service, current_service
+from ..store.sqlite import StoreUnavailable, WorkRefused
 
 READY_SECONDS = 1.0
 STALE_SECONDS = 10.0

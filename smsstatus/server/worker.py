@@ -31,8 +31,8 @@ from gunicorn.config import Config
 from gunicorn.http.body import Body, LengthReader
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
+from ..scheduling import wait_for_a_turn
 from . import backlog, serving
-from .scheduling import wait_for_a_turn
 
 READ_SECONDS = 4.0
 SEND_SECONDS = 4.0

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
     from gunicorn.config import Config
 
-    from .service import Service
+    from ..service import Service
 
 
 class Server(NamedTuple):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .callback import FINAL_STATUSES
-from .sending import E164, KEY, SENDER
+from ..plivo.callback import FINAL_STATUSES
+from ..sending import E164, KEY, SENDER
 
 FINAL = tuple(sorted(FINAL_STATUSES))
 

@@ -20,17 +20,17 @@ from urllib.parse import urlsplit
 import click
 from flask import Blueprint
 
-from .callback import utc_timestamp
-from .last_resort import lines_of
-from .logs import printable
-from .replay import NotReplayable, Tally, drain, replay_file, replay_log
-from .service import current_service
-from .spool import NotReadable
-from .store import StoreUnavailable, WorkRefused
+from ..intake.last_resort import lines_of
+from ..intake.replay import NotReplayable, Tally, drain, replay_file, replay_log
+from ..intake.spool import NotReadable
+from ..logs import printable
+from ..plivo.callback import utc_timestamp
+from ..service import current_service
+from ..store.sqlite import StoreUnavailable, WorkRefused
 from .terminal import Duration, progress, table, visible
 
 if TYPE_CHECKING:
-    from .simulate import Answer
+    from ..plivo.simulate import Answer
 
 blueprint = Blueprint("commands", __name__, cli_group=None)
 
@@ -56,7 +56,7 @@ def init_db() -> None:
 @click.option("--count", default=3, show_default=True, type=click.IntRange(1, 1_000_000))
 def simulate(url: str | None, count: int) -> None:
     """Play Plivo: send signed callbacks and check the answers."""
-    from .simulate import NoAnswer, play, steps
+    from ..plivo.simulate import NoAnswer, play, steps
 
     settings = current_service().settings
     base_url = _address(url) if url else settings.base_url
@@ -149,9 +149,9 @@ def replay(source: str | None) -> None:
 @click.option("--from", "sender", help="Sender [PLIVO_SENDER].")
 def send(to: str, text: str, sender: str | None) -> None:
     """Send TEXT to the number TO, for example +14155550123."""
-    from .plivo_api import NotConfigured, PlivoError
-    from .sending import BadInput
-    from .sending import send as send_message
+    from ..plivo.api import NotConfigured, PlivoError
+    from ..sending import BadInput
+    from ..sending import send as send_message
 
     fields = {"to": to, "text": text} | ({"from": sender} if sender else {})
     try:
@@ -170,9 +170,9 @@ def send(to: str, text: str, sender: str | None) -> None:
 @click.option("--json", "as_json", is_flag=True, help="As the API answers.")
 def messages(message_uuid: str | None, limit: int, reference: str | None, as_json: bool) -> None:
     """The newest messages, or what happened to one."""
-    from .openapi import REFERENCE_PATTERN
-    from .store.listing import Filters
-    from .views import message_json
+    from ..store.sqlite.listing import Filters
+    from ..views import message_json
+    from ..web.openapi import REFERENCE_PATTERN
 
     if reference is not None and not re.fullmatch(REFERENCE_PATTERN, reference):
         raise click.ClickException("--reference must be name=value, for example order=42")
@@ -230,8 +230,8 @@ def reconcile(older_than: timedelta, within: timedelta, limit: int | None, dry_r
     Exits with 0 if all were asked about, with 1 if not; the next run takes up what was left. With
     3, having asked nothing, while another reconcile is at work.
     """
-    from . import reconcile as reconciling
-    from .plivo_api import NotConfigured
+    from ..plivo.api import NotConfigured
+    from ..upkeep import reconcile as reconciling
 
     service = current_service()
     try:

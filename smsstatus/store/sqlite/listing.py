@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..rules import order_key
 from .database import marks, open_readonly
-from .rules import order_key
 
 COLUMNS = (
     *("message_uuid", "sender_number", "recipient_number", "message_body", "initial_status"),

@@ -27,11 +27,11 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 from uuid import uuid4
 
-from .bounded import Bounded, Recent
-from .callback import Callback, parse_form
-from .files import fsync_folder, make_folder, write_synced
-from .logs import RateLimit, more, printable
-from .signature import signed_v3
+from ..bounded import Bounded, Recent
+from ..files import fsync_folder, make_folder, write_synced
+from ..logs import RateLimit, more, printable
+from ..plivo.callback import Callback, parse_form
+from ..plivo.signature import signed_v3
 
 KEEP_SECONDS = 1.0
 """With the store's 3 s this stays under the 5 s in which Plivo is answered."""

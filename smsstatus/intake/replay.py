@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from .callback import Callback, Malformed, Unusable, read_callback
+from ..logs import more, printable, without_text
+from ..plivo.callback import Callback, Malformed, Unusable, read_callback
+from ..store.sqlite import Outcome, Store, StoreUnavailable, WorkRefused
 from .last_resort import read_log
-from .logs import more, printable, without_text
 from .spool import NotReadable, Spool, read_file
-from .store import Outcome, Store, StoreUnavailable, WorkRefused
 
 DRAIN_SECONDS = 5.0
 CORRECTING_SECONDS = 1.0

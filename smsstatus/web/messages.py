@@ -12,12 +12,14 @@ from urllib.parse import unquote_to_bytes
 from flask import Blueprint, Response, jsonify, request, url_for
 from werkzeug.datastructures import MIMEAccept
 
-from . import openapi, plivo_api, sending
-from .callback import Malformed, parse_form, utc_timestamp
+from .. import sending
+from ..plivo import api as plivo_api
+from ..plivo.callback import Malformed, parse_form, utc_timestamp
+from ..service import current_service
+from ..store.sqlite.listing import Filters, Position
+from ..views import csv_response, decode_cursor, encode_cursor, message_json, stats_json
+from . import openapi
 from .problems import Problem, require_token, require_token_to_change
-from .service import current_service
-from .store.listing import Filters, Position
-from .views import csv_response, decode_cursor, encode_cursor, message_json, stats_json
 
 MAX_LIMIT = 200
 DEFAULT_LIMIT = 50

@@ -10,10 +10,10 @@ from http import HTTPStatus
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
+from ..plivo.signature import HEADERS
+from ..service import current_service
+from ..settings import WEBHOOK_PATH
 from .origin import is_foreign, shows_bearer
-from .service import current_service
-from .settings import WEBHOOK_PATH
-from .signature import HEADERS
 
 log = logging.getLogger(__name__)
 

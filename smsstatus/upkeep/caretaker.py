@@ -6,9 +6,9 @@ import logging
 import sqlite3
 import threading
 
-from .clock import Clock
-from .logs import without_text
-from .store import Store, StoreUnavailable
+from ..clock import Clock
+from ..logs import without_text
+from ..store.sqlite import Store, StoreUnavailable
 
 LOOK_SECONDS = 1.0
 COUNT_SECONDS = 5.0

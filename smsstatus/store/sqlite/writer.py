@@ -20,8 +20,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from ..logs import without_text
-from ..scheduling import wait_for_a_turn
+from ...logs import without_text
+from ...scheduling import wait_for_a_turn
 from .database import LOCK_SECONDS, Database, FileDamaged, SchemaTooNew, describe, is_damage
 
 ANSWER_SECONDS = 3.0

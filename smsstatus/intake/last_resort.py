@@ -30,9 +30,9 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import IO, cast
 
-from .bounded import Bounded, Recent
-from .callback import Callback, utc_now
-from .logs import RateLimit
+from ..bounded import Bounded, Recent
+from ..logs import RateLimit
+from ..plivo.callback import Callback, utc_now
 from .spool import NotReadable, callback_of, digest_of_fields
 
 MARK = "smsstatus-callback"

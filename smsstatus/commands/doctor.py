@@ -13,17 +13,18 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
-from . import disks, plivo_api
-from .callback import PROBE_ANSWER, PROBE_FIELD
-from .disks import MOUNTS
-from .logs import printable
-from .service import DYNO_DISK, MOUNTED_ALONE, Service
-from .serving import Server
-from .settings import DOTENV
-from .simulate import NoAnswer, deliver, request
-from .spool import NotReadable, SpoolUnavailable, read_file
-from .store import StoreUnavailable
-from .store.database import MEND
+from .. import disks
+from ..disks import MOUNTS
+from ..intake.spool import NotReadable, SpoolUnavailable, read_file
+from ..logs import printable
+from ..plivo import api as plivo_api
+from ..plivo.callback import PROBE_ANSWER, PROBE_FIELD
+from ..plivo.simulate import NoAnswer, deliver, request
+from ..server.serving import Server
+from ..service import DYNO_DISK, MOUNTED_ALONE, Service
+from ..settings import DOTENV
+from ..store.sqlite import StoreUnavailable
+from ..store.sqlite.database import MEND
 
 Level = Literal["ok", "warn", "FAIL"]
 

@@ -17,7 +17,9 @@ from gunicorn.http.errors import ParseException
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import MethodNotAllowed
 
-from .callback import (
+from ..intake.spool import SpoolUnavailable
+from ..logs import more, names_of, without_text, without_values
+from ..plivo.callback import (
     PROBE_ANSWER,
     PROBE_FIELD,
     Callback,
@@ -30,12 +32,10 @@ from .callback import (
     status_update,
     utc_now,
 )
-from .logs import more, names_of, without_text, without_values
-from .service import Service, current_service
-from .settings import WEBHOOK_PATH
-from .signature import HEADERS, Pairs, verify
-from .spool import SpoolUnavailable
-from .store import Outcome, StoreUnavailable, WorkRefused
+from ..plivo.signature import HEADERS, Pairs, verify
+from ..service import Service, current_service
+from ..settings import WEBHOOK_PATH
+from ..store.sqlite import Outcome, StoreUnavailable, WorkRefused
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, unquote_plus
 
-from ..callback import (
+from ...plivo.callback import (
     TEXT_DIGEST_SIZE,
     Malformed,
     StatusUpdate,
@@ -26,8 +26,8 @@ from ..callback import (
     former_digest,
     parse_form,
 )
+from ..rules import FORMER_SIZE, first_status, order_key
 from .database import marks, open_readonly
-from .rules import FORMER_SIZE, first_status, order_key
 
 BATCH = 1000
 

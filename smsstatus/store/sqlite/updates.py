@@ -10,8 +10,8 @@ from enum import Enum
 from operator import itemgetter
 from typing import Any
 
-from ..callback import TEXT_DIGEST_SIZE, StatusUpdate, former_digest, parse_form
-from .rules import FORMER_SIZE, first_status, order_key
+from ...plivo.callback import TEXT_DIGEST_SIZE, StatusUpdate, former_digest, parse_form
+from ..rules import FORMER_SIZE, first_status, order_key
 from .upgrade import former_owner
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode, urlsplit
 
-from .settings import WEBHOOK_PATH
+from ..settings import WEBHOOK_PATH
 from .signature import V3_NONCE, V3_SIGNATURES, sign, signed_v3
 
 ANSWER_SECONDS = 10.0

@@ -21,12 +21,12 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from ..files import create_private, fsync_file, fsync_folder
-from .locking import FileLock
-from .rules import FORMER_SIZE, first_status, order_key
+from ...files import create_private, fsync_file, fsync_folder
+from ...locking import FileLock
+from ..rules import FORMER_SIZE, first_status, order_key
 
 SCHEMA_VERSION = 3
-SCHEMA = Path(__file__).resolve().parents[2] / "schema.sql"
+SCHEMA = Path(__file__).resolve().parents[3] / "schema.sql"
 
 BUSY_SECONDS = 1.5
 LOCK_SECONDS = 1.0

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .settings import Settings
+from ..settings import Settings
 
 UUID_PATTERN = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 CREDENTIALS_HINT = "check PLIVO_AUTH_ID and the first token of PLIVO_AUTH_TOKEN"

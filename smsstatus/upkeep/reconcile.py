@@ -12,11 +12,11 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
-from . import plivo_api
-from .callback import StatusUpdate, Unusable, digest_of, make_update, utc_now, utc_timestamp
-from .service import Service
-from .store import Outcome, StoreUnavailable, WorkRefused
-from .store.locking import FileLock
+from ..locking import FileLock
+from ..plivo import api as plivo_api
+from ..plivo.callback import StatusUpdate, Unusable, digest_of, make_update, utc_now, utc_timestamp
+from ..service import Service
+from ..store.sqlite import Outcome, StoreUnavailable, WorkRefused
 
 REQUESTS_PER_SECOND = 5
 TROUBLES_IN_A_ROW = 3

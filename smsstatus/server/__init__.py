@@ -1,0 +1,1 @@
+"""gunicorn: the worker, and what it stands on."""

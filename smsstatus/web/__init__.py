@@ -1,0 +1,1 @@
+"""The HTTP interface: blueprints, and the answers that they share."""
