@@ -13,8 +13,9 @@ from typing import Any
 from urllib.parse import urlencode
 
 from .intake.spool import SpoolUnavailable
+from .model import utc_now
 from .plivo import api as plivo_api
-from .plivo.callback import Callback, read_callback, utc_now
+from .plivo.callback import Callback, read_callback
 from .service import Service
 from .settings import SENDER as SENDER
 from .store.sqlite import StoreUnavailable, WorkRefused

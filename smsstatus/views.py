@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl
 
 from flask import Response
 
-from .plivo.callback import FINAL_STATUSES
+from .model import FINAL_STATUSES
 from .plivo.error_codes import explain
 from .store.sqlite.counting import Stats
 from .store.sqlite.listing import Position, Row

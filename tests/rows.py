@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Any
 
-from smsstatus.plivo.callback import FINAL_STATUSES, RANKS
+from smsstatus.model import FINAL_STATUSES, RANKS
 
 INSERT = """
     INSERT INTO messages (message_uuid, sender_number, recipient_number, message_body,

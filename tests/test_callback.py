@@ -6,21 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smsstatus.plivo.callback import (
-    FINAL_STATUSES,
-    TEXT_DIGEST_SIZE,
-    Callback,
-    Malformed,
-    StatusUpdate,
-    Unusable,
-    digest_of,
-    parse_form,
-    read_callback,
-    status_update,
-    utc_now,
-    utc_timestamp,
-)
-from smsstatus.plivo.signature import Pairs
+from smsstatus.model import FINAL_STATUSES, TEXT_DIGEST_SIZE, StatusUpdate, utc_now, utc_timestamp
+from smsstatus.plivo.callback import Callback, Unusable, digest_of, read_callback, status_update
+from smsstatus.plivo.form import Malformed, Pairs, parse_form
 
 from .processes import examples
 

@@ -18,7 +18,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from smsstatus.intake.last_resort import log_lines
-from smsstatus.plivo.callback import Callback, utc_now, utc_timestamp
+from smsstatus.model import utc_now, utc_timestamp
+from smsstatus.plivo.callback import Callback
 from smsstatus.service import service_of
 from smsstatus.settings import Settings
 from smsstatus.upkeep import reconcile

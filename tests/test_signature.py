@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from plivo.utils import validate_v3_signature
 from plivo.utils.signature_v3 import construct_get_url, construct_post_url, get_signature_v3
 
-from smsstatus.plivo.callback import parse_form
+from smsstatus.plivo.form import parse_form
 from smsstatus.plivo.signature import (
     HEADERS,
     V2_NONCE,

@@ -14,13 +14,9 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from smsstatus.plivo.callback import (
-    TEXT_DIGEST_SIZE,
-    Callback,
-    StatusUpdate,
-    parse_form,
-    status_update,
-)
+from smsstatus.model import TEXT_DIGEST_SIZE, StatusUpdate
+from smsstatus.plivo.callback import Callback, status_update
+from smsstatus.plivo.form import parse_form
 from smsstatus.settings import Settings
 from smsstatus.store.sqlite import Outcome, Store
 from smsstatus.store.sqlite.updates import apply_update

@@ -14,7 +14,8 @@ from flask.testing import FlaskClient
 
 from smsstatus import create_app
 from smsstatus.intake.spool import Spool
-from smsstatus.plivo.callback import PROBE_FIELD, Callback, StatusUpdate
+from smsstatus.model import StatusUpdate
+from smsstatus.plivo.callback import PROBE_FIELD, Callback
 from smsstatus.service import service_of
 from smsstatus.settings import Settings
 from smsstatus.store.sqlite import Outcome, Store

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from smsstatus.plivo.callback import StatusUpdate
+from smsstatus.model import StatusUpdate
 from smsstatus.service import service_of
 from smsstatus.store.sqlite import Outcome
 from wsgi import app

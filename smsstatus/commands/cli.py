@@ -24,7 +24,7 @@ from ..intake.last_resort import lines_of
 from ..intake.replay import NotReplayable, Tally, drain, replay_file, replay_log
 from ..intake.spool import NotReadable
 from ..logs import printable
-from ..plivo.callback import utc_timestamp
+from ..model import utc_timestamp
 from ..service import current_service
 from ..store.sqlite import StoreUnavailable, WorkRefused
 from .terminal import Duration, progress, table, visible

@@ -32,7 +32,8 @@ from typing import IO, cast
 
 from ..bounded import Bounded, Recent
 from ..logs import RateLimit
-from ..plivo.callback import Callback, utc_now
+from ..model import utc_now
+from ..plivo.callback import Callback
 from .spool import NotReadable, callback_of, digest_of_fields
 
 MARK = "smsstatus-callback"

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..logs import more, printable, without_text
-from ..plivo.callback import Callback, Malformed, Unusable, read_callback
+from ..plivo.callback import Callback, Unusable, read_callback
+from ..plivo.form import Malformed
 from ..store.sqlite import Outcome, Store, StoreUnavailable, WorkRefused
 from .last_resort import read_log
 from .spool import NotReadable, Spool, read_file

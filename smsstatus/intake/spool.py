@@ -30,7 +30,8 @@ from uuid import uuid4
 from ..bounded import Bounded, Recent
 from ..files import fsync_folder, make_folder, write_synced
 from ..logs import RateLimit, more, printable
-from ..plivo.callback import Callback, parse_form
+from ..plivo.callback import Callback
+from ..plivo.form import parse_form
 from ..plivo.signature import signed_v3
 
 KEEP_SECONDS = 1.0

@@ -8,37 +8,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from hashlib import blake2b
-from itertools import chain
 from typing import NamedTuple
-from urllib.parse import unquote_to_bytes, urlencode
+from urllib.parse import urlencode
 
-from .signature import Pairs, signed_text
-
-RANKS = {
-    "queued": 1,
-    "sent": 2,
-    "rejected": 3,
-    "failed": 3,
-    "undelivered": 3,
-    "delivered": 4,
-    "read": 5,
-}
-"""How far along a status is. A word Plivo has not documented ranks 0 and is not final."""
-
-SEND_RANK = -1
-"""Of the row we write when we send: any callback stands above it."""
-
-PHASES = {SEND_RANK: 0, 0: 1, 1: 1, 2: 2, 3: 3, 4: 3, 5: 4}
-"""By rank: what comes first in the order key, so that an update that tells less about time still
-wins where its status is further along. `store.rules` makes SQL of this.
-"""
-
-_FINAL_PHASE = 3
-
-FINAL_STATUSES = frozenset(word for word, rank in RANKS.items() if PHASES[rank] >= _FINAL_PHASE)
-"""The statuses after which nothing more is expected."""
+from ..model import (
+    EARLIEST,
+    FINAL_STATUSES,
+    RANKS,
+    SEND_RANK,
+    TEXT_DIGEST_SIZE,
+    StatusUpdate,
+    utc_timestamp,
+)
+from .form import Pairs, parse_form
+from .signature import signed_text
 
 _FINAL_TIMES = ("Timestamp", "DeliveryReportTime", "SentTime", "QueuedTime", "MessageTime")
 _SENT_TIMES = ("Timestamp", "SentTime", "QueuedTime", "MessageTime")
@@ -52,21 +37,12 @@ PROBE_FIELD = "SmsstatusProbe"
 PROBE_ANSWER = "probe ok"
 """`doctor` signs a callback with this field alone; it is answered and leaves nothing behind."""
 
-_MAX_FIELDS = 250  # ten times what Plivo sends; bounds what a forged body can cost
 _MAX_STATUS = 200  # the longest word has 11
 _MESSAGE_UUID = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
-EARLIEST = "2000"
-"""A time before that is a filler."""
 _CLOCK_IS_SET = "2025"
 """A clock that shows less was never set, so it does not tell which times lie ahead."""
 
-TEXT_DIGEST_SIZE = 18
-"""The part of an update's digest that is of the text Plivo signed; the rest is of its reading."""
 _TIME = re.compile(r"(20\d\d)-(\d\d)-(\d\d)[ T](\d\d):(\d\d):(\d\d)", re.ASCII)
-
-
-class Malformed(ValueError):
-    """The bytes are not a UTF-8 form, so there is nothing a signature could vouch for."""
 
 
 class Unusable(ValueError):
@@ -82,73 +58,6 @@ class Callback(NamedTuple):
     received_at: str
     v2_nonce: str | None = None
     used_nonce: str | None = None
-
-
-class StatusUpdate(NamedTuple):
-    """What one callback, send or Plivo API answer says about one message.
-
-    The order key is (phase, status_timestamp, sequence, rank, digest): see `order_key`.
-    Times are UTC text of fixed width, `2026-11-01T00:00:03.250000Z`, or empty when unknown.
-    `digest` identifies the update: Plivo's retry of a callback has the same one. `parameters`
-    are as received, application/x-www-form-urlencoded. `reference` is the query of a POST, as
-    received: what the sender added to the URL, not a word of Plivo's.
-    """
-
-    message_uuid: str
-    status: str
-    status_timestamp: str
-    error_code: str | None
-    is_final: bool
-    sequence: int
-    rank: int
-    digest: bytes
-    sender_number: str | None
-    recipient_number: str | None
-    message_body: str | None
-    queued_at: str | None
-    received_at: str
-    source: str
-    parameters: str
-    v2_nonce: str | None = None
-    used_nonce: str | None = None
-    reference: str | None = None
-
-    @property
-    def order_key(self) -> tuple[int, str, int, int, bytes]:
-        """What decides which of two updates of a message stands, whatever order they came in.
-
-        The digest comes last so that no two distinct updates are ever equal.
-        """
-        return (PHASES[self.rank], self.status_timestamp, self.sequence, self.rank, self.digest)
-
-
-def parse_form(raw: bytes) -> list[tuple[str, str]]:
-    """Decode a form body or a query string, sorted: blank values and repeated keys are kept.
-
-    Sorted, because a signature and a digest are made of sorted fields: sorting again costs little.
-    Raises Malformed when it is not UTF-8, before or after percent-decoding, or holds a NUL.
-    """
-    if not raw:
-        return []
-    try:
-        text = raw.decode("utf-8")
-        if "\0" in text or "%00" in text:
-            raise ValueError("NUL")
-        text = text.replace("+", " ")
-        text = text.replace("%3A", ":")  # colons of times: most of what is escaped
-        fields = text.split("&")
-        if len(fields) > _MAX_FIELDS:
-            raise ValueError("too many")
-        pairs = [field.partition("=")[::2] for field in fields if field]
-        if "%" in text:  # seldom by now: decoding costs as much as all the rest
-            pairs = [(_unquote(name), _unquote(value)) for name, value in pairs]
-        return sorted(pairs)
-    except ValueError:
-        raise Malformed(f"not a UTF-8 form of at most {_MAX_FIELDS} fields without NUL") from None
-
-
-def _unquote(text: str) -> str:
-    return unquote_to_bytes(text).decode() if "%" in text else text
 
 
 def read_callback(callback: Callback, *, source: str) -> StatusUpdate:
@@ -226,7 +135,7 @@ def make_update(
         status=status,
         status_timestamp=status_timestamp,
         error_code=None if error_code in ("", "000") else error_code,
-        is_final=PHASES[rank] >= _FINAL_PHASE,
+        is_final=status in FINAL_STATUSES,
         sequence=_sequence(fields.get("Sequence", "")),
         rank=rank,
         digest=digest,
@@ -274,40 +183,8 @@ def domain_of(callback: Callback | StatusUpdate) -> str:
     return "V3" if callback.v2_nonce is None else "V2"
 
 
-def former_digest(parameters: str, source: str) -> bytes:
-    """What version 2 of the schema had for `digest`: of all fields together, sorted."""
-    try:
-        pairs = parse_form(parameters.encode())
-    except Malformed:  # more fields than one form may have
-        return b""
-    if source in ("send", "reconcile"):
-        pairs.append(("source", source))
-    text = "\0".join(chain.from_iterable(sorted(pairs)))
-    return blake2b(_utf8(text), digest_size=16).digest()
-
-
 def _utf8(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
-
-
-def utc_timestamp(text: str) -> str:
-    """Normalise a time to UTC, fixed width, so that text compares as time; empty if unusable.
-
-    Plivo writes `2026-11-01 00:00:03.250000` in callbacks (no offset is documented: taken as
-    UTC) and appends the account's offset in its API (`+05:30`).
-    """
-    try:
-        moment = datetime.fromisoformat(text.strip())
-        if moment.tzinfo is not None:
-            moment = moment.astimezone(UTC).replace(tzinfo=None)
-        return moment.isoformat(timespec="microseconds") + "Z"
-    except (ValueError, OverflowError):
-        return ""
-
-
-def utc_now() -> str:
-    """Our clock in the form of `utc_timestamp`."""
-    return datetime.now(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 def _single_values(pairs: Pairs) -> dict[str, str]:

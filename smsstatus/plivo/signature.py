@@ -20,7 +20,7 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import NamedTuple, Protocol
 
-Pairs = Sequence[tuple[str, str]]
+from .form import Pairs
 
 V3_SIGNATURES = ("X-Plivo-Signature-V3", "X-Plivo-Signature-Ma-V3")
 V3_NONCE = "X-Plivo-Signature-V3-Nonce"

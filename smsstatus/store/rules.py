@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..plivo.callback import PHASES
+from ..model import PHASES
 
 FORMER_SIZE = 16
 """Bytes of a digest of version 2 of the schema."""

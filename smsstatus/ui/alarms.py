@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
-from ..plivo.callback import utc_timestamp
+from ..model import utc_timestamp
 from ..service import Service
 from ..store.sqlite.counting import WAITING_COUNTED, Pulse
 from ..web.health import readiness

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ..clock import Clock
-from ..plivo.callback import utc_timestamp
+from ..model import utc_timestamp
 from ..store.sqlite import Store
 from ..views import stats_json
 from .chart import Chart, draw

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from flask import Response, request
 
-from ..plivo.callback import utc_timestamp
+from ..model import utc_timestamp
 from ..service import current_service
 from ..store.sqlite.listing import Filters, Position
 from ..views import csv_response, decode_cursor, encode_cursor, message_json

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from math import floor
 
-from ..plivo.callback import FINAL_STATUSES, RANKS
+from ..model import FINAL_STATUSES, RANKS
 from ..plivo.error_codes import Retry
 
 STATUSES = tuple(RANKS)

@@ -13,8 +13,9 @@ from typing import Any
 from urllib.parse import urlencode
 
 from ..locking import FileLock
+from ..model import StatusUpdate, utc_now, utc_timestamp
 from ..plivo import api as plivo_api
-from ..plivo.callback import StatusUpdate, Unusable, digest_of, make_update, utc_now, utc_timestamp
+from ..plivo.callback import Unusable, digest_of, make_update
 from ..service import Service
 from ..store.sqlite import Outcome, StoreUnavailable, WorkRefused
 

@@ -13,8 +13,9 @@ from flask import Blueprint, Response, jsonify, request, url_for
 from werkzeug.datastructures import MIMEAccept
 
 from .. import sending
+from ..model import utc_timestamp
 from ..plivo import api as plivo_api
-from ..plivo.callback import Malformed, parse_form, utc_timestamp
+from ..plivo.form import Malformed, parse_form
 from ..service import current_service
 from ..store.sqlite.listing import Filters, Position
 from ..views import csv_response, decode_cursor, encode_cursor, message_json, stats_json

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..plivo.callback import FINAL_STATUSES
+from ..model import FINAL_STATUSES
 from ..sending import E164, KEY, SENDER
 
 FINAL = tuple(sorted(FINAL_STATUSES))

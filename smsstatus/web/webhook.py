@@ -19,20 +19,19 @@ from werkzeug.exceptions import MethodNotAllowed
 
 from ..intake.spool import SpoolUnavailable
 from ..logs import more, names_of, without_text, without_values
+from ..model import utc_now
 from ..plivo.callback import (
     PROBE_ANSWER,
     PROBE_FIELD,
     Callback,
-    Malformed,
     Unusable,
     digest_of,
     domain_of,
     parameters_of,
-    parse_form,
     status_update,
-    utc_now,
 )
-from ..plivo.signature import HEADERS, Pairs, verify
+from ..plivo.form import Malformed, Pairs, parse_form
+from ..plivo.signature import HEADERS, verify
 from ..service import Service, current_service
 from ..settings import WEBHOOK_PATH
 from ..store.sqlite import Outcome, StoreUnavailable, WorkRefused

@@ -20,7 +20,7 @@ from werkzeug.test import TestResponse
 
 from smsstatus import create_app
 from smsstatus.locking import FileLock
-from smsstatus.plivo.callback import utc_timestamp
+from smsstatus.model import utc_timestamp
 from smsstatus.service import service_of
 from smsstatus.settings import Settings
 from smsstatus.store.sqlite import Store

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from smsstatus.plivo.callback import utc_timestamp
+from smsstatus.model import utc_timestamp
 from smsstatus.views import percentile
 
 from ..clock import HandClock

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from smsstatus.plivo.callback import utc_timestamp
+from smsstatus.model import utc_timestamp
 from smsstatus.settings import Settings
 from smsstatus.store.sqlite.upkeep import PRUNE_BATCH
 

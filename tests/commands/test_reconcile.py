@@ -21,7 +21,7 @@ from click.testing import Result
 from flask import Flask
 
 from smsstatus import create_app
-from smsstatus.plivo.callback import utc_timestamp
+from smsstatus.model import utc_timestamp
 from smsstatus.service import service_of
 from smsstatus.settings import Settings
 from smsstatus.store.sqlite import Store

@@ -21,7 +21,8 @@ from flask import Flask
 
 from smsstatus.intake import replay as replaying
 from smsstatus.intake.last_resort import log_lines
-from smsstatus.plivo.callback import Callback, StatusUpdate
+from smsstatus.model import StatusUpdate
+from smsstatus.plivo.callback import Callback
 from smsstatus.service import Service, service_of
 from smsstatus.settings import Settings
 from smsstatus.store.sqlite import Outcome, Store

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from smsstatus.plivo.callback import Callback, Malformed, Unusable, parse_form, status_update
+from smsstatus.plivo.callback import Callback, Unusable, status_update
+from smsstatus.plivo.form import Malformed, parse_form
 from smsstatus.plivo.signature import HEADERS, V3_NONCE, V3_SIGNATURES, sign, signed_v3, verify
 from smsstatus.settings import WEBHOOK_PATH
 

@@ -17,7 +17,7 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
-from ...plivo.callback import StatusUpdate
+from ...model import StatusUpdate
 from . import counting, keys, listing, repair, upgrade, upkeep
 from .database import (
     LOCK_SECONDS,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from ...plivo.callback import EARLIEST, FINAL_STATUSES
+from ...model import EARLIEST, FINAL_STATUSES
 from .database import marks, open_readonly
 
 PERCENTILE_SAMPLE = 10_000

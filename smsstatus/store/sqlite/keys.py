@@ -6,7 +6,7 @@ import sqlite3
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from ...plivo.callback import utc_timestamp
+from ...model import utc_timestamp
 
 KEPT = timedelta(hours=24)
 

@@ -10,9 +10,10 @@ from enum import Enum
 from operator import itemgetter
 from typing import Any
 
-from ...plivo.callback import TEXT_DIGEST_SIZE, StatusUpdate, former_digest, parse_form
+from ...model import TEXT_DIGEST_SIZE, StatusUpdate
+from ...plivo.form import parse_form
 from ..rules import FORMER_SIZE, first_status, order_key
-from .upgrade import former_owner
+from .upgrade import former_digest, former_owner
 
 log = logging.getLogger(__name__)
 

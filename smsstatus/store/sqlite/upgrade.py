@@ -13,19 +13,15 @@ import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
+from hashlib import blake2b
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, unquote_plus
 
-from ...plivo.callback import (
-    TEXT_DIGEST_SIZE,
-    Malformed,
-    StatusUpdate,
-    digest_of,
-    domain_of,
-    former_digest,
-    parse_form,
-)
+from ...model import TEXT_DIGEST_SIZE, StatusUpdate
+from ...plivo.callback import digest_of, domain_of
+from ...plivo.form import Malformed, parse_form
 from ..rules import FORMER_SIZE, first_status, order_key
 from .database import marks, open_readonly
 
@@ -43,6 +39,18 @@ _HAS_GREATER = f"""EXISTS (
     SELECT 1 FROM status_events AS e
     WHERE e.message_id = m.id AND ({order_key("e")}) > ({order_key("m")}))"""
 _FIRST_STATUS = first_status("m.id")
+
+
+def former_digest(parameters: str, source: str) -> bytes:
+    """What version 2 of the schema had for `digest`: of all fields together, sorted."""
+    try:
+        pairs = parse_form(parameters.encode())
+    except Malformed:  # more fields than one form may have
+        return b""
+    if source in ("send", "reconcile"):
+        pairs.append(("source", source))
+    text = "\0".join(chain.from_iterable(sorted(pairs)))
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 class Batch(NamedTuple):

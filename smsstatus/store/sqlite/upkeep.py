@@ -9,7 +9,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from ...files import fsync_folder
-from ...plivo.callback import TEXT_DIGEST_SIZE
+from ...model import TEXT_DIGEST_SIZE
 from .database import open_readonly, write_copy
 from .keys import forget_old_keys
 from .updates import drop_reference
