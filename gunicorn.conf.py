@@ -62,7 +62,7 @@ loglevel = os.environ.get("LOG_LEVEL", "info").lower() or "info"
 
 def on_starting(server):  # noqa: ANN001, ANN201 - gunicorn's hooks
     """Say once, and not in each process, what the command line asked for and should not have."""
-    from smsstatus.serving import announce, gunicorn_server
+    from smsstatus.server.serving import announce, gunicorn_server
 
     asked = os.environ.get("WEB_CONCURRENCY", "1")
     if asked != "1":
@@ -77,7 +77,7 @@ def post_worker_init(worker):  # noqa: ANN001, ANN201
     """Start the background work in the process that serves."""
     import gc
 
-    from smsstatus import serving
+    from smsstatus.server import serving
     from smsstatus.service import service_of
 
     serving.running = serving.gunicorn_server(worker.cfg)
