@@ -10,7 +10,7 @@ from flask.sessions import NullSession, SessionInterface
 from werkzeug.routing import MapAdapter
 
 from . import logs
-from .commands import cli
+from .commands import Commands
 from .server.serving import BackgroundStarter, PrefixRemover
 from .service import Service, is_command
 from .settings import Settings
@@ -43,8 +43,13 @@ class _App(Flask):
         if request is None:
             return super().create_url_adapter(None)
         return MapAdapter(
-            *(self.url_map, "", request.root_path or "/", ""),
-            *(request.scheme, request.path, request.method),
+            self.url_map,
+            "",
+            request.root_path or "/",
+            "",
+            request.scheme,
+            request.path,
+            request.method,
         )
 
 
@@ -67,12 +72,12 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.url_map.merge_slashes = False
     app.config["MAX_CONTENT_LENGTH"] = webhook.MAX_BODY
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the order in which it is documented
+    app.cli = Commands(app.name)
     service.install(app)
     problems.install(app)
     app.register_blueprint(webhook.blueprint)
     app.register_blueprint(health.blueprint)
     app.register_blueprint(messages.blueprint)
-    app.register_blueprint(cli.blueprint)
     if settings.ui:
         from . import ui  # not imported where the pages are off
 

@@ -1,1 +1,38 @@
-"""What a person types: the flask commands."""
+"""What a person types: one module a command, imported when the command or its help is asked for.
+
+So the serving process imports none of them.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import cast
+
+import click
+from flask.cli import AppGroup
+
+NAMES = (
+    "backup",
+    "doctor",
+    "init-db",
+    "messages",
+    "prune",
+    "reconcile",
+    "replay",
+    "send",
+    "simulate",
+)
+"""Each command `a-b` is the `command` of the module `a_b` in this room."""
+
+
+class Commands(AppGroup):
+    """The commands of NAMES, and whatever is added as with any other group."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *NAMES})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in NAMES:
+            return super().get_command(ctx, cmd_name)
+        module = import_module(f".{cmd_name.replace('-', '_')}", __name__)
+        return cast(click.Command, module.command)

@@ -1,4 +1,4 @@
-"""Finds out why nothing arrives: one line for each check, with the mend."""
+"""`doctor`: find out why nothing arrives."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
+import click
+from flask.cli import with_appcontext
+
 from .. import disks
 from ..disks import MOUNTS
 from ..intake.spool import NotReadable, SpoolUnavailable, read_file
@@ -21,7 +24,7 @@ from ..plivo import api as plivo_api
 from ..plivo.callback import PROBE_ANSWER, PROBE_FIELD
 from ..plivo.simulate import NoAnswer, deliver, request
 from ..server.serving import Server
-from ..service import DYNO_DISK, MOUNTED_ALONE, Service
+from ..service import DYNO_DISK, MOUNTED_ALONE, Service, current_service
 from ..settings import DOTENV
 from ..store.sqlite import StoreUnavailable
 from ..store.sqlite.database import MEND
@@ -31,25 +34,37 @@ Level = Literal["ok", "warn", "FAIL"]
 NETWORK_FILESYSTEMS = ("nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs", "fuse.s3fs")
 CLOCK_SECONDS = 60
 LOOKED_AT = 1000
-"""So many waiting files of the spool, the oldest, are read to see whether they can be."""
+"""This many waiting files of the spool, the oldest ones, are read to see whether they can be."""
 STUCK_AFTER = 60
 """Seconds in which the service has replayed what it can, unless very much waits."""
 DAMAGE_SECONDS = 10.0
-"""So long the database is looked through at most."""
+"""The database is looked through for this long at most."""
 
 
 class Check(NamedTuple):
-    """One line of the doctor's. For warn and FAIL `text` holds the mend."""
+    """One line of the doctor's. For warn and FAIL `text` holds the fix."""
 
     level: Level
     name: str
     text: str
 
 
+@click.command("doctor")
+@with_appcontext
+def command() -> None:
+    """Find out why nothing arrives: one line for each check, with the fix."""
+    failed = False
+    for check in examine(current_service()):
+        click.echo(f"{check.level:<4}  {check.name}: {check.text}")
+        failed |= check.level == "FAIL"
+    if failed:
+        raise SystemExit(1)
+
+
 def examine(
     service: Service, environ: Mapping[str, str] = os.environ, mounts: Path = MOUNTS
 ) -> Iterator[Check]:
-    """All checks, in the order in which they should be mended. `mounts` lists the filesystems."""
+    """All checks, in the order in which they should be fixed. `mounts` lists the filesystems."""
     yield _settings(service)
     yield _base_url(service.settings.base_url)
     yield _database(service)
@@ -104,7 +119,8 @@ def _database(service: Service) -> Check:
         service.store.probe()
     except StoreUnavailable as error:
         return Check(
-            *("FAIL", "database"),
+            "FAIL",
+            "database",
             f"{path} takes no write ({error}). See that its folder exists, is writable and has "
             "space, and that no other program holds the file",
         )
@@ -175,16 +191,17 @@ def _can_be_read(path: Path) -> bool:
 def sqlite_version(version: tuple[int, ...]) -> Check:
     """Versions before 3.51.3 can lose commits when two programs write and checkpoint at once.
 
-    https://www.sqlite.org/wal.html#walresetbug; mended in 3.44.6 and 3.50.7 too.
+    https://www.sqlite.org/wal.html#walresetbug; fixed in 3.44.6 and 3.50.7 too.
     """
     text = ".".join(map(str, version))
-    mended = version >= (3, 51, 3) or any(
+    fixed = version >= (3, 51, 3) or any(
         branch <= version < (3, branch[1] + 1) for branch in ((3, 44, 6), (3, 50, 7))
     )
-    if mended:
+    if fixed:
         return Check("ok", "SQLite", text)
     return Check(
-        *("warn", "SQLite"),
+        "warn",
+        "SQLite",
         f"{text} has the WAL-reset bug: smsstatus holds a lock against it, so let no other "
         "program write to the file while the service runs",
     )
@@ -195,7 +212,8 @@ def _plivo(service: Service) -> Iterator[Check]:
         answer = plivo_api.check_credentials(service.settings)
     except plivo_api.NotConfigured:
         yield Check(
-            *("warn", "Plivo account"),
+            "warn",
+            "Plivo account",
             "skipped: PLIVO_AUTH_ID is not set, so Plivo was not asked whether PLIVO_AUTH_TOKEN is "
             "right, and nothing can be sent or reconciled",
         )
