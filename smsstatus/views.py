@@ -1,4 +1,4 @@
-"""How the store's answers look outside: JSON, CSV, and the cursor of a listing.
+"""How the store's answers look outside: JSON and CSV.
 
 No Flask request in here: the routes, the pages and the commands share these.
 """
@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import re
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from math import ceil
@@ -21,7 +19,7 @@ from flask import Response
 from .model import FINAL_STATUSES
 from .plivo.error_codes import explain
 from .store.sqlite.counting import Stats
-from .store.sqlite.listing import Position, Row
+from .store.sqlite.listing import Row
 
 TOP_ERRORS = 10
 
@@ -105,22 +103,6 @@ def percentile(ordered: list[float], share: float) -> float | None:
     if not ordered:
         return None
     return round(ordered[max(ceil(share * len(ordered)) - 1, 0)], 3)
-
-
-def encode_cursor(position: Position) -> str:
-    """A listing's position as one opaque word."""
-    text = json.dumps([position.created_at, position.id])
-    return urlsafe_b64encode(text.encode()).decode().rstrip("=")
-
-
-def decode_cursor(text: str) -> Position:
-    """Raises ValueError unless `encode_cursor` made it."""
-    decoded = urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
-    made = re.fullmatch(r'\["([0-9TZ:.-]{27})", ([1-9][0-9]{0,17})\]', decoded, re.ASCII)
-    position = Position(made[1], int(made[2])) if made else None
-    if position is None or encode_cursor(position) != text:
-        raise ValueError("not a cursor")
-    return position
 
 
 def _in_one_notation(message: Row) -> Row:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import re
 import sqlite3
 from typing import Any
 
 import click
 from flask.cli import with_appcontext
 
+from ..query import Query
 from ..service import current_service
-from ..store.sqlite.listing import Filters
 from ..views import message_json
-from ..web.openapi import REFERENCE_PATTERN
 from .terminal import table, visible
 
 
@@ -25,13 +23,14 @@ from .terminal import table, visible
 @with_appcontext
 def command(message_uuid: str | None, limit: int, reference: str | None, as_json: bool) -> None:
     """The newest messages, or what happened to one."""
-    if reference is not None and not re.fullmatch(REFERENCE_PATTERN, reference):
+    query = Query({} if reference is None else {"reference": [reference]})
+    filters = query.filters()
+    if query.faults:
         raise click.ClickException("--reference must be name=value, for example order=42")
-
     store = current_service().store
     try:
         if message_uuid is None:
-            found = list(store.walk(Filters(reference=reference), limit))
+            found = list(store.walk(filters, limit))
         else:
             found = [message for message in [store.find(message_uuid)] if message]
     except sqlite3.Error as error:

@@ -8,22 +8,30 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from flask import Response, request
 
-from ..model import utc_timestamp
+from ..query import FILTERS, Fault, Query, decode_cursor, encode_cursor
 from ..service import current_service
 from ..store.sqlite.listing import Filters, Position
-from ..views import csv_response, decode_cursor, encode_cursor, message_json
-from ..web import openapi
+from ..views import csv_response, message_json
 from ..web.problems import Problem
 from . import live, words
 from .links import to
 
 PER_PAGE = 50
-FIELDS = ("status", "to", "from", "error_code", "reference", "since", "until")
 FEWEST_DIGITS = 4
+
+_FAULTS = {
+    Fault.NO_STATUS: "Give a word such as delivered.",
+    Fault.NO_TEXT: "No message can hold this.",
+    Fault.NO_REFERENCE: (
+        "Give name=value, such as order=42: what stood on the callback's address."
+    ),
+    Fault.NO_TIME: "Give a date and time, such as 2026-11-01T14:30.",
+    Fault.LATER_THAN_UNTIL: "This is later than Until.",
+}
 
 
 @dataclass
@@ -75,62 +83,26 @@ def download() -> Response:
 
 def read_form(given: Mapping[str, str]) -> Asked:
     """Check the filters; an empty field filters nothing."""
-    typed = {name: given.get(name, "").strip() for name in FIELDS}
-    asked = Asked(typed)
-    status = _text(asked, "status", openapi.STATUS_PATTERN, "Give a word such as delivered.")
-    recipient = _text(asked, "to")
-    digits = re.sub(r"[\s().+-]", "", recipient or "")
-    is_ending = digits.isascii() and digits.isdecimal()
-    if is_ending and len(digits) < FEWEST_DIGITS:
-        asked.errors["to"] = "Give a number, or at least its last four digits."
-    asked.filters = Filters(
-        statuses=(status.lower(),) if status else (),
-        recipient=None if is_ending else recipient,
-        recipient_ending=digits if is_ending else None,
-        sender=_text(asked, "from"),
-        error_code=_text(asked, "error_code"),
-        reference=_text(
-            *(asked, "reference", openapi.REFERENCE_PATTERN),
-            "Give name=value, such as order=42: what stood on the callback's address.",
-        ),
-        since=_time(asked, "since"),
-        until=_time(asked, "until"),
-    )
-    if asked.filters.since and asked.filters.until and asked.filters.since > asked.filters.until:
-        asked.errors["since"] = "This is later than Until."
+    typed = {name: given.get(name, "").strip() for name in FILTERS}
+    query = Query({name: [text] for name, text in typed.items() if text})
+    filters = query.filters()
+    asked = Asked(typed, filters, {name: _FAULTS[fault] for name, fault in query.faults.items()})
+    digits = re.sub(r"[\s().+-]", "", filters.recipient or "")
+    if digits.isascii() and digits.isdecimal():
+        asked.filters = replace(filters, recipient=None, recipient_ending=digits)
+        if len(digits) < FEWEST_DIGITS:
+            asked.errors["to"] = "Give a number, or at least its last four digits."
+    for name, timestamp in (("since", filters.since), ("until", filters.until)):
+        if timestamp:
+            minutes_only = timestamp[17:].strip("0.Z") == ""
+            typed[name] = timestamp[:16] if minutes_only else timestamp[:19]
     return asked
-
-
-def _text(
-    asked: Asked,
-    name: str,
-    pattern: str = openapi.TEXT_PATTERN,
-    fault: str = "No message can hold this.",
-) -> str | None:
-    """Whatever can be stored can be asked for."""
-    text = asked.typed[name]
-    if text and not re.fullmatch(pattern, text):
-        asked.errors[name] = fault
-        return None
-    return text or None
-
-
-def _time(asked: Asked, name: str) -> str | None:
-    text = asked.typed[name]
-    if not text:
-        return None
-    timestamp = utc_timestamp(text) if re.fullmatch(openapi.TIME_PATTERN, text) else ""
-    if not timestamp:
-        asked.errors[name] = "Give a date and time, such as 2026-11-01T14:30."
-        return None
-    asked.typed[name] = timestamp[:16] if timestamp[17:].strip("0.Z") == "" else timestamp[:19]
-    return timestamp
 
 
 def _position(cursor: str) -> Position | None:
     try:
         return decode_cursor(cursor) if cursor else None
-    except (ValueError, TypeError):
+    except ValueError:
         raise Problem(400, "This link to a page of messages is not complete.") from None
 
 
@@ -138,7 +110,7 @@ def _jump(uuid: str) -> Response:
     """An unknown UUID is answered where it was typed."""
     if current_service().store.find(uuid) is not None:
         return Response(status=303, headers={"Location": to("message", message_uuid=uuid)})
-    asked = Asked(dict.fromkeys(FIELDS, ""), errors={"uuid": "No message has this UUID."})
+    asked = Asked(dict.fromkeys(FILTERS, ""), errors={"uuid": "No message has this UUID."})
     return _page(asked, live.tag_of(uuid), status=404, uuid=uuid)
 
 

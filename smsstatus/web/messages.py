@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Mapping
 from functools import cache
 from urllib.parse import unquote_to_bytes
 
@@ -13,18 +12,26 @@ from flask import Blueprint, Response, jsonify, request, url_for
 from werkzeug.datastructures import MIMEAccept
 
 from .. import sending
-from ..model import utc_timestamp
 from ..plivo import api as plivo_api
 from ..plivo.form import Malformed, parse_form
+from ..query import FILTERS, MAX_LIMIT, TEXT_PATTERN, Fault, Query, encode_cursor
 from ..service import current_service
-from ..store.sqlite.listing import Filters, Position
-from ..views import csv_response, decode_cursor, encode_cursor, message_json, stats_json
+from ..views import csv_response, message_json, stats_json
 from . import openapi
 from .problems import Problem, require_token, require_token_to_change
 
-MAX_LIMIT = 200
-DEFAULT_LIMIT = 50
-STATS_WINDOW = timedelta(hours=24)
+_EXPECTED = {
+    Fault.UNKNOWN: "unknown here",
+    Fault.REPEATED: "given more than once",
+    Fault.NO_STATUS: "must be a word such as delivered",
+    Fault.NO_TEXT: "must not be blank, or hold a NUL",
+    Fault.NO_REFERENCE: "must be name=value, for example reference=order%3D42",
+    Fault.NO_TIME: "must be ISO 8601, for example 2026-11-01T00:00:00Z; write + as %2B",
+    Fault.LATER_THAN_UNTIL: "must not be later than until: exchange the two",
+    Fault.NO_LIMIT: f"must be a number from 1 to {MAX_LIMIT}",
+    Fault.NO_FLAG: "must be 1, for a byte order mark, or 0",
+    Fault.NO_CURSOR: "must be a next_cursor of an earlier answer",
+}
 
 blueprint = Blueprint("messages", __name__)
 
@@ -86,7 +93,7 @@ def show_message(message_uuid: str) -> Response:
     message = current_service().store.find(message_uuid)
     if message is None:
         # Werkzeug puts U+FFFD for bytes of a path that are not UTF-8.
-        if not re.fullmatch(openapi.TEXT_PATTERN, message_uuid) or "\ufffd" in message_uuid:
+        if not re.fullmatch(TEXT_PATTERN, message_uuid) or "\ufffd" in message_uuid:
             raise Problem(400, "No message can have this id: look at its message_uuid.")
         raise Problem(404, "No callback has told of this message, and it was not sent from here.")
     return jsonify(message_json(message))
@@ -96,17 +103,19 @@ def show_message(message_uuid: str) -> Response:
 def list_messages() -> Response:
     """Messages, newest first, as JSON or CSV."""
     require_token()
-    asked = _Query(("status", "to", "from", "error_code", "reference", "since", "until"))
-    filters = asked.filters()
+    asked = _query()
+    filters, limit = asked.filters(), asked.limit()
     store = current_service().store
     if _wants_csv():
-        asked.refuse_others("limit", "bom")
-        limit = asked.limit() if "limit" in request.args else None
-        response = csv_response(store.walk(filters, limit), bom=asked.bom())
+        bom = asked.flag("bom")
+        _refuse(asked, *FILTERS, "limit", "bom")
+        messages = store.walk(filters, limit if "limit" in request.args else None)
+        response = csv_response(messages, bom=bom)
         response.vary.add("Accept")
         return response
-    asked.refuse_others("limit", "cursor")
-    page = store.list(filters, asked.limit(), asked.cursor())
+    cursor = asked.cursor()
+    _refuse(asked, *FILTERS, "limit", "cursor")
+    page = store.list(filters, limit, cursor)
     response = jsonify(
         messages=[message_json(message) for message in page.messages],
         next_cursor=encode_cursor(page.next) if page.next else None,
@@ -119,12 +128,11 @@ def list_messages() -> Response:
 def show_stats() -> Response:
     """Counts, delivery rate, time to deliver and top errors of a window."""
     require_token()
-    asked = _Query(("since", "until"))
-    asked.refuse_others()
-    since, until = asked.window()
-    until = until or utc_timestamp(str(current_service().clock.now()))
-    since = since or _before(until, STATS_WINDOW)
-    return jsonify(stats_json(current_service().store.stats(since, until), since, until))
+    service = current_service()
+    asked = _query()
+    since, until = asked.stats_window(service.clock.now())
+    _refuse(asked, "since", "until")
+    return jsonify(stats_json(service.store.stats(since, until), since, until))
 
 
 def _wants_csv() -> bool:
@@ -174,101 +182,18 @@ def _plus(value: str, name: str) -> str:
     return f"+{value[1:]}" if name in ("to", "from") and value.startswith(" ") else value
 
 
-def _before(timestamp: str, span: timedelta) -> str:
+def _query() -> Query:
+    """The request's parameters. Raises Problem 400 if they are not UTF-8."""
     try:
-        return utc_timestamp(str(datetime.fromisoformat(timestamp) - span))
-    except OverflowError:
-        return utc_timestamp("0001-01-01")
+        unquote_to_bytes(request.query_string).decode()
+    except UnicodeDecodeError:
+        raise Problem(400, "The query is not UTF-8: percent-encode it as UTF-8.") from None
+    return Query(request.args.to_dict(flat=False))
 
 
-class _Query:
-    """The query parameters of a listing, checked; each raises Problem 400 with what to do."""
-
-    def __init__(self, known: Iterable[str]) -> None:
-        try:
-            unquote_to_bytes(request.query_string).decode()
-        except UnicodeDecodeError:
-            raise Problem(400, "The query is not UTF-8: percent-encode it as UTF-8.") from None
-        self._given = request.args
-        self._known = set(known)
-
-    def refuse_others(self, *more: str) -> None:
-        """A misspelt filter must not list everything."""
-        for name, values in self._given.lists():
-            if name not in self._known.union(more):
-                raise self._bad(name[:40], "unknown here")
-            if len(values) > 1 and name != "status":
-                raise self._bad(name, "given more than once")
-
-    def filters(self) -> Filters:
-        since, until = self.window()
-        return Filters(
-            statuses=tuple(self._status(value) for value in self._given.getlist("status")),
-            recipient=self._text("to"),
-            sender=self._text("from"),
-            error_code=self._text("error_code"),
-            reference=self._reference(),
-            since=since,
-            until=until,
-        )
-
-    def window(self) -> tuple[str | None, str | None]:
-        """`since` and `until`; two that were exchanged would find nothing, and not say why."""
-        since, until = self.time("since"), self.time("until")
-        if since and until and since > until:
-            raise self._bad("since", "must not be later than until: exchange the two")
-        return since, until
-
-    def time(self, name: str) -> str | None:
-        text = self._given.get(name)
-        if text is None:
-            return None
-        timestamp = utc_timestamp(text) if re.fullmatch(openapi.TIME_PATTERN, text) else ""
-        if not timestamp:
-            raise self._bad(
-                name, "must be ISO 8601, for example 2026-11-01T00:00:00Z; write + as %2B"
-            )
-        return timestamp
-
-    def limit(self) -> int:
-        text = self._given.get("limit", str(DEFAULT_LIMIT))
-        if not re.fullmatch(r"[0-9]{1,3}", text) or not 1 <= int(text) <= MAX_LIMIT:
-            raise self._bad("limit", f"must be a number from 1 to {MAX_LIMIT}")
-        return int(text)
-
-    def bom(self) -> bool:
-        text = self._given.get("bom", "0")
-        if text not in ("0", "1"):
-            raise self._bad("bom", "must be 1, for a byte order mark, or 0")
-        return text == "1"
-
-    def cursor(self) -> Position | None:
-        text = self._given.get("cursor")
-        if text is None:
-            return None
-        try:
-            return decode_cursor(text)
-        except ValueError:
-            raise self._bad("cursor", "must be a next_cursor of an earlier answer") from None
-
-    def _status(self, text: str) -> str:
-        if not re.fullmatch(openapi.STATUS_PATTERN, text):
-            raise self._bad("status", "must be a word such as delivered")
-        return text.lower()
-
-    def _reference(self) -> str | None:
-        text = self._given.get("reference")
-        if text is not None and not re.fullmatch(openapi.REFERENCE_PATTERN, text):
-            raise self._bad("reference", "must be name=value, for example reference=order%3D42")
-        return text
-
-    def _text(self, name: str) -> str | None:
-        """Whatever can be stored can be asked for. A number may start with curl's blank for +."""
-        text = self._given.get(name)
-        if text is not None and not re.fullmatch(openapi.TEXT_PATTERN, text):
-            raise self._bad(name, "must not be blank, or hold a NUL")
-        return text.strip() if text else text
-
-    @staticmethod
-    def _bad(name: str, expected: str) -> Problem:
-        return Problem(400, f"{name} {expected}.", errors={name: expected})
+def _refuse(asked: Query, *known: str) -> None:
+    """Raises Problem 400, with what to do, if a parameter is faulty or none of `known`."""
+    asked.refuse_others(*known)
+    if asked.faults:
+        name, fault = next(iter(asked.faults.items()))
+        raise Problem(400, f"{name} {_EXPECTED[fault]}.", errors={name: _EXPECTED[fault]})

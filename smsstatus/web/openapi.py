@@ -1,23 +1,14 @@
-"""The OpenAPI 3.1 description of the API, and the patterns that its checks share."""
+"""The OpenAPI 3.1 description of the API."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from ..model import FINAL_STATUSES
+from ..query import REFERENCE_PATTERN, STATUS_PATTERN, TEXT_PATTERN, TIME_PATTERN
 from ..sending import E164, KEY, SENDER
 
 FINAL = tuple(sorted(FINAL_STATUSES))
-
-STATUS_PATTERN = r"^[A-Za-z][A-Za-z0-9 _-]{0,40}$"
-TEXT_PATTERN = r"^[^\x00]*[^\s\x00][^\x00]*$"
-"""What a callback's field can hold once stored: anything but blanks alone, and no NUL."""
-REFERENCE_PATTERN = r"^[^\x00]*=[^\x00]*$"
-TIME_PATTERN = (
-    r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
-    r"([T ]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,6})?)?"
-    r"(Z|[+-][01][0-9]:[0-5][0-9])?)?$"
-)
 
 Schema = dict[str, Any]
 

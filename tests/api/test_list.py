@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from smsstatus.views import decode_cursor
+from smsstatus.query import decode_cursor
 
 from ..conftest import Receive
 from ..processes import examples

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from smsstatus.query import FILTERS
 from smsstatus.store.sqlite.counting import Pulse
 from smsstatus.ui import alarms, chart, figures, listing, send, timeline, words
 
@@ -222,7 +223,7 @@ def test_a_window_that_ends_before_it_begins_is_a_fault_of_since() -> None:
 
 
 def test_empty_fields_filter_nothing() -> None:
-    asked = listing.read_form(dict.fromkeys(listing.FIELDS, " "))
+    asked = listing.read_form(dict.fromkeys(FILTERS, " "))
     assert not asked.errors
     assert not asked.query
     assert asked.filters == listing.Filters()

@@ -1,0 +1,169 @@
+"""From a query's text to what the store is asked for. Pure.
+
+The API, the pages and the commands read the same parameters by these rules. What is wrong with one
+is a `Fault`; each caller has its own words for it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from enum import Enum, auto
+
+from .model import utc_timestamp
+from .store.sqlite.listing import Filters, Position
+
+FILTERS = ("status", "to", "from", "error_code", "reference", "since", "until")
+"""The parameters that `Query.filters` reads."""
+MAX_LIMIT = 200
+DEFAULT_LIMIT = 50
+STATS_WINDOW = timedelta(hours=24)
+
+STATUS_PATTERN = r"^[A-Za-z][A-Za-z0-9 _-]{0,40}$"
+TEXT_PATTERN = r"^[^\x00]*[^\s\x00][^\x00]*$"
+"""What a callback's field can hold once stored: anything but blanks alone, and no NUL."""
+REFERENCE_PATTERN = r"^[^\x00]*=[^\x00]*$"
+TIME_PATTERN = (
+    r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
+    r"([T ]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,6})?)?"
+    r"(Z|[+-][01][0-9]:[0-5][0-9])?)?$"
+)
+
+
+class Fault(Enum):
+    """What is wrong with a parameter."""
+
+    UNKNOWN = auto()
+    REPEATED = auto()
+    NO_STATUS = auto()
+    NO_TEXT = auto()
+    NO_REFERENCE = auto()
+    NO_TIME = auto()
+    LATER_THAN_UNTIL = auto()
+    NO_LIMIT = auto()
+    NO_FLAG = auto()
+    NO_CURSOR = auto()
+
+
+class Query:
+    """Parameters, each with its values, and in `faults` what was wrong with those read so far.
+
+    A parameter that is not given, or is faulty, is read as None or as its default.
+    """
+
+    def __init__(self, given: Mapping[str, Sequence[str]]) -> None:
+        self.faults: dict[str, Fault] = {}
+        self._given = given
+
+    def refuse_others(self, *known: str) -> None:
+        """A misspelt filter must not list everything."""
+        for name, values in self._given.items():
+            if name not in known:
+                self._note(name[:40], Fault.UNKNOWN)
+            elif len(values) > 1 and name != "status":
+                self._note(name, Fault.REPEATED)
+
+    def filters(self) -> Filters:
+        """What FILTERS say. A text may start with the blank that curl makes of a number's +."""
+        since, until = self.window()
+        return Filters(
+            statuses=self._statuses(),
+            recipient=self._text("to"),
+            sender=self._text("from"),
+            error_code=self._text("error_code"),
+            reference=self._matching("reference", REFERENCE_PATTERN, Fault.NO_REFERENCE),
+            since=since,
+            until=until,
+        )
+
+    def window(self) -> tuple[str | None, str | None]:
+        """`since` and `until`; two that were exchanged would find nothing, and not say why."""
+        since, until = self._time("since"), self._time("until")
+        if since and until and since > until:
+            self._note("since", Fault.LATER_THAN_UNTIL)
+        return since, until
+
+    def stats_window(self, now: datetime) -> tuple[str, str]:
+        """The same with defaults: until now, since STATS_WINDOW before that."""
+        since, until = self.window()
+        until = until or utc_timestamp(str(now))
+        return since or _before(until, STATS_WINDOW), until
+
+    def limit(self) -> int:
+        """How many messages to list: 1 to MAX_LIMIT."""
+        text = self._matching("limit", "[0-9]{1,3}", Fault.NO_LIMIT)
+        limit = DEFAULT_LIMIT if text is None else int(text)
+        if not 1 <= limit <= MAX_LIMIT:
+            self._note("limit", Fault.NO_LIMIT)
+        return limit
+
+    def flag(self, name: str) -> bool:
+        """Is it 1, and not 0?"""
+        return self._matching(name, "[01]", Fault.NO_FLAG) == "1"
+
+    def cursor(self) -> Position | None:
+        """Where an earlier answer says that the next page starts."""
+        text = self._first("cursor")
+        try:
+            return None if text is None else decode_cursor(text)
+        except ValueError:
+            self._note("cursor", Fault.NO_CURSOR)
+            return None
+
+    def _statuses(self) -> tuple[str, ...]:
+        words = self._given.get("status", ())
+        if not all(re.fullmatch(STATUS_PATTERN, word) for word in words):
+            self._note("status", Fault.NO_STATUS)
+        return tuple(word.lower() for word in words)
+
+    def _text(self, name: str) -> str | None:
+        """Whatever can be stored can be asked for."""
+        text = self._matching(name, TEXT_PATTERN, Fault.NO_TEXT)
+        return text.strip() if text else None
+
+    def _time(self, name: str) -> str | None:
+        text = self._matching(name, TIME_PATTERN, Fault.NO_TIME)
+        timestamp = utc_timestamp(text) if text else None
+        if timestamp == "":  # no such day
+            self._note(name, Fault.NO_TIME)
+        return timestamp or None
+
+    def _matching(self, name: str, pattern: str, fault: Fault) -> str | None:
+        text = self._first(name)
+        if text is None or re.fullmatch(pattern, text):
+            return text
+        self._note(name, fault)
+        return None
+
+    def _first(self, name: str) -> str | None:
+        values = self._given.get(name)
+        return values[0] if values else None
+
+    def _note(self, name: str, fault: Fault) -> None:
+        self.faults.setdefault(name, fault)
+
+
+def encode_cursor(position: Position) -> str:
+    """A listing's position as one opaque word."""
+    text = json.dumps([position.created_at, position.id])
+    return urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def decode_cursor(text: str) -> Position:
+    """Raises ValueError unless `encode_cursor` made it."""
+    decoded = urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
+    made = re.fullmatch(r'\["([0-9TZ:.-]{27})", ([1-9][0-9]{0,17})\]', decoded, re.ASCII)
+    position = Position(made[1], int(made[2])) if made else None
+    if position is None or encode_cursor(position) != text:
+        raise ValueError("not a cursor")
+    return position
+
+
+def _before(timestamp: str, span: timedelta) -> str:
+    try:
+        return utc_timestamp(str(datetime.fromisoformat(timestamp) - span))
+    except OverflowError:
+        return utc_timestamp("0001-01-01")
