@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 
 from .model import utc_timestamp
-from .store.sqlite.listing import Filters, Position
+from .store.contract import Filters, Position
 
 FILTERS = ("status", "to", "from", "error_code", "reference", "since", "until")
 """The parameters that `Query.filters` reads."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import re
-import sqlite3
 from collections.abc import Mapping
 from datetime import timedelta
 from hashlib import sha256
@@ -18,8 +17,7 @@ from .plivo import api as plivo_api
 from .plivo.callback import Callback, read_callback
 from .service import Service
 from .settings import SENDER as SENDER
-from .store.sqlite import StoreUnavailable, WorkRefused
-from .store.sqlite.listing import Row
+from .store.contract import Row, StoreUnavailable, WorkRefused
 
 E164 = r"^\+[1-9][0-9]{6,14}$"
 KEY = r"^[!-~]([ -~]{0,253}[!-~])?$"
@@ -170,7 +168,7 @@ def _settle(service: Service, key: str | None, answer: dict[str, Any] | None) ->
 def _find(service: Service, message_uuid: str) -> Row | None:
     try:
         return service.store.find(message_uuid)
-    except sqlite3.Error:
+    except StoreUnavailable:
         return None
 
 

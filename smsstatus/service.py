@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sqlite3
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -23,7 +22,8 @@ from .logs import RateLimit
 from .metrics import Metrics
 from .server import serving
 from .settings import SHORT_TOKEN, Settings
-from .store.sqlite import SchemaTooNew, Store
+from .store.contract import SchemaTooNew, Store, StoreUnavailable
+from .store.opening import open_store
 from .upkeep.caretaker import Caretaker
 
 DYNO_DISK = "a Heroku dyno's disk is lost at each restart, daily at least: use a host with one"
@@ -64,7 +64,7 @@ class Service:
     @classmethod
     def make(cls, settings: Settings) -> Service:
         metrics = Metrics()
-        store = Store(settings.database_path, metrics.observe_commit, may_create=not is_command())
+        store = open_store(settings, metrics.observe_commit, may_create=not is_command())
         return cls(settings, store, Spool(settings.spool_dir), metrics)
 
     def prepare(self) -> None:
@@ -91,7 +91,7 @@ class Service:
             self.store.prepare()
         except SchemaTooNew as error:
             raise StartError(f"DATABASE_URL: {error}") from None
-        except (sqlite3.Error, OSError) as error:
+        except StoreUnavailable as error:
             log.error("database cannot be opened, callbacks go to the spool: %s", error)
 
     @staticmethod

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from math import ceil
 from typing import Any
@@ -18,8 +18,7 @@ from flask import Response
 
 from .model import FINAL_STATUSES
 from .plivo.error_codes import explain
-from .store.sqlite.counting import Stats
-from .store.sqlite.listing import Row
+from .store.contract import Row, Stats
 
 TOP_ERRORS = 10
 
@@ -98,7 +97,7 @@ def stats_json(stats: Stats, since: str, until: str) -> dict[str, Any]:
     }
 
 
-def percentile(ordered: list[float], share: float) -> float | None:
+def percentile(ordered: Sequence[float], share: float) -> float | None:
     """The value below which `share` of the sorted values lie (nearest rank)."""
     if not ordered:
         return None

@@ -17,8 +17,9 @@ from smsstatus import create_app
 from smsstatus.locking import FileLock
 from smsstatus.service import StartError
 from smsstatus.settings import Settings
-from smsstatus.store.sqlite import SchemaTooNew, Store
+from smsstatus.store.contract import SchemaTooNew, StoreUnavailable
 from smsstatus.store.sqlite.database import SCHEMA, SCHEMA_VERSION
+from smsstatus.store.sqlite.store import SqliteStore
 
 from .conftest import Query
 from .live import ROOT, environment
@@ -43,7 +44,7 @@ def flask(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_message_has_the_promised_columns(settings: Settings, query: Query) -> None:
-    Store(settings.database_path).prepare()
+    SqliteStore(settings.database_path).prepare()
     columns = [row["name"] for row in query("SELECT name FROM pragma_table_info('messages')")]
     assert columns[1:11] == [
         *("message_uuid", "sender_number", "recipient_number", "message_body", "initial_status"),
@@ -65,7 +66,7 @@ def test_schema_sql_says_of_every_table_and_most_columns_what_they_are() -> None
 
 
 def test_starting_again_keeps_what_is_there(settings: Settings, query: Query) -> None:
-    store = Store(settings.database_path)
+    store = SqliteStore(settings.database_path)
     store.prepare()
     ask(settings.database_path, "INSERT INTO v2_nonces VALUES ('nonce', x'00')")
     store.prepare()
@@ -74,7 +75,7 @@ def test_starting_again_keeps_what_is_there(settings: Settings, query: Query) ->
 
 @pytest.mark.parametrize("table", sorted(TABLES))
 def test_a_table_that_is_missing_is_made_again(settings: Settings, table: str) -> None:
-    store = Store(settings.database_path)
+    store = SqliteStore(settings.database_path)
     store.prepare()
     ask(settings.database_path, f"DROP TABLE {table}")
     store.prepare()
@@ -83,7 +84,7 @@ def test_a_table_that_is_missing_is_made_again(settings: Settings, table: str) -
 
 
 def test_every_commit_is_fsynced_and_the_file_is_in_wal_mode(settings: Settings) -> None:
-    store = Store(settings.database_path)
+    store = SqliteStore(settings.database_path)
     pragmas = store.writer.submit(
         lambda connection: [
             connection.execute(f"PRAGMA {name}").fetchall()[0][0]
@@ -95,12 +96,12 @@ def test_every_commit_is_fsynced_and_the_file_is_in_wal_mode(settings: Settings)
 
 
 def test_the_file_carries_the_schema_version(settings: Settings, query: Query) -> None:
-    Store(settings.database_path).prepare()
+    SqliteStore(settings.database_path).prepare()
     assert query("PRAGMA user_version") == [{"user_version": SCHEMA_VERSION}]
 
 
 def test_a_file_of_version_1_is_brought_up_to_date(settings: Settings, query: Query) -> None:
-    store = Store(settings.database_path)
+    store = SqliteStore(settings.database_path)
     store.prepare()
     made = query("SELECT name, sql FROM sqlite_master WHERE type = 'index' ORDER BY name")
     ask(settings.database_path, "DROP INDEX messages_by_status_and_sender")
@@ -119,14 +120,14 @@ def test_a_file_of_a_later_version_is_refused_and_left_as_it_is(settings: Settin
     path = settings.database_path
     ask(path, f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
     with pytest.raises(SchemaTooNew):
-        Store(path).prepare()
+        SqliteStore(path).prepare()
     with pytest.raises(StartError, match=rf"DATABASE_URL: .* version {SCHEMA_VERSION + 1}"):
         create_app(settings)
     assert ask(path, "SELECT count(*) FROM sqlite_master") == [(0,)]
 
 
 def test_a_probe_does_not_take_back_what_a_later_program_has_done(settings: Settings) -> None:
-    store = Store(settings.database_path)
+    store = SqliteStore(settings.database_path)
     store.probe()
     ask(settings.database_path, f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
     store.probe()
@@ -175,10 +176,10 @@ def test_several_processes_may_start_at_once_on_a_fresh_file(tmp_path: Path) -> 
 
 
 def test_a_start_waits_for_the_process_that_holds_the_lock(settings: Settings) -> None:
-    store = Store(settings.database_path)
+    store = SqliteStore(settings.database_path)
     lock = FileLock(settings.database_path.with_name("sms.db.lock"))
     with lock.hold(1):
-        with pytest.raises(TimeoutError, match=r"another process holds sms\.db\.lock"):
+        with pytest.raises(StoreUnavailable, match=r"another process holds sms\.db\.lock"):
             store.prepare(lock_seconds=0)
         assert not settings.database_path.exists()
     store.prepare(lock_seconds=0)
@@ -209,7 +210,7 @@ def test_the_schema_is_applied_whole_or_not_at_all(settings: Settings) -> None:
     path = settings.database_path
     ask(path, "CREATE TABLE other (a)")
     ask(path, "CREATE INDEX upgrades ON other (a)")  # in the way of the last table
-    with pytest.raises(sqlite3.OperationalError, match="upgrades"):
-        Store(path).prepare()
+    with pytest.raises(StoreUnavailable, match="upgrades"):
+        SqliteStore(path).prepare()
     tables = ask(path, "SELECT name FROM sqlite_master WHERE type = 'table'")
     assert tables == [("other",)]

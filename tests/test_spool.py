@@ -19,7 +19,7 @@ from smsstatus.intake.spool import REMOVED, Spool, SpoolUnavailable
 from smsstatus.plivo.callback import Callback
 from smsstatus.service import Service, service_of
 from smsstatus.settings import Settings
-from smsstatus.store.sqlite import StoreUnavailable
+from smsstatus.store.contract import StoreUnavailable
 
 from .conftest import Deliver, Query
 from .live import wait_until

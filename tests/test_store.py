@@ -18,7 +18,8 @@ from smsstatus.model import TEXT_DIGEST_SIZE, StatusUpdate
 from smsstatus.plivo.callback import Callback, status_update
 from smsstatus.plivo.form import parse_form
 from smsstatus.settings import Settings
-from smsstatus.store.sqlite import Outcome, Store
+from smsstatus.store.contract import Outcome
+from smsstatus.store.sqlite.store import SqliteStore
 from smsstatus.store.sqlite.updates import apply_update
 
 from .conftest import Deliver, Query
@@ -124,7 +125,7 @@ def test_created_at_stays_and_updated_at_is_of_the_update_that_stands(
 ) -> None:
     lives = [at("queued", "00:00:01"), at("delivered", "00:00:03"), at("sent", "00:00:02")]
     first, second, third = (f"{DAY}T12:00:0{second}.000000Z" for second in range(3))
-    store = Store(settings.database_path)
+    store = SqliteStore(settings.database_path)
     times = []
     for fields, received_at in zip(lives, (first, second, third), strict=True):
         store.record(update_of({"MessageUUID": "a-uuid", **fields}, received_at))
@@ -154,7 +155,7 @@ def test_a_duplicate_changes_nothing_but_its_count(arrive: Arrive, query: Query)
 def test_a_replayed_duplicate_is_not_counted_as_a_retry_of_plivo(
     settings: Settings, query: Query
 ) -> None:
-    store = Store(settings.database_path)
+    store = SqliteStore(settings.database_path)
     update = update_of(at("sent", MessageUUID="a-uuid"))
     outcomes = [store.record(update) for _ in range(2)]
     outcomes.append(store.record(update._replace(source="replay")))
@@ -168,7 +169,7 @@ def test_a_replayed_duplicate_is_not_counted_as_a_retry_of_plivo(
 def test_a_text_that_was_read_as_one_message_is_not_read_as_another(
     settings: Settings, query: Query
 ) -> None:
-    store = Store(settings.database_path)
+    store = SqliteStore(settings.database_path)
     one = update_of(at("sent", MessageUUID="one"))
     other = one._replace(message_uuid="other", digest=one.digest[:TEXT_DIGEST_SIZE] + b"another")
     outcomes = [store.record(update) for update in (one, other, one)]
@@ -217,7 +218,7 @@ def test_a_change_of_status_rewrites_no_index_of_what_stays(settings: Settings) 
         assert "current_status" in written
         return {name for name, text in indexes(connection) if written & set(_WORD.findall(text))}
 
-    store = Store(settings.database_path)
+    store = SqliteStore(settings.database_path)
     assert store.writer.submit(work) == {"messages_by_status_and_sender", "messages_by_error"}
     store.close()
 
@@ -326,11 +327,11 @@ class TwoFiles:
     """Two stores on real files, and a number that gives each example a message of its own."""
 
     def __init__(self, folder: Path) -> None:
-        self.stores = [Store(folder / "one.db"), Store(folder / "other.db")]
+        self.stores = [SqliteStore(folder / "one.db"), SqliteStore(folder / "other.db")]
         self.examples = 0
 
 
-def leave(store: Store, updates: list[StatusUpdate]) -> Left:
+def leave(store: SqliteStore, updates: list[StatusUpdate]) -> Left:
     """Write updates of one message in this order, and read what stands."""
 
     def work(connection: sqlite3.Connection) -> Left:

@@ -16,7 +16,9 @@ import pytest
 
 from smsstatus.plivo.callback import Callback, read_callback
 from smsstatus.settings import Settings
-from smsstatus.store.sqlite import Outcome, Store, upgrade
+from smsstatus.store.contract import Outcome
+from smsstatus.store.sqlite import upgrade
+from smsstatus.store.sqlite.store import SqliteStore
 from smsstatus.upkeep.reconcile import update_from_api
 
 from . import version_2
@@ -77,9 +79,10 @@ def is_done(path: Path) -> bool:
 CORRECTING = """
 import sys
 from pathlib import Path
-from smsstatus.store import Store, upgrade
+from smsstatus.store.sqlite import upgrade
+from smsstatus.store.sqlite.store import SqliteStore
 upgrade.BATCH = 10
-store = Store(Path(sys.argv[1]))
+store = SqliteStore(Path(sys.argv[1]))
 store.prepare()
 print("opened", flush=True)
 while store.correct_some():
@@ -100,7 +103,7 @@ def test_all_rows_are_there_and_stand_by_the_order_key_of_now(settings: Settings
     fill(path, messages)
     before = messages_in(path)
     assert before != as_they_should_be(messages)  # so there is something to correct
-    store = Store(path)
+    store = SqliteStore(path)
     store.prepare()
     assert messages_in(path) == before
     marker = store.change_marker()
@@ -123,7 +126,7 @@ def test_opening_builds_no_index_and_reads_no_message(settings: Settings) -> Non
     trees = """SELECT name, rootpage FROM sqlite_master
         WHERE tbl_name IN ('messages', 'status_events') AND rootpage > 0"""
     before = ask(path, trees)
-    Store(path).prepare()
+    SqliteStore(path).prepare()
     assert ask(path, trees) == before
 
 
@@ -170,7 +173,7 @@ def test_callbacks_that_come_meanwhile_stand_if_they_should(
     monkeypatch.setattr(upgrade, "BATCH", 20)
     messages = some_messages(300)
     fill(settings.database_path, messages)
-    store = Store(settings.database_path)
+    store = SqliteStore(settings.database_path)
     rng = random.Random(1)
     for number, uuid in enumerate(messages, 1):
         if number % every == 0:
@@ -201,7 +204,7 @@ def test_what_a_program_of_version_2_still_writes_stands_only_if_it_should(
     settings: Settings, former: sqlite3.Connection, is_done_before: bool
 ) -> None:
     messages = some_messages(80)
-    store = Store(settings.database_path)
+    store = SqliteStore(settings.database_path)
     store.prepare()
     while is_done_before and store.correct_some():
         pass
@@ -227,7 +230,7 @@ def test_a_retry_of_what_version_2_wrote_after_the_upgrade_is_no_second_event(
     settings: Settings, count: int
 ) -> None:
     fill(settings.database_path, some_messages(count))
-    store = Store(settings.database_path)
+    store = SqliteStore(settings.database_path)
     store.prepare()
     while store.correct_some():
         pass
@@ -268,7 +271,7 @@ BODY = f"From=1&MessageUUID={UUID}&ParentMessageUUID={OTHER}&Status=undelivered&
 
 
 @pytest.fixture
-def one(settings: Settings) -> Store:
+def one(settings: Settings) -> SqliteStore:
     """A file of version 2 with an update of each source, and a V2 nonce."""
     events = [
         version_2.event(BODY, "2025-11-01T00:00:10.000000Z"),
@@ -282,7 +285,7 @@ def one(settings: Settings) -> Store:
     with closing(sqlite3.connect(settings.database_path)) as connection:
         connection.execute("INSERT INTO v2_nonces VALUES ('9', ?)", (events[0].digest,))
         connection.commit()
-    return Store(settings.database_path)
+    return SqliteStore(settings.database_path)
 
 
 RETRIES = {
@@ -302,7 +305,7 @@ RETRIES = {
 
 @pytest.mark.parametrize("retry", RETRIES.values(), ids=RETRIES)
 def test_a_retry_across_the_upgrade_is_no_second_event(
-    settings: Settings, one: Store, retry: Any
+    settings: Settings, one: SqliteStore, retry: Any
 ) -> None:
     one.prepare()
     events, rows = events_in(settings.database_path), messages_in(settings.database_path)
@@ -340,7 +343,7 @@ RECUTS = {
 
 @pytest.mark.parametrize("recut", RECUTS.values(), ids=RECUTS)
 def test_another_reading_of_what_version_2_stored_is_refused(
-    settings: Settings, one: Store, recut: Callback
+    settings: Settings, one: SqliteStore, recut: Callback
 ) -> None:
     one.prepare()
     rows, events = messages_in(settings.database_path), events_in(settings.database_path)
@@ -352,7 +355,7 @@ def test_another_reading_of_what_version_2_stored_is_refused(
 
 
 def test_an_update_of_other_letters_costs_no_digest_of_each_reading(
-    settings: Settings, one: Store, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, one: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """There are as many readings as fields: milliseconds for each callback, all in one thread."""
 
@@ -366,14 +369,14 @@ def test_an_update_of_other_letters_costs_no_digest_of_each_reading(
     one.close()
 
 
-def test_a_v2_nonce_of_version_2_brings_no_other_body(settings: Settings, one: Store) -> None:
+def test_a_v2_nonce_of_version_2_brings_no_other_body(settings: Settings, one: SqliteStore) -> None:
     other = read_callback(Callback("POST", "", f"{BODY}&a=1", LATER, "9"), source="callback")
     assert one.record(other) is Outcome.NONCE_TAKEN
     one.close()
 
 
 def test_an_older_backup_put_in_place_is_brought_up_to_date(settings: Settings) -> None:
-    store = Store(settings.database_path)
+    store = SqliteStore(settings.database_path)
     fill(settings.database_path, some_messages(5))
     store.look()
     store.close()

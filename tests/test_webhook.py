@@ -18,7 +18,8 @@ from smsstatus.model import StatusUpdate
 from smsstatus.plivo.callback import PROBE_FIELD, Callback
 from smsstatus.service import service_of
 from smsstatus.settings import Settings
-from smsstatus.store.sqlite import Outcome, Store
+from smsstatus.store.contract import Outcome
+from smsstatus.store.sqlite.store import SqliteStore
 from smsstatus.web.webhook import MAX_BODY
 
 from .conftest import Deliver, Query
@@ -169,7 +170,7 @@ def test_any_of_several_tokens_may_have_signed(settings: Settings, plivo: Plivo)
     service_of(app).stop()
 
 
-class MistakenStore(Store):
+class MistakenStore(SqliteStore):
     """One whose program has a mistake."""
 
     def record(self, update: StatusUpdate) -> Outcome:

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from smsstatus.store.sqlite import Store, StoreUnavailable, WorkRefused
+from smsstatus.store.contract import StoreUnavailable, WorkRefused
 from smsstatus.store.sqlite.database import rewrite_header
+from smsstatus.store.sqlite.store import SqliteStore
 from smsstatus.store.sqlite.writer import MAX_BATCH, REST_SECONDS, Writer, next_batch
 
 from .live import wait_until
@@ -142,7 +143,7 @@ def test_a_database_that_stays_damaged_is_told_of_once_with_the_mend(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "sms.db").write_bytes(b"no database" * 1000)
-    store = Store(tmp_path / "sms.db")
+    store = SqliteStore(tmp_path / "sms.db")
     store.writer.answer_seconds = PATIENT
     for _ in range(3):
         with pytest.raises(StoreUnavailable, match="put a backup in its place"):

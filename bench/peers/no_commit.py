@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from smsstatus.store.sqlite import Outcome, writer
+from smsstatus.store.contract import Outcome
+from smsstatus.store.sqlite import writer
 from smsstatus.store.sqlite.database import Database
 from wsgi import app
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from smsstatus.model import StatusUpdate
 from smsstatus.service import service_of
-from smsstatus.store.sqlite import Outcome
+from smsstatus.store.contract import Outcome
 from wsgi import app
 
 __all__ = ["app"]

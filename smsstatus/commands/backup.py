@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 from pathlib import Path
 
 import click
 from flask.cli import with_appcontext
 
 from ..service import current_service
+from ..store.contract import StoreError
 
 
 @click.command("backup")
@@ -18,6 +18,6 @@ def command(path: Path) -> None:
     """Copy the database to the new file PATH, consistent while the service runs."""
     try:
         current_service().store.backup(path)
-    except (sqlite3.Error, OSError) as error:
+    except (StoreError, OSError) as error:
         raise click.ClickException(f"no backup made: {error}") from None
     click.echo(f"{path}: {path.stat().st_size:,} bytes")

@@ -6,7 +6,6 @@ import ipaddress
 import json
 import os
 import secrets
-import sqlite3
 from collections.abc import Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -26,8 +25,7 @@ from ..plivo.simulate import NoAnswer, deliver, request
 from ..server.serving import Server
 from ..service import DYNO_DISK, MOUNTED_ALONE, Service, current_service
 from ..settings import DOTENV
-from ..store.sqlite import StoreUnavailable
-from ..store.sqlite.database import MEND
+from ..store.contract import Engine, StoreUnavailable
 
 Level = Literal["ok", "warn", "FAIL"]
 
@@ -70,7 +68,7 @@ def examine(
     yield _database(service)
     yield _disk(service.settings.database_path, environ, mounts)
     yield _spool(service)
-    yield sqlite_version(sqlite3.sqlite_version_info)
+    yield engine_check(service.store.engine())
     yield from _plivo(service)
     yield from _public_road(service)
 
@@ -126,10 +124,11 @@ def _database(service: Service) -> Check:
         )
     try:
         damage = service.store.find_damage(DAMAGE_SECONDS)
-    except sqlite3.Error as error:
+    except StoreUnavailable as error:
         damage = str(error)
     if damage:
-        text = f"{path} is damaged ({damage}). If the service's log says no more of it: {MEND}"
+        advice = service.store.damage_advice
+        text = f"{path} is damaged ({damage}). If the service's log says no more of it: {advice}"
         return Check("FAIL", "database", text)
     return Check("ok", "database", f"{path} takes a write, and no damage was found in it")
 
@@ -188,23 +187,11 @@ def _can_be_read(path: Path) -> bool:
     return True
 
 
-def sqlite_version(version: tuple[int, ...]) -> Check:
-    """Versions before 3.51.3 can lose commits when two programs write and checkpoint at once.
-
-    https://www.sqlite.org/wal.html#walresetbug; fixed in 3.44.6 and 3.50.7 too.
-    """
-    text = ".".join(map(str, version))
-    fixed = version >= (3, 51, 3) or any(
-        branch <= version < (3, branch[1] + 1) for branch in ((3, 44, 6), (3, 50, 7))
-    )
-    if fixed:
-        return Check("ok", "SQLite", text)
-    return Check(
-        "warn",
-        "SQLite",
-        f"{text} has the WAL-reset bug: smsstatus holds a lock against it, so let no other "
-        "program write to the file while the service runs",
-    )
+def engine_check(engine: Engine) -> Check:
+    """Has the version of the database program a fault that is known?"""
+    if engine.warning:
+        return Check("warn", engine.name, f"{engine.version} {engine.warning}")
+    return Check("ok", engine.name, engine.version)
 
 
 def _plivo(service: Service) -> Iterator[Check]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
-
 import click
 from flask.cli import with_appcontext
 
 from ..service import current_service
+from ..store.contract import StoreError
 
 
 @click.command("init-db")
@@ -17,6 +16,6 @@ def command() -> None:
     service = current_service()
     try:
         service.store.prepare()
-    except (sqlite3.Error, OSError) as error:
+    except StoreError as error:
         raise click.ClickException(f"{service.settings.database_path}: {error}") from None
     click.echo(f"{service.settings.database_path} is ready.")

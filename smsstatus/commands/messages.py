@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from typing import Any
 
 import click
@@ -11,6 +10,7 @@ from flask.cli import with_appcontext
 
 from ..query import Query
 from ..service import current_service
+from ..store.contract import StoreError
 from ..views import message_json
 from .terminal import table, visible
 
@@ -33,7 +33,7 @@ def command(message_uuid: str | None, limit: int, reference: str | None, as_json
             found = list(store.walk(filters, limit))
         else:
             found = [message for message in [store.find(message_uuid)] if message]
-    except sqlite3.Error as error:
+    except StoreError as error:
         raise click.ClickException(f"the database cannot be read: {error}") from None
     if message_uuid is not None and not found:
         raise click.ClickException("no such message")

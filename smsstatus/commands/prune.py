@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from datetime import timedelta
 
 import click
@@ -10,7 +9,7 @@ from flask.cli import with_appcontext
 
 from ..model import utc_timestamp
 from ..service import current_service
-from ..store.sqlite import StoreUnavailable, WorkRefused
+from ..store.contract import StoreError
 from .terminal import Duration, progress
 
 PAUSE_SECONDS = 0.05
@@ -44,6 +43,6 @@ def command(older_than: timedelta, dry_run: bool, force: bool) -> None:
                 removed += batch
                 advance(batch)
                 service.clock.sleep(PAUSE_SECONDS)
-    except (StoreUnavailable, WorkRefused, sqlite3.Error) as error:
+    except StoreError as error:
         raise click.ClickException(f"stopped, the rest stays for the next run: {error}") from None
     click.echo(f"{removed} messages removed.")

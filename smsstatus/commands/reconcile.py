@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from contextlib import nullcontext
 from datetime import timedelta
 
@@ -11,6 +10,7 @@ from flask.cli import with_appcontext
 
 from ..plivo.api import NotConfigured
 from ..service import current_service
+from ..store.contract import StoreError
 from ..upkeep import reconcile as reconciling
 from .terminal import Duration, progress, visible
 
@@ -43,7 +43,7 @@ def command(older_than: timedelta, within: timedelta, limit: int | None, dry_run
     except reconciling.AtWork as error:
         click.echo(f"{error}.")
         raise SystemExit(3) from None
-    except (NotConfigured, sqlite3.Error, OSError) as error:
+    except (NotConfigured, StoreError, OSError) as error:
         raise click.ClickException(str(error)) from None
     click.echo(str(summary))
     if not summary.complete:

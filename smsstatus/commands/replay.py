@@ -13,7 +13,7 @@ from ..intake.replay import NotReplayable, Tally, drain, replay_file, replay_log
 from ..intake.spool import NotReadable
 from ..logs import printable
 from ..service import current_service
-from ..store.sqlite import StoreUnavailable
+from ..store.contract import StoreUnavailable
 
 _NOT_REPLAYED = (StoreUnavailable, NotReplayable, NotReadable, OSError, EOFError, zlib.error)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -14,7 +13,7 @@ from pathlib import Path
 from ..logs import more, printable, without_text
 from ..plivo.callback import Callback, Unusable, read_callback
 from ..plivo.form import Malformed
-from ..store.sqlite import Outcome, Store, StoreUnavailable, WorkRefused
+from ..store.contract import Outcome, Store, StoreError, StoreUnavailable, WorkRefused
 from .last_resort import read_log
 from .spool import NotReadable, Spool, read_file
 
@@ -242,7 +241,7 @@ class Drainer:
             while not self._stop.is_set() and time.monotonic() < end:
                 if not self._store.correct_some():
                     return False
-        except (StoreUnavailable, WorkRefused, sqlite3.Error) as error:
+        except StoreError as error:
             log.debug("rows of an earlier version not corrected: %s", error)
             return False
         return True

@@ -13,13 +13,12 @@ talks to Plivo by itself: the pages use the same functions as the API's routes.
 
 from __future__ import annotations
 
-import sqlite3
-
 from flask import Blueprint
 from flask.blueprints import BlueprintSetupState
 from jinja2 import StrictUndefined
 from werkzeug.exceptions import HTTPException
 
+from ..store.contract import StoreUnavailable
 from ..web.problems import Problem
 from . import access, links, listing, message, overview, send, words
 
@@ -44,7 +43,7 @@ blueprint.before_request(access.let_in)
 blueprint.after_request(access.secure)
 blueprint.register_error_handler(Problem, access.problem_page)
 blueprint.register_error_handler(HTTPException, access.http_error_page)
-blueprint.register_error_handler(sqlite3.Error, access.database_page)
+blueprint.register_error_handler(StoreUnavailable, access.database_page)
 
 
 @blueprint.record

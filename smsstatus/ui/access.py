@@ -7,13 +7,13 @@ Files in static/ need no token: they are public, hold nothing, and dress the log
 
 from __future__ import annotations
 
-import sqlite3
 from http import HTTPStatus
 
 from flask import Response, render_template, request
 from werkzeug.exceptions import HTTPException
 
 from ..service import current_service
+from ..store.contract import StoreUnavailable
 from ..web.origin import is_from_our_page, shows_bearer
 from ..web.problems import Problem, require_token
 
@@ -68,7 +68,7 @@ def http_error_page(error: HTTPException) -> Response:
     return problem_page(Problem(status, error.description or HTTPStatus(status).phrase))
 
 
-def database_page(error: sqlite3.Error) -> Response:
+def database_page(error: StoreUnavailable) -> Response:
     """The database cannot be read now; callbacks are still taken, into the spool."""
     return problem_page(
         Problem(

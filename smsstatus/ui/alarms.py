@@ -9,7 +9,6 @@ there messages wait for good, and only the pauses keep this quiet.
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,7 +17,7 @@ from typing import Any
 
 from ..model import utc_timestamp
 from ..service import Service
-from ..store.sqlite.counting import WAITING_COUNTED, Pulse
+from ..store.contract import WAITING_COUNTED, Pulse, StoreUnavailable
 from ..web.health import readiness
 from . import words
 
@@ -70,7 +69,7 @@ def _find_out(service: Service) -> list[Alarm]:
             before=utc_timestamp(str(now - QUIET)),
             newest=NEWEST,
         )
-    except sqlite3.Error as error:
+    except StoreUnavailable as error:
         return [*alarms, Alarm(f"The database cannot be read ({error}).", _KEPT)]
     silence = silence_in(pulse, now)
     return [*alarms, silence] if silence else alarms

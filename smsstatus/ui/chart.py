@@ -7,7 +7,7 @@ least THINNEST high.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -52,7 +52,7 @@ class Chart:
     text: str
 
 
-def draw(edges: Sequence[str], slices: Sequence[dict[str, int]], ticks_every: int) -> Chart:
+def draw(edges: Sequence[str], slices: Sequence[Mapping[str, int]], ticks_every: int) -> Chart:
     """A chart of the counts by status between each two neighbouring times."""
     counted = [by_outcome(counts) for counts in slices]
     top = nice_top(max((sum(counts.values()) for counts in counted), default=0))
@@ -71,7 +71,7 @@ def draw(edges: Sequence[str], slices: Sequence[dict[str, int]], ticks_every: in
     )
 
 
-def by_outcome(counts: dict[str, int]) -> dict[str, int]:
+def by_outcome(counts: Mapping[str, int]) -> dict[str, int]:
     """Counts by status as counts by outcome, each of them present."""
     found = dict.fromkeys(words.OUTCOMES, 0)
     for status, count in counts.items():

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..clock import Clock
 from ..model import utc_timestamp
-from ..store.sqlite import Store
+from ..store.contract import Store
 from ..views import stats_json
 from .chart import Chart, draw
 
@@ -79,9 +79,9 @@ class FiguresCache:
         self._locks = {name: threading.Lock() for name in WINDOWS}
 
     def get(self, store: Store, window: Window, marker: str, clock: Clock) -> Figures:
-        """The window's figures, counted anew if they may differ and it is not too costly.
+        """The window's figures, counted again if they may differ and it is not too costly.
 
-        While one request counts, others get the figures before. Raises sqlite3.Error.
+        While one request counts, others get the figures before. Raises StoreUnavailable.
         """
         key = (marker, window.number_at(clock.now()))
         kept = self._kept.get(window.name)

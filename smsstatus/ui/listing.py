@@ -14,7 +14,7 @@ from flask import Response, request
 
 from ..query import FILTERS, Fault, Query, decode_cursor, encode_cursor
 from ..service import current_service
-from ..store.sqlite.listing import Filters, Position
+from ..store.contract import Filters, Position
 from ..views import csv_response, message_json
 from ..web.problems import Problem
 from . import live, words

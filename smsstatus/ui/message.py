@@ -6,8 +6,7 @@ from flask import Response, request
 
 from ..plivo.api import NotConfigured, PlivoError, UnknownMessage, is_uuid
 from ..service import Service, current_service
-from ..store.sqlite import StoreUnavailable, WorkRefused
-from ..store.sqlite.listing import Row
+from ..store.contract import Row, StoreError
 from ..upkeep.reconcile import reconcile_one
 from ..views import message_json, reference_pairs
 from ..web.problems import Problem
@@ -49,7 +48,7 @@ def ask_plivo(message_uuid: str) -> Response:
         trouble = (503, str(error))
     except PlivoError as error:
         trouble = (error.status, f"{error.title}. {error.detail}")
-    except (StoreUnavailable, WorkRefused) as error:
+    except StoreError as error:
         trouble = (503, f"Plivo's answer could not be stored ({error}).")
     else:
         address = to("message", message_uuid=message_uuid, asked=asked)

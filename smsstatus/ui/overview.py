@@ -5,7 +5,6 @@ It is shown when the database cannot be read, too: that is when somebody looks.
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -13,7 +12,7 @@ from flask import Response, current_app, request
 from flask.sansio.app import App
 
 from ..service import Service, current_service
-from ..store.sqlite.listing import Filters
+from ..store.contract import Filters, StoreUnavailable
 from ..views import message_json
 from ..web.problems import Problem
 from . import live
@@ -61,7 +60,7 @@ def _counted(service: Service, state: State, window: Window) -> tuple[str, Figur
     try:
         marker = service.store.change_marker()
         return marker, state.figures.get(service.store, window, marker, service.clock)
-    except sqlite3.Error:
+    except StoreUnavailable:
         return "", None
 
 
@@ -95,5 +94,5 @@ def _page(
 def _newest(service: Service) -> list[dict[str, Any]]:
     try:
         return [message_json(row) for row in service.store.list(Filters(), NEWEST).messages]
-    except sqlite3.Error:
+    except StoreUnavailable:
         return []

@@ -13,7 +13,7 @@ from ..plivo.api import NotConfigured, PlivoError
 from ..sending import KEY, BadInput, KeyBusy
 from ..sending import send as send_message
 from ..service import Service, current_service
-from ..store.sqlite.listing import Row
+from ..store.contract import Row
 from . import live
 from .links import to
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-import sqlite3
 import threading
 
 from ..clock import Clock
 from ..logs import without_text
-from ..store.sqlite import Store, StoreUnavailable
+from ..store.contract import Store, StoreUnavailable
 
 LOOK_SECONDS = 1.0
 COUNT_SECONDS = 5.0
@@ -50,7 +49,7 @@ class Caretaker:
             for task in (self._count, self._examine):
                 try:
                     task()
-                except (StoreUnavailable, sqlite3.Error, OSError) as error:
+                except (StoreUnavailable, OSError) as error:
                     log.debug("database not looked at: %s", error)
                 except Exception as error:  # without this thread nothing is looked at any more
                     log.error("a mistake in the program, %s", without_text(error))

@@ -17,7 +17,7 @@ from ..model import StatusUpdate, utc_now, utc_timestamp
 from ..plivo import api as plivo_api
 from ..plivo.callback import Unusable, digest_of, make_update
 from ..service import Service
-from ..store.sqlite import Outcome, StoreUnavailable, WorkRefused
+from ..store.contract import Outcome, StoreError
 
 REQUESTS_PER_SECOND = 5
 TROUBLES_IN_A_ROW = 3
@@ -85,7 +85,7 @@ def silent_messages(
 
     Those that were not asked about for longest come first, so that a run that ended early is
     taken up by the next. Older ones are left alone: some countries send no delivery reports, and
-    there `sent` is the last word. Raises sqlite3.Error.
+    there `sent` is the last word. Raises StoreUnavailable.
     """
     now = service.clock.now()
     return service.store.waiting(
@@ -132,7 +132,7 @@ def reconcile(
                 raise _Stop(f"{trouble.title}: {trouble.detail}")
     except _Stop as stop:
         summary.stopped = str(stop)
-    except (StoreUnavailable, WorkRefused) as error:
+    except StoreError as error:
         summary.stopped = f"the answer could not be stored ({error})"
     except KeyboardInterrupt:
         summary.stopped = "interrupted"

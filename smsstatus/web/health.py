@@ -14,7 +14,7 @@ from ..intake.spool import Depth, SpoolUnavailable
 from ..metrics import escape, family
 from ..server import serving
 from ..service import Service, current_service
-from ..store.sqlite import StoreUnavailable, WorkRefused
+from ..store.contract import StoreError
 
 READY_SECONDS = 1.0
 STALE_SECONDS = 10.0
@@ -88,7 +88,7 @@ def _find_out(service: Service) -> dict[str, Any]:
     reasons = []
     try:
         service.store.probe()
-    except (StoreUnavailable, WorkRefused) as error:
+    except StoreError as error:
         reasons.append(f"store: {error}")
     if service.store.damage:
         reasons.append(f"store: {service.store.damage}")

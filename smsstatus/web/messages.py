@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sqlite3
 from collections.abc import Mapping
 from functools import cache
 from urllib.parse import unquote_to_bytes
@@ -16,6 +15,7 @@ from ..plivo import api as plivo_api
 from ..plivo.form import Malformed, parse_form
 from ..query import FILTERS, MAX_LIMIT, TEXT_PATTERN, Fault, Query, encode_cursor
 from ..service import current_service
+from ..store.contract import StoreUnavailable
 from ..views import csv_response, message_json, stats_json
 from . import openapi
 from .problems import Problem, require_token, require_token_to_change
@@ -36,8 +36,8 @@ _EXPECTED = {
 blueprint = Blueprint("messages", __name__)
 
 
-@blueprint.errorhandler(sqlite3.Error)
-def database_trouble(error: sqlite3.Error) -> Response:
+@blueprint.errorhandler(StoreUnavailable)
+def database_trouble(error: StoreUnavailable) -> Response:
     """The database cannot be read now; callbacks are still taken, into the spool."""
     return Problem(503, f"The database cannot be read ({error}): see /readyz.").response()
 

@@ -34,7 +34,7 @@ from ..plivo.form import Malformed, Pairs, parse_form
 from ..plivo.signature import HEADERS, verify
 from ..service import Service, current_service
 from ..settings import WEBHOOK_PATH
-from ..store.sqlite import Outcome, StoreUnavailable, WorkRefused
+from ..store.contract import Outcome, StoreUnavailable, WorkRefused
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment

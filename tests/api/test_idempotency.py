@@ -23,7 +23,7 @@ from smsstatus.locking import FileLock
 from smsstatus.model import utc_timestamp
 from smsstatus.service import service_of
 from smsstatus.settings import Settings
-from smsstatus.store.sqlite import Store
+from smsstatus.store.sqlite.store import SqliteStore
 
 from ..conftest import Query, Receive
 from ..live import API_TOKEN, LiveService, free_port, live_service, wait_until
@@ -52,7 +52,7 @@ def make_older(database: Path, age: timedelta) -> None:
 
 
 @pytest.fixture
-def store(app: Flask) -> Store:
+def store(app: Flask) -> SqliteStore:
     return service_of(app).store
 
 
@@ -214,7 +214,7 @@ def test_pruning_removes_old_answers_too(
 
 
 def test_where_the_key_cannot_be_kept_nothing_is_sent(
-    api: FlaskClient, standin: PlivoApi, settings: Settings, store: Store
+    api: FlaskClient, standin: PlivoApi, settings: Settings, store: SqliteStore
 ) -> None:
     away = settings.database_path.rename(settings.database_path.with_suffix(".away"))
     settings.database_path.mkdir()

@@ -19,9 +19,10 @@ from typing import Any
 
 import pytest
 
-from smsstatus.store.sqlite import Store, counting, listing
+from smsstatus.store.contract import Filters, Position
+from smsstatus.store.sqlite import counting, database, listing
 from smsstatus.store.sqlite.database import open_readonly
-from smsstatus.store.sqlite.listing import Filters, Position
+from smsstatus.store.sqlite.store import SqliteStore
 
 MESSAGES = 200_000
 DEEP = Position("2026-11-01T01:00:00.000000Z", 2)
@@ -63,7 +64,7 @@ Ask = Callable[[Path], object]
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database with many messages."""
     path = tmp_path_factory.mktemp("filled") / "sms.db"
-    Store(path).prepare()
+    SqliteStore(path).prepare()
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute(FILL)
@@ -115,8 +116,7 @@ class Watched:
 @pytest.fixture
 def watched(monkeypatch: pytest.MonkeyPatch) -> Watched:
     watched = Watched()
-    for module in (listing, counting):
-        monkeypatch.setattr(module, "open_readonly", watched.open)
+    monkeypatch.setattr(database, "open_readonly", watched.open)
     return watched
 
 

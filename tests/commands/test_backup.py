@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from smsstatus.settings import Settings
-from smsstatus.store.sqlite import Store
+from smsstatus.store.sqlite.store import SqliteStore
 
 from ..conftest import Receive
 from ..live import LiveService, live_service, wait_until
@@ -76,7 +76,7 @@ def test_a_copy_is_one_file_that_the_service_can_start_from(
     copy = tmp_path / "copies" / "sms.db"
     assert run("backup", copy).exit_code == 0
     assert files_of(tmp_path / "copies") == {"sms.db"}
-    store = Store(copy)
+    store = SqliteStore(copy)
     store.prepare()
     assert store.find(message_uuid) is not None
 
@@ -127,7 +127,7 @@ def test_it_ends_while_somebody_writes_without_a_pause(
     filling = "INSERT INTO filler VALUES (randomblob(1048576))"
     writable.executemany(filling, [()] * 16)  # of 1 MB
 
-    store, copy = Store(settings.database_path), tmp_path / "copy.db"
+    store, copy = SqliteStore(settings.database_path), tmp_path / "copy.db"
     backup = threading.Thread(target=store.backup, args=(copy,), daemon=True)
 
     def has_ended() -> bool:

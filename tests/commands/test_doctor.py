@@ -20,11 +20,12 @@ from flask import Flask
 
 from smsstatus import create_app
 from smsstatus.clock import Clock
-from smsstatus.commands.doctor import Check, examine, sqlite_version
+from smsstatus.commands.doctor import Check, engine_check, examine
 from smsstatus.disks import MOUNTS
 from smsstatus.plivo.callback import Callback
 from smsstatus.service import Service, service_of
 from smsstatus.settings import Settings
+from smsstatus.store.sqlite.version import engine
 
 from ..clock import HandClock
 from ..live import ROOT, LiveService, environment, free_port, live_service
@@ -242,7 +243,7 @@ def test_callbacks_in_the_spool_are_worth_a_warning(app: Flask, place: str, word
 def test_a_sqlite_with_the_wal_reset_bug_is_worth_a_warning(
     version: tuple[int, int, int], level: str
 ) -> None:
-    check = sqlite_version(version)
+    check = engine_check(engine(version))
     assert check.level == level
     assert ".".join(map(str, version)) in check.text
 

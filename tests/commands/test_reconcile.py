@@ -24,7 +24,7 @@ from smsstatus import create_app
 from smsstatus.model import utc_timestamp
 from smsstatus.service import service_of
 from smsstatus.settings import Settings
-from smsstatus.store.sqlite import Store
+from smsstatus.store.sqlite.store import SqliteStore
 from smsstatus.upkeep import reconcile as reconciling
 
 from ..clock import HandClock
@@ -457,7 +457,7 @@ def shell(tmp_path: Path, standin: PlivoApi) -> dict[str, str]:
     """The environment of a shell, with thirty silent messages in its database."""
     path = tmp_path / "shell" / "sms.db"
     path.parent.mkdir()
-    Store(path).prepare()
+    SqliteStore(path).prepare()
     connection = sqlite3.connect(path, isolation_level=None)
     insert(connection, [silent(number) for number in range(30)])
     connection.close()

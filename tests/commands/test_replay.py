@@ -25,7 +25,8 @@ from smsstatus.model import StatusUpdate
 from smsstatus.plivo.callback import Callback
 from smsstatus.service import Service, service_of
 from smsstatus.settings import Settings
-from smsstatus.store.sqlite import Outcome, Store
+from smsstatus.store.contract import Outcome
+from smsstatus.store.sqlite.store import SqliteStore
 
 from ..conftest import Query
 from ..plivo import Plivo
@@ -105,7 +106,7 @@ def test_a_file_that_fails_as_nobody_foresaw_does_not_keep_those_behind_it_waiti
     assert query("SELECT message_uuid FROM messages") == [{"message_uuid": "a"}]
 
 
-class Mistaken(Store):
+class Mistaken(SqliteStore):
     """A store with a mistake that shows at one message."""
 
     def record(self, update: StatusUpdate) -> Outcome:

@@ -13,7 +13,7 @@ from werkzeug.test import TestResponse
 
 from smsstatus.plivo.callback import Callback
 from smsstatus.service import service_of
-from smsstatus.store.sqlite import Store
+from smsstatus.store.sqlite.store import SqliteStore
 from smsstatus.ui import alarms, figures
 from tests.clock import HandClock
 from tests.conftest import Deliver
@@ -98,7 +98,7 @@ def test_figures_that_took_long_are_kept_while_callbacks_come_in(
 
     def slowly(edges: Sequence[str]) -> object:
         clock.turn(10)
-        return Store.history(store, edges)
+        return SqliteStore.history(store, edges)
 
     monkeypatch.setattr(store, "history", slowly)
     deliver(plivo.post(plivo.fields("queued", UUID)))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from smsstatus.query import FILTERS
-from smsstatus.store.sqlite.counting import Pulse
+from smsstatus.store.contract import Pulse
 from smsstatus.ui import alarms, chart, figures, listing, send, timeline, words
 
 NOW = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)

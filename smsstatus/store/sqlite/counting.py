@@ -7,50 +7,26 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from contextlib import closing
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 from ...model import EARLIEST, FINAL_STATUSES
-from .database import marks, open_readonly
+from ..contract import WAITING_COUNTED, Pulse, Stats
+from .database import marks, reading
 
 PERCENTILE_SAMPLE = 10_000
 """Percentiles rest on the newest so many deliveries of a window, which bounds their cost."""
-WAITING_COUNTED = 1000
-"""Where reports are never sent, most messages wait: counting stops here."""
-
-
-@dataclass(frozen=True)
-class Stats:
-    """Counts of messages first heard of in a window. Seconds are from queued to delivered: what was
-    read was delivered before, and what no update told a time of is left out.
-    """
-
-    counts: dict[str, int]
-    errors: dict[str, int]
-    delivered_in: list[float]
-
-
-@dataclass(frozen=True)
-class Pulse:
-    """How many messages wait (WAITING_COUNTED: so many or more), and when the newest callbacks
-    were received, oldest first.
-    """
-
-    waiting: int
-    arrivals: list[str]
 
 
 def count_by_status(path: Path, since: str = "", until: str = "~") -> dict[str, int]:
     """Messages by current_status, first heard of in the window; from the index alone."""
-    with closing(open_readonly(path)) as connection:
+    with reading(path) as connection:
         return _count_by_status(connection, since, until)
 
 
 def read_stats(path: Path, since: str, until: str) -> Stats:
     """Counts, error codes and delivery times of messages first heard of in the window."""
-    with closing(open_readonly(path)) as connection:
+    with reading(path) as connection:
         counts = _count_by_status(connection, since, until)
         return _stats(connection, since, until, counts)
 
@@ -60,7 +36,7 @@ def read_history(path: Path, edges: Sequence[str]) -> tuple[list[dict[str, int]]
 
     Both at once, so that the index is walked once.
     """
-    with closing(open_readonly(path)) as connection:
+    with reading(path) as connection:
         statuses = _distinct(connection, "current_status", "messages_by_status_and_sender")
         slices = [
             _count_by_status(connection, since, until, statuses) for since, until in pairwise(edges)
@@ -142,7 +118,7 @@ def waiting_messages(path: Path, *, silent_since: str, created_since: str) -> li
     """UUIDs of messages that are not final, were last heard of before `silent_since` and first
     heard of after `created_since`; those that Plivo was not asked about for longest come first.
     """
-    with closing(open_readonly(path)) as connection:
+    with reading(path) as connection:
         statuses = _waiting_statuses(connection)
         rows = connection.execute(
             f"""SELECT message_uuid FROM messages INDEXED BY messages_by_status_and_sender
@@ -165,7 +141,7 @@ def change_marker(path: Path) -> str:
 
     A repeated callback alone does not change it. It costs four look-ups, whatever there is.
     """
-    with closing(open_readonly(path)) as connection:
+    with reading(path) as connection:
         found = connection.execute(
             """SELECT (SELECT max(id) FROM status_events),
                       (SELECT max(id) FROM messages), (SELECT min(id) FROM messages),
@@ -176,7 +152,7 @@ def change_marker(path: Path) -> str:
 
 def read_pulse(path: Path, *, since: str, before: str, newest: int) -> Pulse:
     """Messages first heard of in the window that still wait, and when callbacks came lately."""
-    with closing(open_readonly(path)) as connection:
+    with reading(path) as connection:
         statuses = _waiting_statuses(connection)
         waiting = connection.execute(
             f"""SELECT count(*) FROM (

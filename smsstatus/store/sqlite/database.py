@@ -16,13 +16,14 @@ import logging
 import os
 import re
 import sqlite3
-from collections.abc import Callable, Sequence
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from ...files import create_private, fsync_file, fsync_folder
 from ...locking import FileLock
+from ..contract import SchemaTooNew, StoreUnavailable
 from ..rules import FORMER_SIZE, first_status, order_key
 
 SCHEMA_VERSION = 3
@@ -46,11 +47,7 @@ _closed_to_readers: set[Path] = set()
 """Files that no new query may read: those that read them keep the writer from a right -shm."""
 
 
-class SchemaTooNew(Exception):
-    """The file was written by a later version of smsstatus."""
-
-
-class FileDamaged(Exception):
+class FileDamaged(StoreUnavailable):
     """The database file is not what was written to it. The text says what to do."""
 
 
@@ -267,7 +264,7 @@ def describe(error: Exception) -> str:
     return f"{name}: {error}" + (f": {MEND}" if damaged else "")
 
 
-def is_damage(error: Exception) -> bool:
+def is_damage(error: BaseException | None) -> bool:
     """Did SQLite find a page that is no page?"""
     return getattr(error, "sqlite_errorname", "").startswith("SQLITE_CORRUPT")
 
@@ -304,6 +301,19 @@ def _close_without_checkpoint(connection: sqlite3.Connection, path: Path) -> Non
         with suppress(sqlite3.Error):
             other.execute("SELECT 1 FROM sqlite_master").fetchall()
         connection.close()
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection for queries, closed in the end. Raises StoreUnavailable if one cannot be made.
+
+    `error.__cause__` is what SQLite said.
+    """
+    try:
+        with closing(open_readonly(path)) as connection:
+            yield connection
+    except sqlite3.Error as error:
+        raise StoreUnavailable(str(error)) from error
 
 
 def open_readonly(path: Path) -> sqlite3.Connection:

@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from ...model import utc_timestamp
+from ..contract import Claim
 
 KEPT = timedelta(hours=24)
-
-
-@dataclass(frozen=True)
-class Claim:
-    """The first request with a key. `answer`: whatever its owner keeps; None: not answered yet."""
-
-    digest: bytes
-    age: timedelta
-    answer: str | None
 
 
 def claim_key(connection: sqlite3.Connection, key: str, digest: bytes) -> Claim | None:

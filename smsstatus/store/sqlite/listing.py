@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
+from ..contract import Filters, Page, Position, Row
 from ..rules import order_key
-from .database import marks, open_readonly
+from .database import marks, reading
 
 COLUMNS = (
     *("message_uuid", "sender_number", "recipient_number", "message_body", "initial_status"),
@@ -31,46 +30,10 @@ _SELECT = f"SELECT {', '.join(COLUMNS)}, id, r.query AS reference FROM messages"
 _JOIN = "LEFT JOIN message_references AS r ON r.message_id = messages.id"
 _PAGE_END = "ORDER BY created_at DESC, id DESC LIMIT ?"
 
-Row = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Position:
-    """A place in a listing: the row after which to go on."""
-
-    created_at: str
-    id: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class Filters:
-    """What to list. Numbers match with or without `+`; `since` is inclusive, `until` is not.
-
-    Times have the form of callback.utc_timestamp and are compared with created_at. `reference` is
-    one decoded parameter of what the sender added to the callback URL, such as `order=42`.
-    """
-
-    statuses: tuple[str, ...] = ()
-    recipient: str | None = None
-    recipient_ending: str | None = None
-    sender: str | None = None
-    error_code: str | None = None
-    reference: str | None = None
-    since: str | None = None
-    until: str | None = None
-
-
-@dataclass(frozen=True)
-class Page:
-    """Messages, and where the next page starts (None: there is none)."""
-
-    messages: list[Row]
-    next: Position | None
-
 
 def find_message(path: Path, message_uuid: str) -> Row | None:
     """One message, with its events under `events`, in the order in which they happened."""
-    with closing(open_readonly(path)) as connection:
+    with reading(path) as connection:
         found = connection.execute(
             f"{_SELECT} {_JOIN} WHERE message_uuid = ?", (message_uuid,)
         ).fetchall()
@@ -88,7 +51,7 @@ def find_message(path: Path, message_uuid: str) -> Row | None:
 
 def list_messages(path: Path, filters: Filters, limit: int, after: Position | None = None) -> Page:
     """A page of messages, newest first."""
-    with closing(open_readonly(path)) as connection:
+    with reading(path) as connection:
         by_status = _has_rarer_statuses(connection, filters, after)
         by_reference = _has_rarer_reference(connection, filters, after, by_status)
         sql, values = page_query(

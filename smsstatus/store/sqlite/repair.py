@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from threading import Timer
 
-from .database import LOCK_SECONDS, Database, open_readonly
+from .database import LOCK_SECONDS, Database, reading
 
 _SHOWN = 200  # characters of what SQLite says
 
@@ -15,10 +15,10 @@ _SHOWN = 200  # characters of what SQLite says
 def find_damage(path: Path, seconds: float) -> str:
     """What SQLite finds wrong with the file's pages; empty if nothing in this time, table by table.
 
-    Read from the file, where the writer may still have a page in its cache. Raises sqlite3.Error if
-    the file cannot be opened or is busy.
+    Read from the file, where the writer may still have a page in its cache. Raises StoreUnavailable
+    if the file cannot be opened or is busy.
     """
-    with closing(open_readonly(path)) as connection:
+    with reading(path) as connection:
         timer = Timer(seconds, connection.interrupt)
         timer.daemon = True
         timer.start()

@@ -6,33 +6,16 @@ import logging
 import re
 import sqlite3
 from collections.abc import Callable, Iterable
-from enum import Enum
 from operator import itemgetter
 from typing import Any
 
 from ...model import TEXT_DIGEST_SIZE, StatusUpdate
 from ...plivo.form import parse_form
+from ..contract import Outcome
 from ..rules import FORMER_SIZE, first_status, order_key
 from .upgrade import former_digest, former_owner
 
 log = logging.getLogger(__name__)
-
-
-class Outcome(Enum):
-    """What became of an update."""
-
-    APPLIED = "applied"
-    """It stands: the message's row says what it says."""
-    OLDER = "older"
-    """Kept as an event; the row already says something with a greater order key."""
-    DUPLICATE = "duplicate"
-    """Known already; nothing changed."""
-    PRUNED = "pruned"
-    """Of a time before the last prune, and its message has no row: nothing written."""
-    NONCE_TAKEN = "nonce_taken"
-    """Its V2 nonce came with other fields before: a forgery, nothing written."""
-    TEXT_TAKEN = "text_taken"
-    """What V3 signed was read as other fields before: a forgery, nothing written."""
 
 
 Bound = Callable[[sqlite3.Connection, StatusUpdate], sqlite3.Cursor]

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from hashlib import blake2b
 from itertools import chain
 from pathlib import Path
@@ -23,7 +23,7 @@ from ...model import TEXT_DIGEST_SIZE, StatusUpdate
 from ...plivo.callback import digest_of, domain_of
 from ...plivo.form import Malformed, parse_form
 from ..rules import FORMER_SIZE, first_status, order_key
-from .database import marks, open_readonly
+from .database import marks, reading
 
 BATCH = 1000
 
@@ -61,11 +61,11 @@ class Batch(NamedTuple):
 
 
 def next_batch(path: Path) -> Batch | None:
-    """The next messages to look at; None if all have been. Raises sqlite3.Error.
+    """The next messages to look at; None if all have been. Raises StoreUnavailable.
 
     Looked for with a connection of its own, so that callbacks wait only while rows are corrected.
     """
-    with closing(open_readonly(path)) as connection:
+    with reading(path) as connection:
         ((first, last),) = connection.execute(
             f"""SELECT looked_at, (
                     SELECT max(id) FROM (

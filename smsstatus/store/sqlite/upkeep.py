@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import closing
 from pathlib import Path
 from uuid import uuid4
 
 from ...files import fsync_folder
 from ...model import TEXT_DIGEST_SIZE
-from .database import open_readonly, write_copy
+from .database import reading, write_copy
 from .keys import forget_old_keys
 from .updates import drop_reference
 
@@ -20,14 +19,14 @@ PRUNE_BATCH = 500
 def backup(path: Path, target: Path) -> None:
     """A consistent, fsynced copy of the database in the new file `target`.
 
-    Raises FileExistsError rather than overwrite, sqlite3.Error or OSError; then nothing is left
+    Raises FileExistsError rather than overwrite, StoreUnavailable or OSError; then nothing is left
     behind.
     """
     if target.exists():
         raise FileExistsError(f"{target} exists already")
     partial = target.with_name(f".{target.name}.{uuid4().hex}")
     try:
-        with closing(open_readonly(path)) as connection:
+        with reading(path) as connection:
             write_copy(connection, partial)
         os.link(partial, target)  # unlike a rename it does not overwrite
     finally:
@@ -37,7 +36,7 @@ def backup(path: Path, target: Path) -> None:
 
 def count_older(path: Path, created_before: str) -> int:
     """How many messages `prune_batch` would remove in all."""
-    with closing(open_readonly(path)) as connection:
+    with reading(path) as connection:
         rows = connection.execute(
             "SELECT count(*) FROM messages WHERE created_at < ?", (created_before,)
         ).fetchall()
@@ -46,7 +45,7 @@ def count_older(path: Path, created_before: str) -> int:
 
 def newest(path: Path) -> str:
     """When the newest message was first heard of; empty if there is none."""
-    with closing(open_readonly(path)) as connection:
+    with reading(path) as connection:
         rows = connection.execute("SELECT max(created_at) FROM messages").fetchall()
     return rows[0][0] or ""
 

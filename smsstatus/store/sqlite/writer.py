@@ -22,7 +22,8 @@ from typing import Any, Generic, TypeVar
 
 from ...logs import without_text
 from ...scheduling import wait_for_a_turn
-from .database import LOCK_SECONDS, Database, FileDamaged, SchemaTooNew, describe, is_damage
+from ..contract import SchemaTooNew, StoreUnavailable, WorkRefused
+from .database import LOCK_SECONDS, Database, FileDamaged, describe, is_damage
 
 ANSWER_SECONDS = 3.0
 """Plivo waits 8 s, we promise 5: what is left is for the spool."""
@@ -53,14 +54,6 @@ _ROW_FAILURES = (
     OverflowError,
     UnicodeError,
 )
-
-
-class StoreUnavailable(Exception):
-    """The store took nothing; trying again later can help. The text says why."""
-
-
-class WorkRefused(Exception):
-    """The store refused this work and no other; trying again cannot help."""
 
 
 class _Job(Generic[T]):

@@ -1,0 +1,229 @@
+"""What a store promises, what it answers, and how it says no. Pure: it knows only the model.
+
+Times are UTC text in the form of `model.utc_timestamp`, so that text compares as time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import Enum
+from pathlib import Path
+from typing import Any, Protocol
+
+from ..model import StatusUpdate
+
+WAITING_COUNTED = 1000
+"""Where reports are never sent, most messages wait: counting stops here."""
+
+Row = dict[str, Any]
+
+
+class StoreError(Exception):
+    """The store did not do what was asked. The text says why."""
+
+
+class StoreUnavailable(StoreError):
+    """It cannot be written or read now; trying again later can help."""
+
+
+class WorkRefused(StoreError):
+    """It refused this work and no other; trying again cannot help."""
+
+
+class SchemaTooNew(StoreError):
+    """A later version of smsstatus has written what is stored."""
+
+
+class Outcome(Enum):
+    """What became of an update."""
+
+    APPLIED = "applied"
+    """It stands: the message's row says what it says."""
+    OLDER = "older"
+    """Kept as an event; the row already says something with a greater order key."""
+    DUPLICATE = "duplicate"
+    """Known already; nothing changed."""
+    PRUNED = "pruned"
+    """It happened before the last prune, and its message has no row: nothing written."""
+    NONCE_TAKEN = "nonce_taken"
+    """Its V2 nonce came with other fields before: a forgery, nothing written."""
+    TEXT_TAKEN = "text_taken"
+    """What V3 signed was read as other fields before: a forgery, nothing written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The first request with a key. `answer`: whatever its owner keeps; None: not answered yet."""
+
+    digest: bytes
+    age: timedelta
+    answer: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A place in a listing: the row after which to go on."""
+
+    created_at: str
+    id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filters:
+    """What to list. Numbers match with or without `+`; `since` is inclusive, `until` is not.
+
+    Both are compared with created_at. `reference` is one decoded parameter of what the sender added
+    to the callback URL, such as `order=42`.
+    """
+
+    statuses: tuple[str, ...] = ()
+    recipient: str | None = None
+    recipient_ending: str | None = None
+    sender: str | None = None
+    error_code: str | None = None
+    reference: str | None = None
+    since: str | None = None
+    until: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Messages, and where the next page starts (None: there is none)."""
+
+    messages: Sequence[Row]
+    next: Position | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Counts of messages first seen in a window, by current_status and by error code.
+
+    `delivered_in` are seconds from queued to delivered, sorted: what was read was delivered before,
+    and a message is left out where no update says when.
+    """
+
+    counts: Mapping[str, int]
+    errors: Mapping[str, int]
+    delivered_in: Sequence[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """How many messages wait (WAITING_COUNTED: this many or more), and when the newest callbacks
+    were received, oldest first.
+    """
+
+    waiting: int
+    arrivals: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """The program that keeps the data. `warning`: what is wrong with this version, or empty."""
+
+    name: str
+    version: str
+    warning: str
+
+
+class Store(Protocol):
+    """The messages and their events. Safe to use from any thread and after a fork.
+
+    Every method raises StoreUnavailable, and those that write raise WorkRefused too.
+    """
+
+    damage: str
+    """What is wrong with what is stored; empty: nothing that is known. See `examine`."""
+    damage_advice: str
+    """What a person does about it."""
+    counts: Mapping[str, int]
+    """Messages by current_status when they were last counted; see `count_again`."""
+
+    def prepare(self) -> None:
+        """Create the store or what is missing in it. Raises SchemaTooNew."""
+
+    def record(self, update: StatusUpdate) -> Outcome:
+        """Write one update durably; when this returns it survives a power loss."""
+
+    def claim_nonce(self, nonce: str, digest: bytes, parameters: str) -> bool:
+        """Let the callback with `digest` own a V2 nonce; False if another owns it already."""
+
+    def knows_text(self, digest: bytes) -> bool:
+        """Has an update been stored whose digest is of the same signed text?"""
+
+    def claim_key(self, key: str, digest: bytes) -> Claim | None:
+        """Let a request own an Idempotency-Key; None if it does now, else the claim that stands."""
+
+    def keep_answer(self, key: str, answer: str) -> None:
+        """Keep what the owner of a key was answered."""
+
+    def free_key(self, key: str) -> None:
+        """Let another request own a key."""
+
+    def note_check(self, message_uuid: str, checked_at: str) -> None:
+        """Remember when Plivo was asked about a message."""
+
+    def find(self, message_uuid: str) -> Row | None:
+        """One message with its events, in the order in which they happened; or None."""
+
+    def list(self, filters: Filters, limit: int, after: Position | None = None) -> Page:
+        """A page of messages, newest first."""
+
+    def walk(self, filters: Filters, limit: int | None = None) -> Iterator[Row]:
+        """All matching messages, newest first; no read stays open between them."""
+
+    def stats(self, since: str, until: str) -> Stats:
+        """Counts, error codes and delivery times of a window."""
+
+    def history(self, edges: Sequence[str]) -> tuple[Sequence[Mapping[str, int]], Stats]:
+        """Counts by status between each two neighbouring times, and the stats of the whole."""
+
+    def change_marker(self) -> str:
+        """A word that differs once something that is listed or counted has changed."""
+
+    def pulse(self, *, since: str, before: str, newest: int) -> Pulse:
+        """How many messages of a window wait, and when the newest callbacks came."""
+
+    def waiting(self, *, silent_since: str, created_since: str) -> Sequence[str]:
+        """UUIDs of messages to ask Plivo about; those not asked about for longest first."""
+
+    def count_older(self, created_before: str) -> int:
+        """How many messages were first seen before that."""
+
+    def newest(self) -> str:
+        """When the newest message was first seen; empty if there is none."""
+
+    def prune_batch(self, created_before: str) -> int:
+        """Remove some of the older messages with their events; how many."""
+
+    def backup(self, target: Path) -> None:
+        """A consistent, fsynced copy. Raises FileExistsError or OSError too."""
+
+    def probe(self) -> None:
+        """Write something and commit it."""
+
+    def look(self) -> None:
+        """Read as a newcomer would, so that damage is noticed while no callbacks come."""
+
+    def count_again(self) -> None:
+        """Bring `counts` up to date."""
+
+    def correct_some(self) -> bool:
+        """Correct some rows that an earlier version left; False if that is done."""
+
+    def take_suspicion(self) -> bool:
+        """Has a write or a count met damage since this was last asked?"""
+
+    def find_damage(self, seconds: float) -> str:
+        """What is wrong with what is stored; empty if nothing was found in this time."""
+
+    def examine(self, seconds: float) -> None:
+        """Look for damage, and repair what can be repaired; see `damage`."""
+
+    def engine(self) -> Engine:
+        """Which program keeps the data."""
+
+    def close(self) -> None:
+        """Finish and close; the next use opens again."""

@@ -1,0 +1,20 @@
+"""Which store the settings name: the only module that knows which ones there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..settings import Settings
+from .contract import Store
+from .sqlite.store import SqliteStore
+
+
+def open_store(
+    settings: Settings, observe: Callable[[int, float], None], *, may_create: bool
+) -> Store:
+    """The store that DATABASE_URL names. Nothing is opened before its first use.
+
+    `observe(jobs, seconds)` is called after each commit. Without `may_create`, only
+    `Store.prepare` makes a database that is missing.
+    """
+    return SqliteStore(settings.database_path, observe, may_create=may_create)

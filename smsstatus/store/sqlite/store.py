@@ -1,0 +1,202 @@
+"""The store in one SQLite file; `contract.Store` says what each method promises."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+from ...model import StatusUpdate
+from ..contract import (
+    Claim,
+    Engine,
+    Filters,
+    Outcome,
+    Page,
+    Position,
+    Pulse,
+    Row,
+    SchemaTooNew,
+    Stats,
+    StoreUnavailable,
+)
+from . import counting, keys, listing, repair, upgrade, upkeep, version
+from .database import (
+    LOCK_SECONDS,
+    MEND,
+    Database,
+    describe,
+    is_damage,
+    reading,
+    rewrite_header,
+)
+from .updates import apply_update, claim_nonce, knows_text, mark_checked
+from .writer import Observer, Writer
+
+log = logging.getLogger(__name__)
+
+
+class SqliteStore:
+    """The messages and their events. Safe to use from any thread and after a fork.
+
+    Without `may_create`, only `prepare` makes a file that is missing.
+    """
+
+    damage_advice = MEND
+
+    def __init__(
+        self,
+        path: Path,
+        observe: Observer = lambda jobs, seconds: None,
+        *,
+        may_create: bool = True,
+    ) -> None:
+        self.path = path
+        self.writer = Writer(path, observe, may_create=may_create)
+        self.counts: Mapping[str, int] = {}
+        self.damage = ""
+        self._unreadable = ""
+
+    def prepare(self, lock_seconds: float = LOCK_SECONDS * 3) -> None:
+        """Create the file or what is missing in it, leaving no connection behind.
+
+        Safe when several processes do it at once: each waits for the lock. Raises SchemaTooNew or
+        StoreUnavailable (also when the folder does not exist).
+        """
+        database = Database(self.path)
+        try:
+            with closing(database.lock), database.lock.hold(lock_seconds):
+                database.connect()
+                database.close()
+        except (sqlite3.Error, OSError) as error:
+            raise StoreUnavailable(str(error)) from error
+
+    def record(self, update: StatusUpdate) -> Outcome:
+        return self.writer.submit(partial(apply_update, update=update))
+
+    def claim_nonce(self, nonce: str, digest: bytes, parameters: str) -> bool:
+        return self.writer.submit(
+            partial(claim_nonce, nonce=nonce, digest=digest, parameters=parameters)
+        )
+
+    def knows_text(self, digest: bytes) -> bool:
+        return self.writer.submit(partial(knows_text, digest=digest))
+
+    def correct_some(self) -> bool:
+        """See `upgrade`."""
+        batch = upgrade.next_batch(self.path)
+        if batch is None:
+            return False
+        self.writer.submit(partial(upgrade.correct, batch=batch))
+        return True
+
+    def claim_key(self, key: str, digest: bytes) -> Claim | None:
+        return self.writer.submit(partial(keys.claim_key, key=key, digest=digest))
+
+    def keep_answer(self, key: str, answer: str) -> None:
+        self.writer.submit(partial(keys.keep_answer, key=key, answer=answer))
+
+    def free_key(self, key: str) -> None:
+        self.writer.submit(partial(keys.free_key, key=key))
+
+    def probe(self) -> None:
+        """The schema version is written again, which also renews a damaged file header."""
+        self.writer.submit(rewrite_header)
+
+    def look(self) -> None:
+        """If the file cannot be read, see whether a write fixes it.
+
+        The writer also sees whether its files are still the ones at their paths.
+        """
+        if self.path.exists() and self.path.stat().st_size == 0:
+            return self.probe()  # a reader would make SQLite remove what is left in the -wal
+        try:
+            with reading(self.path) as connection:
+                connection.execute("SELECT 1 FROM messages LIMIT 1").fetchall()
+                connection.execute("SELECT 1 FROM upgrades LIMIT 1").fetchall()  # of an older one
+            self._unreadable = ""
+        except StoreUnavailable as error:
+            if self._unreadable != str(error):  # else it was said a few seconds ago
+                log.warning("database cannot be read afresh, writing its header again: %s", error)
+            self._unreadable = str(error)
+            self.probe()
+        else:
+            self.writer.submit(lambda connection: None)
+
+    def count_again(self) -> None:
+        try:
+            self.counts = counting.count_by_status(self.path)
+        except StoreUnavailable as error:
+            self.writer.met_damage |= is_damage(error.__cause__)
+            raise
+
+    def take_suspicion(self) -> bool:
+        suspicion, self.writer.met_damage = self.writer.met_damage, False
+        return suspicion
+
+    def find_damage(self, seconds: float) -> str:
+        return repair.find_damage(self.path, seconds)
+
+    def examine(self, seconds: float) -> None:
+        """Rebuild the file if only its indexes are damaged."""
+        self.damage = self.find_damage(seconds)
+        if not self.damage:
+            return
+        log.error("database is damaged, rebuilding it from its tables: %s", self.damage)
+        try:
+            repair.rebuild(self.path)
+        except (sqlite3.Error, OSError, StoreUnavailable, SchemaTooNew) as error:
+            log.error("database cannot be rebuilt from its tables: %s", describe(error))
+            return
+        self.damage = self.find_damage(seconds)
+        log.warning("database was rebuilt from its tables: %s", self.damage or "nothing is wrong")
+
+    def find(self, message_uuid: str) -> Row | None:
+        return listing.find_message(self.path, message_uuid)
+
+    def list(self, filters: Filters, limit: int, after: Position | None = None) -> Page:
+        return listing.list_messages(self.path, filters, limit, after)
+
+    def walk(self, filters: Filters, limit: int | None = None) -> Iterator[Row]:
+        return listing.walk_messages(self.path, filters, limit)
+
+    def stats(self, since: str, until: str) -> Stats:
+        return counting.read_stats(self.path, since, until)
+
+    def history(self, edges: Sequence[str]) -> tuple[Sequence[Mapping[str, int]], Stats]:
+        return counting.read_history(self.path, edges)
+
+    def change_marker(self) -> str:
+        return counting.change_marker(self.path)
+
+    def pulse(self, *, since: str, before: str, newest: int) -> Pulse:
+        return counting.read_pulse(self.path, since=since, before=before, newest=newest)
+
+    def waiting(self, *, silent_since: str, created_since: str) -> Sequence[str]:
+        return counting.waiting_messages(
+            self.path, silent_since=silent_since, created_since=created_since
+        )
+
+    def backup(self, target: Path) -> None:
+        upkeep.backup(self.path, target)
+
+    def count_older(self, created_before: str) -> int:
+        return upkeep.count_older(self.path, created_before)
+
+    def newest(self) -> str:
+        return upkeep.newest(self.path)
+
+    def prune_batch(self, created_before: str) -> int:
+        return self.writer.submit(partial(upkeep.prune_batch, created_before=created_before))
+
+    def note_check(self, message_uuid: str, checked_at: str) -> None:
+        self.writer.submit(partial(mark_checked, message_uuid=message_uuid, checked_at=checked_at))
+
+    def engine(self) -> Engine:
+        return version.engine()
+
+    def close(self) -> None:
+        self.writer.close()
