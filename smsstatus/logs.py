@@ -131,6 +131,12 @@ class RateLimit:
             left_out, self._left_out = self._left_out, 0
             return left_out
 
+    def log(self, write: Callable[..., object], text: str, *arguments: object) -> None:
+        """Have `write`, which is log.error or the like, log a line, unless it is left out."""
+        left_out = self.allow()
+        if left_out is not None:
+            write(f"{text}%s", *arguments, more(left_out))
+
 
 def keep_requests_out(count_refused: Callable[[int, str], None]) -> None:
     """Have gunicorn and werkzeug log nothing of a request but its method and path.
@@ -191,12 +197,13 @@ class _WithoutRequest(logging.Filter):
         answer = _REFUSED_WITH.get(reason, 400)
         if self._count_refused is not None:
             self._count_refused(answer, reason)
-        left_out = self._refusals.allow()
-        if left_out is not None:
-            log.warning(
-                "refused with %d before the application saw it: %s, from %s%s",
-                *(answer, reason, client or "a socket", more(left_out)),
-            )
+        self._refusals.log(
+            log.warning,
+            "refused with %d before the application saw it: %s, from %s",
+            answer,
+            reason,
+            client or "a socket",
+        )
 
 
 _without_request = _WithoutRequest()

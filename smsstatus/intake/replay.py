@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..logs import more, printable, without_text
+from ..logs import printable, without_text
 from ..plivo.callback import Callback, Unusable, read_callback
 from ..plivo.form import Malformed
 from ..store.contract import Outcome, Store, StoreError, StoreUnavailable, WorkRefused
@@ -152,11 +152,7 @@ def _drain_one(store: Store, spool: Spool, name: str, tally: Tally) -> None:
             tally.unreadable += 1
         else:
             tally.refused += 1
-        left_out = spool.lines.allow()
-        if left_out is not None:
-            log.error(
-                "spool file %s set aside in bad/: %s%s", printable(name), reason, more(left_out)
-            )
+        spool.lines.log(log.error, "spool file %s set aside in bad/: %s", printable(name), reason)
 
 
 def _takes_others(store: Store, stop: Callable[[], bool]) -> bool:

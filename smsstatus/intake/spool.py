@@ -29,7 +29,7 @@ from uuid import uuid4
 
 from ..bounded import Bounded, Recent
 from ..files import fsync_folder, make_folder, write_synced
-from ..logs import RateLimit, more, printable
+from ..logs import RateLimit, printable
 from ..plivo.callback import Callback
 from ..plivo.form import parse_form
 from ..plivo.signature import signed_v3
@@ -194,11 +194,9 @@ class Spool:
         known = self.stuck.get(name)
         pause = min(known.pause * 2, STUCK_LONGEST) if known else STUCK_SECONDS
         self.stuck[name] = Stuck(reason, pause, time.monotonic() + pause)
-        left_out = self.lines.allow() if known is None else None
-        if left_out is not None:
-            log.error(
-                "spool file %s cannot go now, passed by: %s%s",
-                *(printable(name), reason, more(left_out)),
+        if known is None:
+            self.lines.log(
+                log.error, "spool file %s cannot go now, passed by: %s", printable(name), reason
             )
 
     def tidy_bad(self) -> None:

@@ -60,6 +60,11 @@ class Callback(NamedTuple):
     used_nonce: str | None = None
 
 
+def is_probe(fields: Pairs) -> bool:
+    """Are these the fields of `doctor`'s question, and not of a callback?"""
+    return len(fields) == 1 and fields[0][0] == PROBE_FIELD
+
+
 def read_callback(callback: Callback, *, source: str) -> StatusUpdate:
     """Read a callback that was kept earlier. Raises Malformed or Unusable.
 

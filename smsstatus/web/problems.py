@@ -115,12 +115,9 @@ def _note_refused_login() -> None:
         return
     service = current_service()
     service.metrics.count_refused_login()
-    left_out = service.refused_logins.allow()
-    if left_out is not None:
-        log.warning(
-            "a wrong API_TOKEN was shown; if by nobody of yours, somebody is guessing%s",
-            f"; {left_out} more since the last such line" if left_out else "",
-        )
+    service.refused_logins.log(
+        log.warning, "a wrong API_TOKEN was shown; if by nobody of yours, somebody is guessing"
+    )
 
 
 def require_token_to_change() -> None:

@@ -10,6 +10,7 @@ never gets it, with one exception: if not even the log takes it, 503, since a 20
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, abort, request
@@ -17,38 +18,27 @@ from gunicorn.http.errors import ParseException
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import MethodNotAllowed
 
-from ..intake.spool import SpoolUnavailable
-from ..logs import more, names_of, without_text, without_values
+from ..intake.keep import Place, keep
+from ..logs import names_of, without_values
 from ..model import utc_now
-from ..plivo.callback import (
-    PROBE_ANSWER,
-    PROBE_FIELD,
-    Callback,
-    Unusable,
-    digest_of,
-    domain_of,
-    parameters_of,
-    status_update,
-)
+from ..plivo.callback import PROBE_ANSWER, Callback, is_probe, status_update
 from ..plivo.form import Malformed, Pairs, parse_form
 from ..plivo.signature import HEADERS, verify
 from ..service import Service, current_service
 from ..settings import WEBHOOK_PATH
-from ..store.contract import Outcome, StoreUnavailable, WorkRefused
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 MAX_BODY = 65_536  # bytes; a status callback has about 600
 PLAIN_TEXT = "text/plain; charset=utf-8"
-NOWHERE = "kept nowhere"
 _TAKEN_HEADERS = {"Content-Type": PLAIN_TEXT, "Content-Length": "0"}
 
 _SIGNATURE_KEYS = [(name, "HTTP_" + name.upper().replace("-", "_")) for name in HEADERS]
 
 _FORGED = {
-    Outcome.NONCE_TAKEN.value: "V2 nonce came with another body",
-    Outcome.TEXT_TAKEN.value: "what V3 signed came as other fields before",
+    Place.NONCE_TAKEN.value: "V2 nonce came with another body",
+    Place.TEXT_TAKEN.value: "what V3 signed came as other fields before",
 }
 
 blueprint = Blueprint("webhook", __name__)
@@ -89,19 +79,26 @@ def receive_status() -> Response:
     if not verdict.genuine:
         return _refuse(service, verdict.reason, query_pairs)
 
+    if is_probe(query_pairs if method == "GET" else body_pairs):
+        service.metrics.count_callback(200, "probe")
+        return _plain(PROBE_ANSWER, 200)
+
     callback = Callback(
-        *(method, query.decode(), body.decode(), utc_now()),
-        *(verdict.v2_nonce, verdict.used_nonce),
+        method=method,
+        query=query.decode(),
+        body=body.decode(),
+        received_at=utc_now(),
+        v2_nonce=verdict.v2_nonce,
+        used_nonce=verdict.used_nonce,
     )
-    kept = _keep(service, callback, query_pairs, body_pairs, verdict.text)
+    read = partial(status_update, query_pairs, body_pairs, callback, text=verdict.text)
+    kept = keep(service, callback, read).place.value
     if kept in _FORGED:
         return _refuse(service, _FORGED[kept], query_pairs)
-    if kept == NOWHERE:
+    if kept == Place.NOWHERE.value:
         service.metrics.count_callback(503, kept)
         return _plain("It could not be kept anywhere: try again.", 503)
     service.metrics.count_callback(200, kept)
-    if kept == "probe":
-        return _plain(PROBE_ANSWER, 200)
     return _Taken(headers=_TAKEN_HEADERS)
 
 
@@ -134,72 +131,6 @@ def _read(environ: WSGIEnvironment, size: int) -> bytes:
     except (OSError, ParseException) as error:
         abort(400, f"The body cannot be read: {type(error).__name__}.")
     return body
-
-
-def _keep(service: Service, callback: Callback, query: Pairs, body: Pairs, text: str | None) -> str:
-    """Put a genuine callback where it is safe; what became of it, in the word for /metrics."""
-    try:
-        return service.store.record(status_update(query, body, callback, text=text)).value
-    except Unusable as error:
-        if [name for name, _ in (query if callback.method == "GET" else body)] == [PROBE_FIELD]:
-            return "probe"
-        if taken := _taken(service, callback, query, body):
-            return taken.value
-        place, keep, reason = "bad", _keep_bad, str(error)
-    except (StoreUnavailable, WorkRefused) as error:
-        place, keep, reason = "spooled", _spool, str(error)
-    except Exception as error:  # a mistake of ours must not cost the callback
-        place, keep, reason = "spooled", _spool, without_text(error)
-        log.error("a mistake in the program, callback goes to the spool: %s", reason)
-    try:
-        keep(service, callback, reason)
-        return place
-    except Exception as error:
-        why = str(error) if isinstance(error, SpoolUnavailable) else without_text(error)
-        return _keep_in_log(service, callback, f"{reason}; {why}")
-
-
-def _spool(service: Service, callback: Callback, reason: str) -> None:
-    service.spool.keep(callback, reason)
-
-
-def _keep_bad(service: Service, callback: Callback, reason: str) -> None:
-    """A captured one can come again and again: it has one file, and few lines."""
-    if service.spool.keep_bad(callback, reason):
-        left_out = service.spool.lines.allow()
-        if left_out is not None:
-            log.error(
-                "genuine callback cannot be used, kept in the spool's bad/: %s%s",
-                *(reason, more(left_out)),
-            )
-
-
-def _keep_in_log(service: Service, callback: Callback, reasons: str) -> str:
-    try:
-        service.last_resort.keep(callback, service.settings.auth_tokens[0])
-        place, what = "logged", "the callback is in lines of the log, for `replay`"
-    except Exception as error:
-        place, what = NOWHERE, f"answered 503, since the log fails too: {without_text(error)}"
-    left_out = service.last_resort.lines.allow()
-    if left_out is not None:
-        log.error("store and spool both failed (%s): %s%s", reasons, what, more(left_out))
-    return place
-
-
-def _taken(service: Service, callback: Callback, query: Pairs, body: Pairs) -> Outcome | None:
-    """What of a callback that says nothing we can store belongs to another one: its nonce or text.
-
-    A V2 nonce belongs to the first body, so this one takes it if nobody has.
-    """
-    digest = digest_of(callback.method, query, body, domain=domain_of(callback))
-    nonce = callback.v2_nonce or callback.used_nonce
-    try:
-        owns = nonce is None or service.store.claim_nonce(nonce, digest, parameters_of(callback))
-        if callback.v2_nonce is None:
-            return Outcome.TEXT_TAKEN if service.store.knows_text(digest) else None
-        return None if owns else Outcome.NONCE_TAKEN
-    except (StoreUnavailable, WorkRefused):
-        return None  # kept as bad in any case, and never applied by itself
 
 
 def _refuse(service: Service, reason: str, query: Pairs) -> Response:

@@ -1,0 +1,147 @@
+"""The promise: a genuine callback goes to the store, else the spool, else the log, else nowhere.
+
+Each of the three is bounded in time, and each returns only when what it took is safe there.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from enum import Enum
+from typing import NamedTuple, Protocol
+
+from ..logs import without_text
+from ..model import StatusUpdate
+from ..plivo.callback import Callback, Unusable, digest_of, domain_of, parameters_of
+from ..plivo.form import Malformed, parse_form
+from ..settings import Settings
+from ..store.contract import Outcome, Store, StoreUnavailable, WorkRefused
+from .last_resort import LastResort
+from .spool import Spool, SpoolUnavailable
+
+log = logging.getLogger(__name__)
+
+
+class Place(Enum):
+    """Where a callback is, or what became of it; the values are the words for /metrics.
+
+    The first six are the store's answers, see `Outcome`.
+    """
+
+    APPLIED = "applied"
+    OLDER = "older"
+    DUPLICATE = "duplicate"
+    PRUNED = "pruned"
+    NONCE_TAKEN = "nonce_taken"
+    TEXT_TAKEN = "text_taken"
+    BAD = "bad"
+    """It says nothing that can be stored; in the spool's bad/, once `keep` has returned."""
+    NOT_NOW = "not now"
+    """The store takes nothing, or not this one; it can help to try again later."""
+    REFUSED = "refused"
+    """The store will never take it."""
+    SPOOLED = "spooled"
+    LOGGED = "logged"
+    NOWHERE = "kept nowhere"
+
+
+class Kept(NamedTuple):
+    """What became of a callback; `reason` says why it is not in the store."""
+
+    place: Place
+    reason: str = ""
+
+
+class Places(Protocol):
+    """What `keep` needs of the running service."""
+
+    @property
+    def store(self) -> Store: ...
+    @property
+    def spool(self) -> Spool: ...
+    @property
+    def last_resort(self) -> LastResort: ...
+    @property
+    def settings(self) -> Settings: ...
+
+
+_ANSWERED = {outcome: Kept(Place(outcome.value)) for outcome in Outcome} | {
+    Outcome.NONCE_TAKEN: Kept(Place.NONCE_TAKEN, "its V2 nonce came with another body before"),
+    Outcome.TEXT_TAKEN: Kept(Place.TEXT_TAKEN, "what Plivo signed was read as other fields before"),
+}
+
+
+def put_in_store(store: Store, read: Callable[[], StatusUpdate]) -> Kept:
+    """Write what `read` returns to the store: its answer, or BAD, NOT_NOW or REFUSED.
+
+    Raises only what is a mistake in the program.
+    """
+    try:
+        return _ANSWERED[store.record(read())]
+    except (Malformed, Unusable) as error:
+        return Kept(Place.BAD, str(error))
+    except StoreUnavailable as error:
+        return Kept(Place.NOT_NOW, str(error))
+    except WorkRefused as error:
+        return Kept(Place.REFUSED, str(error))
+
+
+def keep(places: Places, callback: Callback, read: Callable[[], StatusUpdate]) -> Kept:
+    """Put a genuine callback, which `read` makes an update of, where it is safe. Never raises.
+
+    Returns any place but NOT_NOW and REFUSED. Where it is NONCE_TAKEN or TEXT_TAKEN the callback
+    is a forgery and kept nowhere.
+    """
+    try:
+        kept = put_in_store(places.store, read)
+    except Exception as error:  # a mistake of ours must not cost the callback
+        kept = Kept(Place.REFUSED, without_text(error))
+        log.error("a mistake in the program, callback goes to the spool: %s", kept.reason)
+    try:
+        if kept.place is Place.BAD:
+            return _keep_bad(places, callback, kept)
+        if kept.place is Place.NOT_NOW or kept.place is Place.REFUSED:
+            places.spool.keep(callback, kept.reason)
+            return Kept(Place.SPOOLED, kept.reason)
+    except Exception as error:
+        why = str(error) if isinstance(error, SpoolUnavailable) else without_text(error)
+        return _keep_in_log(places, callback, f"{kept.reason}; {why}")
+    return kept
+
+
+def _keep_bad(places: Places, callback: Callback, kept: Kept) -> Kept:
+    """A captured one can come again and again: it has one file, and few lines."""
+    if taken := _taken(places.store, callback):
+        return _ANSWERED[taken]
+    if places.spool.keep_bad(callback, kept.reason):
+        places.spool.lines.log(
+            log.error, "genuine callback cannot be used, kept in the spool's bad/: %s", kept.reason
+        )
+    return kept
+
+
+def _keep_in_log(places: Places, callback: Callback, reasons: str) -> Kept:
+    try:
+        places.last_resort.keep(callback, places.settings.auth_tokens[0])
+        place, what = Place.LOGGED, "the callback is in lines of the log, for `replay`"
+    except Exception as error:
+        place, what = Place.NOWHERE, f"it is kept nowhere, the log fails too: {without_text(error)}"
+    places.last_resort.lines.log(log.error, "store and spool both failed (%s): %s", reasons, what)
+    return Kept(place, reasons)
+
+
+def _taken(store: Store, callback: Callback) -> Outcome | None:
+    """What of a callback that says nothing we can store belongs to another one: its nonce or text.
+
+    A V2 nonce belongs to the first body, so this one takes it if nobody has.
+    """
+    query, body = parse_form(callback.query.encode()), parse_form(callback.body.encode())
+    digest = digest_of(callback.method, query, body, domain=domain_of(callback))
+    nonce = callback.v2_nonce or callback.used_nonce
+    try:
+        owns = nonce is None or store.claim_nonce(nonce, digest, parameters_of(callback))
+        if callback.v2_nonce is None:
+            return Outcome.TEXT_TAKEN if store.knows_text(digest) else None
+        return None if owns else Outcome.NONCE_TAKEN
+    except (StoreUnavailable, WorkRefused):
+        return None  # kept as bad in any case, and never applied by itself
