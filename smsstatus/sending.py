@@ -9,12 +9,11 @@ from collections.abc import Mapping
 from datetime import timedelta
 from hashlib import sha256
 from typing import Any
-from urllib.parse import urlencode
 
-from .intake.spool import SpoolUnavailable
+from .intake.keep import Place, keep
+from .intake.records import send_record, sent_update
 from .model import utc_now
 from .plivo import api as plivo_api
-from .plivo.callback import Callback, read_callback
 from .service import Service
 from .settings import SENDER as SENDER
 from .store.contract import Row, StoreUnavailable, WorkRefused
@@ -35,6 +34,13 @@ _GSM7 = frozenset(
     "ÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà^{}\\[~]|€\f"
 )
 """The characters of 3GPP TS 23.038, 6.2.1: default alphabet and its extension."""
+
+_WHERE = {
+    Place.BAD: "its row goes to the spool's bad/",
+    Place.SPOOLED: "its row goes to the spool",
+    Place.LOGGED: "its row goes to the log, for `replay`",
+    Place.NOWHERE: "its text is not kept",
+}
 
 log = logging.getLogger(__name__)
 
@@ -174,28 +180,11 @@ def _find(service: Service, message_uuid: str) -> Row | None:
 
 def _remember(service: Service, message_uuid: str, sender: str, recipient: str, text: str) -> None:
     """The message is on its way, so failing to write the row must not look like not sending."""
-    sent = Callback(
-        method="SEND",
-        query="",
-        body=urlencode(
-            {
-                "MessageUUID": message_uuid,
-                "Status": "queued",
-                "From": sender,
-                "To": recipient,
-                "Text": text,
-            }
-        ),
-        received_at=utc_now(),
-    )
-    try:
-        service.store.record(read_callback(sent, source="send"))
-    except (StoreUnavailable, WorkRefused) as error:
-        log.error("message %s was sent, its row goes to the spool: %s", message_uuid, error)
-        try:
-            service.spool.keep(sent, str(error))
-        except SpoolUnavailable as trouble:
-            log.error("message %s was sent, its text is not kept: %s", message_uuid, trouble)
+    fields = {"MessageUUID": message_uuid, "Status": "queued", "From": sender, "To": recipient}
+    now = utc_now()
+    kept = keep(service, send_record(fields, text, now), lambda: sent_update(fields, text, now))
+    if kept.place in _WHERE:
+        log.error("message %s was sent, %s: %s", message_uuid, _WHERE[kept.place], kept.reason)
 
 
 def _on_its_way(message_uuid: str, sender: str, recipient: str, text: str) -> Row:

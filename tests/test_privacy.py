@@ -183,7 +183,7 @@ def test_no_route_tells(
     assert "its row goes to the spool" in everything.text
     last_resort = capfd.readouterr().err
     assert "feed this line to `replay`" in last_resort
-    assert "its text is not kept" in everything.text
+    assert "its row goes to the log" in everything.text
     assert told(everything.text + last_resort, requests) == []
 
 

@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from smsstatus.intake.records import read_record
 from smsstatus.plivo.callback import Callback, read_callback
 from smsstatus.settings import Settings
 from smsstatus.store.contract import Outcome
@@ -296,9 +297,7 @@ RETRIES = {
     "one that only V2 signed": read_callback(
         Callback("POST", "", BODY, LATER, "9"), source="callback"
     ),
-    "a send": read_callback(
-        Callback("SEND", "", f"MessageUUID={UUID}&Status=queued&Text=hi", LATER), source="send"
-    ),
+    "a send": read_record(Callback("SEND", "", f"MessageUUID={UUID}&Status=queued&Text=hi", LATER)),
     "an answer of Plivo's API": update_from_api(UUID, {"message_state": "failed"}),
 }
 

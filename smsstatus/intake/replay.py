@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..logs import printable, without_text
-from ..plivo.callback import Callback, Unusable, read_callback
+from ..plivo.callback import Callback, Unusable
 from ..plivo.form import Malformed
 from ..store.contract import Outcome, Store, StoreError, StoreUnavailable, WorkRefused
 from .last_resort import read_log
+from .records import read_record
 from .spool import NotReadable, Spool, read_file
 
 DRAIN_SECONDS = 5.0
@@ -67,7 +68,7 @@ def replay_callback(store: Store, callback: Callback) -> Outcome:
     Raises NotReplayable, or StoreUnavailable (try again later).
     """
     try:
-        outcome = store.record(read_callback(callback, source="replay"))
+        outcome = store.record(read_record(callback))
     except (Malformed, Unusable, WorkRefused) as error:
         raise NotReplayable(str(error)) from None
     if outcome is Outcome.NONCE_TAKEN:

@@ -11,13 +11,11 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import NamedTuple
-from urllib.parse import urlencode
 
 from ..model import (
     EARLIEST,
     FINAL_STATUSES,
     RANKS,
-    SEND_RANK,
     TEXT_DIGEST_SIZE,
     StatusUpdate,
     utc_timestamp,
@@ -66,18 +64,9 @@ def is_probe(fields: Pairs) -> bool:
 
 
 def read_callback(callback: Callback, *, source: str) -> StatusUpdate:
-    """Read a callback that was kept earlier. Raises Malformed or Unusable.
-
-    A message we sent ourselves is kept in the same form, with the method SEND and a Text.
-    """
+    """Read a callback that was kept earlier. Raises Malformed or Unusable."""
     query = parse_form(callback.query.encode())
     body = parse_form(callback.body.encode())
-    if callback.method == "SEND":
-        text = dict(body).get("Text")
-        pairs = [pair for pair in body if pair[0] != "Text"]
-        sent = status_update([], pairs, callback._replace(body=urlencode(pairs)), source="send")
-        digest = digest_of("POST", [], pairs, domain="send")
-        return sent._replace(message_body=text, digest=digest, rank=SEND_RANK)
     return status_update(query, body, callback, source=source)
 
 

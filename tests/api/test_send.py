@@ -18,7 +18,10 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from smsstatus import create_app
+from smsstatus.intake.last_resort import read_log
+from smsstatus.intake.records import read_record, send_record, sent_update
 from smsstatus.intake.replay import drain
+from smsstatus.plivo.callback import Callback
 from smsstatus.service import Service, service_of
 from smsstatus.settings import Settings
 
@@ -29,6 +32,7 @@ from ..plivo_api import AUTH_ID, Asked, HangingPlivo, PlivoApi, Reply, plivo_api
 from .conftest import SENDER, problem
 
 TO = "+14155550123"
+RECEIVED = "2026-11-01T12:00:00.000000Z"
 GOOD = {"to": TO, "text": "Hello"}
 MAY_HAVE_HAPPENED = "Look into Plivo's message log before you send it again."
 
@@ -210,18 +214,62 @@ def test_a_send_while_the_database_takes_nothing_is_kept_in_the_spool(
     assert (row["sender_number"], row["recipient_number"]) == (SENDER, TO)
 
 
-def test_a_send_whose_row_can_go_nowhere_is_still_a_send(
-    api: FlaskClient, settings: Settings, caplog: pytest.LogCaptureFixture
-) -> None:
+@pytest.fixture
+def without_store_and_spool(settings: Settings, api: FlaskClient) -> None:
     settings.database_path.unlink()
     settings.database_path.mkdir()
     (settings.spool_dir / "bad").rmdir()
     settings.spool_dir.rmdir()
     settings.spool_dir.write_text("a file in its place")
+
+
+@pytest.mark.usefixtures("without_store_and_spool")
+def test_a_send_that_neither_store_nor_spool_takes_is_in_the_log_for_replay(
+    api: FlaskClient,
+    settings: Settings,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    answer = api.post("/messages", json=GOOD)
+    assert answer.status_code == 202
+    log = capfd.readouterr().err
+    (kept,) = read_log(log.splitlines(), settings.auth_tokens)
+    assert isinstance(kept, Callback)
+    update = read_record(kept)
+    assert (update.message_uuid, update.message_body, update.status, update.source) == (
+        answer.get_json()["message_uuid"],
+        "Hello",
+        "queued",
+        "send",
+    )
+    assert "its row goes to the log" in caplog.text
+    assert "Hello" not in caplog.text + log
+
+
+@pytest.mark.usefixtures("without_store_and_spool")
+def test_a_send_whose_row_can_go_nowhere_is_still_a_send(
+    app: Any,
+    api: FlaskClient,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError("stderr is closed")
+
+    monkeypatch.setattr(service_of(app).last_resort, "keep", fail)
     answer = api.post("/messages", json=GOOD)
     assert answer.status_code == 202
     assert "its text is not kept" in caplog.text
     assert "Hello" not in caplog.text
+
+
+def test_the_record_of_a_send_says_what_was_written_at_once() -> None:
+    """Its digest is that of earlier versions, or a replay would add a second event."""
+    fields = {"MessageUUID": "a-uuid", "Status": "queued", "From": "ACME 1", "To": TO}
+    written = sent_update(fields, "H\u00e9llo & so", RECEIVED)
+    assert read_record(send_record(fields, "H\u00e9llo & so", RECEIVED)) == written
+    assert written.digest.hex() == "000000000000eb27cc8ba3fd40822b1b40ea345ee543c534c1a2"
+    assert written.parameters == ("From=ACME+1&MessageUUID=a-uuid&Status=queued&To=%2B14155550123")
 
 
 # What is refused before Plivo is asked.
