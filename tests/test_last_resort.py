@@ -57,8 +57,8 @@ def test_what_was_written_is_not_written_again(capfd: pytest.CaptureFixture[str]
 
 CUT_SHORT = """
 import resource
-from smsstatus.callback import Callback
-from smsstatus.last_resort import LastResort
+from smsstatus.plivo.callback import Callback
+from smsstatus.intake.last_resort import LastResort
 resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
 LastResort().keep(Callback("POST", "", "MessageUUID=a&Status=sent", "2026"), "token")
 """
