@@ -116,10 +116,10 @@ def test_doctor_says_that_others_can_read_the_tokens(project: Path) -> None:
         assert ("run `chmod 600 .env`" in run(project, doctor).stdout) is is_said
 
 
-def test_the_readmes_way_to_read_it_in_a_shell_minds_no_windows_line_ends(project: Path) -> None:
-    (way,) = {
-        line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("eval ")
-    }
+def test_the_documents_way_to_read_it_in_a_shell_minds_no_windows_line_ends(project: Path) -> None:
+    documents = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    lines = [line for path in documents for line in path.read_text().splitlines()]
+    (way,) = {line for line in lines if line.startswith("eval ")}
     for text in (CONTENT, CONTENT.replace("\n", "\r\n")):
         (project / ".env").write_bytes(text.encode())
         done = run(project, ["sh", "-euc", f'{way}; printf "%s" "$BASE_URL|$API_TOKEN"'])
