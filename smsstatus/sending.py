@@ -6,6 +6,7 @@ import json
 import logging
 import re
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import timedelta
 from hashlib import sha256
 from typing import Any
@@ -16,7 +17,7 @@ from .model import utc_now
 from .plivo import api as plivo_api
 from .service import Service
 from .settings import SENDER as SENDER
-from .store.contract import Row, StoreUnavailable, WorkRefused
+from .store.contract import Event, Message, StoreUnavailable, WorkRefused
 
 E164 = r"^\+[1-9][0-9]{6,14}$"
 KEY = r"^[!-~]([ -~]{0,253}[!-~])?$"
@@ -86,7 +87,7 @@ def check(service: Service, fields: Mapping[str, object]) -> tuple[str, str, str
     return str(sender), str(recipient), str(text)
 
 
-def send(service: Service, fields: Mapping[str, object], key: str | None = None) -> Row:
+def send(service: Service, fields: Mapping[str, object], key: str | None = None) -> Message:
     """Send one message through Plivo and remember it; the message, as Store.find gives it.
 
     With a `key` (an Idempotency-Key, see KEY) once only: for 24 hours who comes again with it gets
@@ -106,11 +107,11 @@ def send(service: Service, fields: Mapping[str, object], key: str | None = None)
         raise
     _remember(service, message_uuid, sender, recipient, text)
     message = _find(service, message_uuid) or _on_its_way(message_uuid, sender, recipient, text)
-    _settle(service, key, {"message": message})
+    _settle(service, key, {"message": asdict(message)})
     return message
 
 
-def _claim(service: Service, key: str, fields: Mapping[str, object]) -> Row | None:
+def _claim(service: Service, key: str, fields: Mapping[str, object]) -> Message | None:
     """None if the key is ours from now on, else the message that was sent with it.
 
     Raises KeyRefused, or the PlivoError of the first request.
@@ -134,7 +135,7 @@ def _claim(service: Service, key: str, fields: Mapping[str, object]) -> Row | No
         answer = json.loads(claim.answer)
         if "trouble" in answer:
             raise plivo_api.PlivoError(**answer["trouble"], may_have_happened=True)
-        return dict(answer["message"])
+        return _kept_message(answer["message"])
     if abs(claim.age) < UNDER_WAY:
         raise KeyBusy(
             *(409, "The first request with this Idempotency-Key is under way"),
@@ -146,6 +147,11 @@ def _claim(service: Service, key: str, fields: Mapping[str, object]) -> Row | No
         "The first request with this Idempotency-Key was broken off. It may have been carried out.",
         may_have_happened=True,
     )
+
+
+def _kept_message(kept: dict[str, Any]) -> Message:
+    events = tuple([Event(**event) for event in kept.pop("events")])
+    return Message(**kept, events=events)
 
 
 def _lasting(error: Exception) -> dict[str, Any] | None:
@@ -171,7 +177,7 @@ def _settle(service: Service, key: str | None, answer: dict[str, Any] | None) ->
         log.error("what became of an Idempotency-Key's message is not kept: %s", error)
 
 
-def _find(service: Service, message_uuid: str) -> Row | None:
+def _find(service: Service, message_uuid: str) -> Message | None:
     try:
         return service.store.find(message_uuid)
     except StoreUnavailable:
@@ -187,24 +193,24 @@ def _remember(service: Service, message_uuid: str, sender: str, recipient: str, 
         log.error("message %s was sent, %s: %s", message_uuid, _WHERE[kept.place], kept.reason)
 
 
-def _on_its_way(message_uuid: str, sender: str, recipient: str, text: str) -> Row:
+def _on_its_way(message_uuid: str, sender: str, recipient: str, text: str) -> Message:
     """A message that was sent while the database could not take its row."""
     now = utc_now()
-    return {
-        "message_uuid": message_uuid,
-        "sender_number": sender,
-        "recipient_number": recipient,
-        "message_body": text,
-        "initial_status": "queued",
-        "current_status": "queued",
-        "status_timestamp": "",
-        "error_code": None,
-        "reference": None,
-        "created_at": now,
-        "updated_at": now,
-        "is_final": False,
-        "events": [],
-    }
+    return Message(
+        message_uuid=message_uuid,
+        sender_number=sender,
+        recipient_number=recipient,
+        message_body=text,
+        initial_status="queued",
+        current_status="queued",
+        status_timestamp="",
+        error_code=None,
+        created_at=now,
+        updated_at=now,
+        is_final=False,
+        reference=None,
+        events=(),
+    )
 
 
 def _text_fits(text: str) -> bool:

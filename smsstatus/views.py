@@ -18,20 +18,25 @@ from flask import Response
 
 from .model import FINAL_STATUSES
 from .plivo.error_codes import explain
-from .store.contract import Row, Stats
+from .store.contract import Event, Message, Stats
 
 TOP_ERRORS = 10
 
-PUBLIC_EVENT = (
-    *("status", "status_timestamp", "error_code", "sequence", "received_at", "source"),
-    "repeats",
-)
 CSV_COLUMNS = (
-    *("message_uuid", "sender_number", "recipient_number", "message_body", "initial_status"),
-    *("current_status", "status_timestamp", "error_code", "created_at", "updated_at", "is_final"),
-    *("error_reason", "reference"),
+    "message_uuid",
+    "sender_number",
+    "recipient_number",
+    "message_body",
+    "initial_status",
+    "current_status",
+    "status_timestamp",
+    "error_code",
+    "created_at",
+    "updated_at",
+    "is_final",
+    "error_reason",
+    "reference",
 )
-NUMBER_COLUMNS = ("sender_number", "recipient_number")
 
 _NUMBER = re.compile(r"\+?([1-9][0-9]{6,14})")
 _FORMULA = re.compile(r"[\t\r\n]|[\s\"\u200b\ufeff]*[=+\-@\uff1d\uff0b\uff0d\uff20]")
@@ -49,17 +54,43 @@ def number(stored: str | None) -> str | None:
     return f"+{found[1]}" if found else stored
 
 
-def message_json(message: Row) -> Row:
-    """A message as the API shows it."""
-    shown = _in_one_notation(message)
-    code = shown.get("error_code")
-    shown["error"] = explain(code) if code else None
-    shown["reference"] = reference_json(shown["reference"])
-    if "events" in shown:
-        shown["events"] = [
-            {name: event[name] for name in PUBLIC_EVENT} for event in shown["events"]
-        ]
+def message_json(message: Message) -> dict[str, Any]:
+    """A message as the API shows it; `events` only where they were read."""
+    shown = _columns(message)
+    shown["reference"] = reference_json(message.reference)
+    if message.events is not None:
+        shown["events"] = [_event_json(event) for event in message.events]
+    shown["error"] = explain(message.error_code) if message.error_code else None
     return shown
+
+
+def _columns(message: Message) -> dict[str, Any]:
+    """What JSON and CSV begin with, in this order."""
+    return {
+        "message_uuid": message.message_uuid,
+        "sender_number": number(message.sender_number),
+        "recipient_number": number(message.recipient_number),
+        "message_body": message.message_body,
+        "initial_status": message.initial_status,
+        "current_status": message.current_status,
+        "status_timestamp": message.status_timestamp,
+        "error_code": message.error_code,
+        "created_at": message.created_at,
+        "updated_at": message.updated_at,
+        "is_final": message.is_final,
+    }
+
+
+def _event_json(event: Event) -> dict[str, Any]:
+    return {
+        "status": event.status,
+        "status_timestamp": event.status_timestamp,
+        "error_code": event.error_code,
+        "sequence": event.sequence,
+        "received_at": event.received_at,
+        "source": event.source,
+        "repeats": event.repeats,
+    }
 
 
 def reference_pairs(query: str | None) -> list[tuple[str, str]]:
@@ -104,11 +135,7 @@ def percentile(ordered: Sequence[float], share: float) -> float | None:
     return round(ordered[max(ceil(share * len(ordered)) - 1, 0)], 3)
 
 
-def _in_one_notation(message: Row) -> Row:
-    return {**message, **{name: number(message[name]) for name in NUMBER_COLUMNS}}
-
-
-def csv_response(messages: Iterable[Row], *, bom: bool) -> Response:
+def csv_response(messages: Iterable[Message], *, bom: bool) -> Response:
     """The messages as CSV, sent as they are read; with `bom` Excel takes it for UTF-8.
 
     The first chunk is made at once, so that a database that cannot be read is an error and not an
@@ -122,16 +149,15 @@ def csv_response(messages: Iterable[Row], *, bom: bool) -> Response:
     )
 
 
-def csv_lines(messages: Iterable[Row]) -> Iterator[str]:
+def csv_lines(messages: Iterable[Message]) -> Iterator[str]:
     """CSV (RFC 4180) with a head line, in chunks of text."""
     buffer = io.StringIO()
     writer = csv.writer(buffer)
     writer.writerow(CSV_COLUMNS)
     for message in messages:
-        code = message["error_code"]
-        reason = explain(code)["reason"] if code else None
-        shown = {**_in_one_notation(message), "error_reason": reason}
-        writer.writerow([_harmless(shown[name]) for name in CSV_COLUMNS])
+        reason = explain(message.error_code)["reason"] if message.error_code else None
+        values = (*_columns(message).values(), reason, message.reference)
+        writer.writerow([_harmless(value) for value in values])
         if buffer.tell() > 16_384:
             yield buffer.getvalue()
             buffer.seek(0)

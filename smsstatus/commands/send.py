@@ -24,4 +24,4 @@ def command(to: str, text: str, sender: str | None) -> None:
         raise click.ClickException(str(error)) from None
     except PlivoError as error:
         raise click.ClickException(f"{error.title}: {error.advice}") from None
-    click.echo(message["message_uuid"])
+    click.echo(message.message_uuid)

@@ -10,14 +10,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from ..model import StatusUpdate
 
 WAITING_COUNTED = 1000
 """Where reports are never sent, most messages wait: counting stops here."""
-
-Row = dict[str, Any]
 
 
 class StoreError(Exception):
@@ -63,6 +61,45 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class Event:
+    """One distinct update of a message. `repeats`: how often the same callback came again.
+
+    `status_timestamp` is empty where the update says no time. `parameters` are as received.
+    """
+
+    status: str
+    status_timestamp: str
+    error_code: str | None
+    sequence: int
+    received_at: str
+    source: str
+    repeats: int
+    parameters: str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What is known of a message now. `reference` is the query that its sender added to the URL.
+
+    `events` are in the order in which they happened; None in a listing, which does not read them.
+    """
+
+    message_uuid: str
+    sender_number: str | None
+    recipient_number: str | None
+    message_body: str | None
+    initial_status: str
+    current_status: str
+    status_timestamp: str
+    error_code: str | None
+    created_at: str
+    updated_at: str
+    is_final: bool
+    reference: str | None
+    events: tuple[Event, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Position:
     """A place in a listing: the row after which to go on."""
 
@@ -92,7 +129,7 @@ class Filters:
 class Page:
     """Messages, and where the next page starts (None: there is none)."""
 
-    messages: Sequence[Row]
+    messages: Sequence[Message]
     next: Position | None
 
 
@@ -165,13 +202,13 @@ class Store(Protocol):
     def note_check(self, message_uuid: str, checked_at: str) -> None:
         """Remember when Plivo was asked about a message."""
 
-    def find(self, message_uuid: str) -> Row | None:
-        """One message with its events, in the order in which they happened; or None."""
+    def find(self, message_uuid: str) -> Message | None:
+        """One message with its events, or None."""
 
     def list(self, filters: Filters, limit: int, after: Position | None = None) -> Page:
         """A page of messages, newest first."""
 
-    def walk(self, filters: Filters, limit: int | None = None) -> Iterator[Row]:
+    def walk(self, filters: Filters, limit: int | None = None) -> Iterator[Message]:
         """All matching messages, newest first; no read stays open between them."""
 
     def stats(self, since: str, until: str) -> Stats:

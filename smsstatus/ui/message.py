@@ -6,7 +6,7 @@ from flask import Response, request
 
 from ..plivo.api import NotConfigured, PlivoError, UnknownMessage, is_uuid
 from ..service import Service, current_service
-from ..store.contract import Row, StoreError
+from ..store.contract import Message, StoreError
 from ..upkeep.reconcile import reconcile_one
 from ..views import message_json, reference_pairs
 from ..web.problems import Problem
@@ -57,19 +57,24 @@ def ask_plivo(message_uuid: str) -> Response:
 
 
 def _page(
-    message_uuid: str, row: Row | None, *, status: int = 200, notice: str = "", trouble: str = ""
+    message_uuid: str,
+    message: Message | None,
+    *,
+    status: int = 200,
+    notice: str = "",
+    trouble: str = "",
 ) -> Response:
-    etag = live.tag_of(row, notice)
+    etag = live.tag_of(message, notice)
     unchanged = live.not_modified(etag) if request.method == "GET" else None
     if unchanged:
         return unchanged
     shown = {
         "message_uuid": message_uuid,
-        "message": message_json(row) if row else None,
-        "reference": [f"{name}={value}" for name, value in reference_pairs(row["reference"])]
-        if row
+        "message": message_json(message) if message else None,
+        "reference": [f"{name}={value}" for name, value in reference_pairs(message.reference)]
+        if message
         else [],
-        "steps": steps(row["events"]) if row else [],
+        "steps": steps(message.events or ()) if message else [],
         "notice": notice,
         "trouble": trouble,
         "why_not_ask": _why_not(current_service(), message_uuid),

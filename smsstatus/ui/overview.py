@@ -93,6 +93,6 @@ def _page(
 
 def _newest(service: Service) -> list[dict[str, Any]]:
     try:
-        return [message_json(row) for row in service.store.list(Filters(), NEWEST).messages]
+        return [message_json(message) for message in service.store.list(Filters(), NEWEST).messages]
     except StoreUnavailable:
         return []

@@ -13,7 +13,7 @@ from ..plivo.api import NotConfigured, PlivoError
 from ..sending import KEY, BadInput, KeyBusy
 from ..sending import send as send_message
 from ..service import Service, current_service
-from ..store.contract import Row
+from ..store.contract import Message
 from . import live
 from .links import to
 
@@ -40,11 +40,11 @@ def send_now() -> Response:
         return _page(service, typed, status=503)
     except PlivoError as error:
         return _page(service, typed, status=error.status, trouble=f"{error.title}. {error.advice}")
-    address = to("message", message_uuid=message["message_uuid"], asked="sent")
+    address = to("message", message_uuid=message.message_uuid, asked="sent")
     return Response(status=303, headers={"Location": address})
 
 
-def _send_once(service: Service, fields: dict[str, object]) -> Row:
+def _send_once(service: Service, fields: dict[str, object]) -> Message:
     """Raises as sending.send. A browser shows the answer to the last click, so that one waits."""
     key = request.form.get("key", "")
     if not re.fullmatch(KEY, key):  # not of a form of ours: what it says is its key

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import parse_qsl
 
 from ..plivo.error_codes import Explanation, explain
+from ..store.contract import Event
 from . import words
 
 WORTH_A_WORD = 1.0
@@ -36,32 +36,32 @@ class Step:
     parameters: list[tuple[str, str]]
 
 
-def steps(events: Sequence[dict[str, Any]]) -> list[Step]:
+def steps(events: Sequence[Event]) -> list[Step]:
     """The timeline of events in event order."""
     found = []
     last = ""
     for index, event in enumerate(events):
         found.append(_step(event, last, events[index + 1 :]))
-        last = event["status_timestamp"] or last
+        last = event.status_timestamp or last
     return found
 
 
-def _step(event: dict[str, Any], last: str, later: Sequence[dict[str, Any]]) -> Step:
-    at, received_at = event["status_timestamp"], event["received_at"]
-    overtaken = [other["status"] for other in later if other["received_at"] < received_at]
+def _step(event: Event, last: str, later: Sequence[Event]) -> Step:
+    at, received_at = event.status_timestamp, event.received_at
+    overtaken = [other.status for other in later if other.received_at < received_at]
     delay = _seconds(at, received_at)
     return Step(
-        key=f"{event['source']}-{event['status']}-{received_at}",
-        status=event["status"],
+        key=f"{event.source}-{event.status}-{received_at}",
+        status=event.status,
         at=at,
         received_at=received_at,
-        source=words.SOURCES.get(event["source"], event["source"]),
-        repeats=event["repeats"],
-        error=explain(event["error_code"]) if event["error_code"] else None,
+        source=words.SOURCES.get(event.source, event.source),
+        repeats=event.repeats,
+        error=explain(event.error_code) if event.error_code else None,
         since_last=_seconds(last, at),
         on_the_way=delay if delay is not None and delay >= WORTH_A_WORD else None,
         overtaken_by=overtaken[-1] if overtaken else "",
-        parameters=parse_qsl(event["parameters"], keep_blank_values=True, errors="replace"),
+        parameters=parse_qsl(event.parameters, keep_blank_values=True, errors="replace"),
     )
 
 

@@ -81,7 +81,7 @@ def send_message() -> tuple[Response, int, dict[str, str]]:
         raise Problem(400, "Idempotency-Key must be 1 to 255 printable characters of ASCII.")
     service = current_service()
     message = sending.send(service, _sent_fields(), key)
-    path = url_for("messages.show_message", message_uuid=message["message_uuid"])
+    path = url_for("messages.show_message", message_uuid=message.message_uuid)
     location = service.settings.prefix + path
     return jsonify(message_json(message)), 202, {"Location": location}
 

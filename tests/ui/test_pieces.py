@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 
 from smsstatus.query import FILTERS
-from smsstatus.store.contract import Pulse
+from smsstatus.store.contract import Event, Pulse
 from smsstatus.ui import alarms, chart, figures, listing, send, timeline, words
 
 NOW = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
@@ -19,17 +18,19 @@ def stamp(minutes_ago: float) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%S.%f}Z"
 
 
-def event(status: str, at: str, received_at: str, **more: Any) -> dict[str, Any]:
-    return {
-        "status": status,
-        "status_timestamp": at,
-        "error_code": None,
-        "received_at": received_at,
-        "source": "callback",
-        "repeats": 0,
-        "parameters": f"Status={status}",
-        **more,
-    }
+def event(
+    status: str, at: str, received_at: str, source: str = "callback", parameters: str = ""
+) -> Event:
+    return Event(
+        status=status,
+        status_timestamp=at,
+        error_code=None,
+        sequence=0,
+        received_at=received_at,
+        source=source,
+        repeats=0,
+        parameters=parameters or f"Status={status}",
+    )
 
 
 # Words

@@ -11,28 +11,23 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from ..contract import Filters, Page, Position, Row
+from ..contract import Event, Filters, Message, Page, Position
 from ..rules import order_key
 from .database import marks, reading
 
-COLUMNS = (
-    *("message_uuid", "sender_number", "recipient_number", "message_body", "initial_status"),
-    *("current_status", "status_timestamp", "error_code", "created_at", "updated_at", "is_final"),
-)
-EVENT_COLUMNS = (
-    *("status", "status_timestamp", "error_code", "sequence", "received_at", "source", "repeats"),
-    "parameters",
-)
 COUNTED_TO_CHOOSE = 5000
 """Of two indexes the one with fewer entries is walked; so far they are counted."""
 
-_SELECT = f"SELECT {', '.join(COLUMNS)}, id, r.query AS reference FROM messages"
+_SELECT = """SELECT message_uuid, sender_number, recipient_number, message_body, initial_status,
+    current_status, status_timestamp, error_code, created_at, updated_at, is_final,
+    r.query AS reference, id FROM messages"""
+"""The columns of Message, in its order, and the row's id."""
 _JOIN = "LEFT JOIN message_references AS r ON r.message_id = messages.id"
 _PAGE_END = "ORDER BY created_at DESC, id DESC LIMIT ?"
 
 
-def find_message(path: Path, message_uuid: str) -> Row | None:
-    """One message, with its events under `events`, in the order in which they happened."""
+def find_message(path: Path, message_uuid: str) -> Message | None:
+    """One message with its events."""
     with reading(path) as connection:
         found = connection.execute(
             f"{_SELECT} {_JOIN} WHERE message_uuid = ?", (message_uuid,)
@@ -40,13 +35,12 @@ def find_message(path: Path, message_uuid: str) -> Row | None:
         if not found:
             return None
         events = connection.execute(
-            f"""SELECT {", ".join(EVENT_COLUMNS)} FROM status_events AS e WHERE message_id = ?
-                ORDER BY {order_key("e")}""",
+            f"""SELECT status, status_timestamp, error_code, sequence, received_at, source,
+                    repeats, parameters
+                FROM status_events AS e WHERE message_id = ? ORDER BY {order_key("e")}""",
             (found[0]["id"],),
         ).fetchall()
-    message = _message(found[0])
-    message["events"] = [dict(event) for event in events]
-    return message
+    return _message(found[0], tuple([Event(*event) for event in events]))
 
 
 def list_messages(path: Path, filters: Filters, limit: int, after: Position | None = None) -> Page:
@@ -65,7 +59,7 @@ def list_messages(path: Path, filters: Filters, limit: int, after: Position | No
     )
 
 
-def walk_messages(path: Path, filters: Filters, limit: int | None) -> Iterator[Row]:
+def walk_messages(path: Path, filters: Filters, limit: int | None) -> Iterator[Message]:
     """All matching messages, or the newest `limit`, fetched page by page."""
     after: Position | None = None
     left = limit
@@ -256,7 +250,6 @@ def _conditions(filters: Filters) -> tuple[list[str], list[object]]:
     return conditions, values
 
 
-def _message(row: sqlite3.Row) -> Row:
-    message = {name: row[name] for name in (*COLUMNS, "reference")}
-    message["is_final"] = bool(message["is_final"])
-    return message
+def _message(row: sqlite3.Row, events: tuple[Event, ...] | None = None) -> Message:
+    values = (*row[:10], bool(row[10]), row[11], events)
+    return Message(*values)

@@ -14,11 +14,11 @@ from ..contract import (
     Claim,
     Engine,
     Filters,
+    Message,
     Outcome,
     Page,
     Position,
     Pulse,
-    Row,
     SchemaTooNew,
     Stats,
     StoreUnavailable,
@@ -154,13 +154,13 @@ class SqliteStore:
         self.damage = self.find_damage(seconds)
         log.warning("database was rebuilt from its tables: %s", self.damage or "nothing is wrong")
 
-    def find(self, message_uuid: str) -> Row | None:
+    def find(self, message_uuid: str) -> Message | None:
         return listing.find_message(self.path, message_uuid)
 
     def list(self, filters: Filters, limit: int, after: Position | None = None) -> Page:
         return listing.list_messages(self.path, filters, limit, after)
 
-    def walk(self, filters: Filters, limit: int | None = None) -> Iterator[Row]:
+    def walk(self, filters: Filters, limit: int | None = None) -> Iterator[Message]:
         return listing.walk_messages(self.path, filters, limit)
 
     def stats(self, since: str, until: str) -> Stats:
