@@ -10,14 +10,17 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from smsstatus.store.breaker import REST_SECONDS
 from smsstatus.store.contract import StoreUnavailable, WorkRefused
+from smsstatus.store.groupcommit import MAX_BATCH, GroupCommit, next_batch
+from smsstatus.store.sqlite.committer import Committer
 from smsstatus.store.sqlite.database import rewrite_header
 from smsstatus.store.sqlite.store import SqliteStore
-from smsstatus.store.sqlite.writer import MAX_BATCH, REST_SECONDS, Writer, next_batch
 
 from .live import wait_until
 
@@ -51,9 +54,9 @@ def commits() -> list[int]:
 
 
 @pytest.fixture
-def writer(tmp_path: Path, clock: Clock, commits: list[int]) -> Iterator[Writer]:
-    writer = Writer(
-        tmp_path / "sms.db",
+def writer(tmp_path: Path, clock: Clock, commits: list[int]) -> Iterator[GroupCommit]:
+    writer = GroupCommit(
+        partial(Committer, tmp_path / "sms.db"),
         lambda jobs, seconds: commits.append(jobs),
         answer_seconds=PATIENT,
         clock=clock,
@@ -70,7 +73,7 @@ def callers() -> Iterator[ThreadPoolExecutor]:
 
 
 @contextlib.contextmanager
-def busy(writer: Writer, callers: ThreadPoolExecutor) -> Iterator[None]:
+def busy(writer: GroupCommit, callers: ThreadPoolExecutor) -> Iterator[None]:
     """The writer is at work, and stays there for the length of the block."""
     at_work, release = threading.Event(), threading.Event()
 
@@ -91,12 +94,12 @@ def done(connection: sqlite3.Connection) -> str:
     return "done"
 
 
-def probe(writer: Writer) -> None:
+def probe(writer: GroupCommit) -> None:
     writer.submit(rewrite_header)
 
 
 def test_what_waits_shares_a_commit(
-    writer: Writer, callers: ThreadPoolExecutor, commits: list[int]
+    writer: GroupCommit, callers: ThreadPoolExecutor, commits: list[int]
 ) -> None:
     with busy(writer, callers):
         waiting = [callers.submit(writer.submit, done) for _ in range(5)]
@@ -107,7 +110,7 @@ def test_what_waits_shares_a_commit(
 
 
 def test_what_came_before_the_end_is_still_committed(
-    writer: Writer, callers: ThreadPoolExecutor
+    writer: GroupCommit, callers: ThreadPoolExecutor
 ) -> None:
     with busy(writer, callers):
         waiting = [callers.submit(writer.submit, done) for _ in range(2)]
@@ -153,7 +156,7 @@ def test_a_database_that_stays_damaged_is_told_of_once_with_the_mend(
 
 
 def test_a_mistake_in_one_piece_of_work_does_not_fail_its_neighbours(
-    writer: Writer,
+    writer: GroupCommit,
     callers: ThreadPoolExecutor,
     commits: list[int],
     caplog: pytest.LogCaptureFixture,
@@ -176,7 +179,7 @@ def test_a_mistake_in_one_piece_of_work_does_not_fail_its_neighbours(
 
 
 def test_while_a_commit_hangs_the_next_callers_are_refused_without_a_wait(
-    writer: Writer, clock: Clock
+    writer: GroupCommit, clock: Clock
 ) -> None:
     release = threading.Event()
     writer.answer_seconds = 0.1
@@ -195,7 +198,7 @@ def test_while_a_commit_hangs_the_next_callers_are_refused_without_a_wait(
 
 
 def test_when_a_commit_that_hung_has_failed_the_store_is_tried_again(
-    writer: Writer, clock: Clock
+    writer: GroupCommit, clock: Clock
 ) -> None:
     release = threading.Event()
 
@@ -216,7 +219,7 @@ def test_when_a_commit_that_hung_has_failed_the_store_is_tried_again(
     wait_until(takes_work_after_a_rest, PATIENT, "it takes work again")
 
 
-def takes_work(writer: Writer) -> bool:
+def takes_work(writer: GroupCommit) -> bool:
     with contextlib.suppress(StoreUnavailable):
         probe(writer)
         return True
@@ -224,7 +227,7 @@ def takes_work(writer: Writer) -> bool:
 
 
 def test_after_a_failure_one_caller_in_each_rest_tries(
-    writer: Writer, clock: Clock, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    writer: GroupCommit, clock: Clock, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "sms.db").mkdir()
     with pytest.raises(StoreUnavailable):
@@ -235,11 +238,11 @@ def test_after_a_failure_one_caller_in_each_rest_tries(
     clock.now = REST_SECONDS
     probe(writer)
     wait_until(lambda: takes_work(writer), PATIENT, "it takes work again from everybody")
-    assert [record.getMessage() for record in caplog.records][1:] == ["store takes writes again"]
+    assert [record.getMessage() for record in caplog.records][1:] == ["store is writable again"]
 
 
 def test_while_that_one_tries_the_others_are_refused(
-    writer: Writer, callers: ThreadPoolExecutor, clock: Clock, tmp_path: Path
+    writer: GroupCommit, callers: ThreadPoolExecutor, clock: Clock, tmp_path: Path
 ) -> None:
     (tmp_path / "sms.db").mkdir()
     with pytest.raises(StoreUnavailable):
@@ -254,7 +257,7 @@ def test_while_that_one_tries_the_others_are_refused(
 
 
 def test_a_writer_that_cannot_be_started_is_a_store_that_is_not_there(
-    writer: Writer, monkeypatch: pytest.MonkeyPatch
+    writer: GroupCommit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
@@ -270,14 +273,14 @@ def test_a_writer_that_cannot_be_started_is_a_store_that_is_not_there(
     not hasattr(os, "sched_getscheduler") or os.sched_getscheduler(0) != os.SCHED_OTHER,
     reason="not Linux, or somebody chose another policy",
 )
-def test_the_writer_waits_for_its_turn_whoever_started_it(writer: Writer) -> None:
+def test_the_writer_waits_for_its_turn_whoever_started_it(writer: GroupCommit) -> None:
     policy = writer.submit(lambda connection: os.sched_getscheduler(0))
     assert os.sched_getscheduler(0) == os.SCHED_OTHER
     assert policy == os.SCHED_BATCH
 
 
 def test_a_file_that_vacuum_made_smaller_is_not_taken_for_a_cut_one(
-    writer: Writer, tmp_path: Path
+    writer: GroupCommit, tmp_path: Path
 ) -> None:
     path = tmp_path / "sms.db"
     writer.submit(lambda connection: connection.execute("CREATE TABLE filler (a)"))
@@ -301,7 +304,7 @@ def test_a_file_that_vacuum_made_smaller_is_not_taken_for_a_cut_one(
         probe(writer)
 
 
-def fill(writer: Writer, rows: int) -> None:
+def fill(writer: GroupCommit, rows: int) -> None:
     """Rows of 2 KB each."""
 
     def work(connection: sqlite3.Connection) -> None:
@@ -310,7 +313,7 @@ def fill(writer: Writer, rows: int) -> None:
     writer.submit(work)
 
 
-def test_want_of_memory_is_not_taken_for_a_mistake_in_the_work(writer: Writer) -> None:
+def test_want_of_memory_is_not_taken_for_a_mistake_in_the_work(writer: GroupCommit) -> None:
     def work(connection: sqlite3.Connection) -> None:
         raise MemoryError
 
@@ -319,7 +322,7 @@ def test_want_of_memory_is_not_taken_for_a_mistake_in_the_work(writer: Writer) -
 
 
 def test_work_that_comes_just_when_the_writer_is_closed_does_not_stop_the_next_writer(
-    writer: Writer, clock: Clock, tmp_path: Path
+    writer: GroupCommit, clock: Clock, tmp_path: Path
 ) -> None:
     def close_and_start_again() -> None:
         writer.close()

@@ -87,7 +87,7 @@ def of_readiness(found: dict[str, Any]) -> list[Alarm]:
                 words.count(found["spooled"], "callback waits", "callbacks wait")
                 + " in the spool.",
                 "What they say is not shown yet. They are replayed by themselves as soon as the "
-                "database takes writes.",
+                "database is writable again.",
             )
         )
     if found["bad"]:

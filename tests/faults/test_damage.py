@@ -298,7 +298,7 @@ def test_while_the_database_is_immutable_callbacks_are_spooled_and_nothing_is_lo
     finally:
         with contextlib.suppress(OSError, subprocess.SubprocessError):
             _chattr("-i", [path for path in files if path.exists()])
-    assert "store takes no writes" in service.log.read_text()
+    assert "store is not writable" in service.log.read_text()
 
 
 def test_while_the_file_system_is_read_only_callbacks_are_spooled_and_nothing_is_lost(
@@ -316,7 +316,7 @@ def test_while_the_file_system_is_read_only_callbacks_are_spooled_and_nothing_is
             *(service, load, report, "file system of the database read-only (spooled meanwhile)"),
             *(0.0, read_only.close),
         )
-    assert "store takes no writes" in service.log.read_text()
+    assert "store is not writable" in service.log.read_text()
 
 
 def _goes_on(

@@ -23,7 +23,9 @@ from ..contract import (
     Stats,
     StoreUnavailable,
 )
-from . import counting, keys, listing, repair, upgrade, upkeep, version
+from ..groupcommit import GroupCommit, Observer
+from . import counting, listing, repair, upgrade, upkeep, version
+from .committer import Committer
 from .database import (
     LOCK_SECONDS,
     MEND,
@@ -31,10 +33,18 @@ from .database import (
     describe,
     is_damage,
     reading,
-    rewrite_header,
 )
-from .updates import apply_update, claim_nonce, knows_text, mark_checked
-from .writer import Observer, Writer
+from .jobs import (
+    ClaimKey,
+    ClaimNonce,
+    FreeKey,
+    KeepAnswer,
+    KnowsText,
+    Look,
+    NoteCheck,
+    Probe,
+    Prune,
+)
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +65,10 @@ class SqliteStore:
         may_create: bool = True,
     ) -> None:
         self.path = path
-        self.writer = Writer(path, observe, may_create=may_create)
+        self.writer = GroupCommit(
+            partial(Committer, path, may_create=may_create, on_damage=self._suspect), observe
+        )
+        self._met_damage = False
         self.counts: Mapping[str, int] = {}
         self.damage = ""
         self._unreadable = ""
@@ -75,36 +88,38 @@ class SqliteStore:
             raise StoreUnavailable(str(error)) from error
 
     def record(self, update: StatusUpdate) -> Outcome:
-        return self.writer.submit(partial(apply_update, update=update))
+        outcome: Outcome = self.writer.submit(update)
+        return outcome
 
     def claim_nonce(self, nonce: str, digest: bytes, parameters: str) -> bool:
-        return self.writer.submit(
-            partial(claim_nonce, nonce=nonce, digest=digest, parameters=parameters)
-        )
+        owns: bool = self.writer.submit(ClaimNonce(nonce, digest, parameters))
+        return owns
 
     def knows_text(self, digest: bytes) -> bool:
-        return self.writer.submit(partial(knows_text, digest=digest))
+        is_known: bool = self.writer.submit(KnowsText(digest))
+        return is_known
 
     def correct_some(self) -> bool:
         """See `upgrade`."""
         batch = upgrade.next_batch(self.path)
         if batch is None:
             return False
-        self.writer.submit(partial(upgrade.correct, batch=batch))
+        self.writer.submit(batch)
         return True
 
     def claim_key(self, key: str, digest: bytes) -> Claim | None:
-        return self.writer.submit(partial(keys.claim_key, key=key, digest=digest))
+        claim: Claim | None = self.writer.submit(ClaimKey(key, digest))
+        return claim
 
     def keep_answer(self, key: str, answer: str) -> None:
-        self.writer.submit(partial(keys.keep_answer, key=key, answer=answer))
+        self.writer.submit(KeepAnswer(key, answer))
 
     def free_key(self, key: str) -> None:
-        self.writer.submit(partial(keys.free_key, key=key))
+        self.writer.submit(FreeKey(key))
 
     def probe(self) -> None:
         """The schema version is written again, which also renews a damaged file header."""
-        self.writer.submit(rewrite_header)
+        self.writer.submit(Probe())
 
     def look(self) -> None:
         """If the file cannot be read, see whether a write fixes it.
@@ -124,18 +139,21 @@ class SqliteStore:
             self._unreadable = str(error)
             self.probe()
         else:
-            self.writer.submit(lambda connection: None)
+            self.writer.submit(Look())
 
     def count_again(self) -> None:
         try:
             self.counts = counting.count_by_status(self.path)
         except StoreUnavailable as error:
-            self.writer.met_damage |= is_damage(error.__cause__)
+            self._met_damage |= is_damage(error.__cause__)
             raise
 
     def take_suspicion(self) -> bool:
-        suspicion, self.writer.met_damage = self.writer.met_damage, False
+        suspicion, self._met_damage = self._met_damage, False
         return suspicion
+
+    def _suspect(self) -> None:
+        self._met_damage = True
 
     def find_damage(self, seconds: float) -> str:
         return repair.find_damage(self.path, seconds)
@@ -190,10 +208,11 @@ class SqliteStore:
         return upkeep.newest(self.path)
 
     def prune_batch(self, created_before: str) -> int:
-        return self.writer.submit(partial(upkeep.prune_batch, created_before=created_before))
+        count: int = self.writer.submit(Prune(created_before))
+        return count
 
     def note_check(self, message_uuid: str, checked_at: str) -> None:
-        self.writer.submit(partial(mark_checked, message_uuid=message_uuid, checked_at=checked_at))
+        self.writer.submit(NoteCheck(message_uuid, checked_at))
 
     def engine(self) -> Engine:
         return version.engine()

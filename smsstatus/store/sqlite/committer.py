@@ -1,0 +1,95 @@
+"""Commits jobs to the database file, and says in the contract's words what went wrong."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ...logs import without_text
+from ..contract import SchemaTooNew, StoreUnavailable, WorkRefused
+from ..groupcommit import Mistake
+from .database import LOCK_SECONDS, Database, FileDamaged, describe, is_damage
+from .jobs import DONE_BY
+
+log = logging.getLogger(__name__)
+
+_STORE_FAILURES = (sqlite3.DatabaseError, OSError, MemoryError, FileDamaged, SchemaTooNew)
+_ROW_FAILURES = (
+    sqlite3.IntegrityError,
+    sqlite3.DataError,
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
+    OverflowError,
+    UnicodeError,
+)
+
+
+class Committer:
+    """One writing connection, opened on first use. `on_damage` is called for a damaged page.
+
+    What `commit` has answered for is fsynced (synchronous=FULL), in the file at the path.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        may_create: bool = True,
+        on_damage: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._database = Database(path, may_create=may_create)
+        self._on_damage = on_damage
+
+    def commit(self, jobs: Sequence[Any]) -> list[Any]:
+        """Do all of these in one transaction; their answers.
+
+        Raises StoreUnavailable, or WorkRefused where one of the jobs is at fault; then none is
+        done.
+        """
+        try:
+            with self._database.lock.hold(LOCK_SECONDS):
+                return self._transact(jobs)
+        except _ROW_FAILURES as error:
+            raise WorkRefused(f"{type(error).__name__}: {error}") from None
+        except _STORE_FAILURES as error:
+            if is_damage(error):
+                self._on_damage()
+            raise StoreUnavailable(describe(error)) from None
+
+    def _transact(self, jobs: Sequence[Any]) -> list[Any]:
+        connection = self._database.connect()
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            answers = _do(connection, jobs)
+            connection.execute("COMMIT")
+        except BaseException as error:
+            self._database.abandon(error)
+            raise
+        self._database.confirm()
+        return answers
+
+    def close(self) -> None:
+        """Close the connection; a file that was deleted meanwhile is put back first."""
+        database = self._database
+        try:
+            with database.lock.hold(LOCK_SECONDS):
+                with contextlib.suppress(*_STORE_FAILURES):
+                    database.follow()
+                database.close()
+        except _STORE_FAILURES as error:
+            log.warning("database not closed, SQLite does that at the next start: %s", error)
+        database.lock.close()
+
+
+def _do(connection: sqlite3.Connection, jobs: Sequence[Any]) -> list[Any]:
+    """Raises Mistake for what nobody foresaw."""
+    try:
+        return [DONE_BY[type(job)](connection, job) for job in jobs]
+    except (*_ROW_FAILURES, *_STORE_FAILURES):
+        raise
+    except Exception as error:
+        raise Mistake(without_text(error)) from error

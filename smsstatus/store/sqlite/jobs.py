@@ -1,0 +1,85 @@
+"""What callers have the writer do, as data, and what does it. A StatusUpdate is a job as it is.
+
+All is done inside the caller's transaction, and doing it again changes nothing.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ...model import StatusUpdate
+from .database import rewrite_header
+from .keys import claim_key, free_key, keep_answer
+from .updates import apply_update, claim_nonce, knows_text, mark_checked
+from .upgrade import Batch, correct
+from .upkeep import prune_batch
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimNonce:
+    nonce: str
+    digest: bytes
+    parameters: str
+
+
+@dataclass(frozen=True, slots=True)
+class KnowsText:
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimKey:
+    key: str
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class KeepAnswer:
+    key: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class FreeKey:
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoteCheck:
+    message_uuid: str
+    checked_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prune:
+    created_before: str
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A write that changes nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Nothing but what each transaction begins and ends with: is the file still the right one?"""
+
+
+DONE_BY: dict[type, Callable[[sqlite3.Connection, Any], Any]] = {
+    StatusUpdate: apply_update,
+    ClaimNonce: lambda connection, job: claim_nonce(
+        connection, job.nonce, job.digest, job.parameters
+    ),
+    KnowsText: lambda connection, job: knows_text(connection, job.digest),
+    ClaimKey: lambda connection, job: claim_key(connection, job.key, job.digest),
+    KeepAnswer: lambda connection, job: keep_answer(connection, job.key, job.answer),
+    FreeKey: lambda connection, job: free_key(connection, job.key),
+    NoteCheck: lambda connection, job: mark_checked(connection, job.message_uuid, job.checked_at),
+    Prune: lambda connection, job: prune_batch(connection, job.created_before),
+    Batch: correct,
+    Probe: lambda connection, job: rewrite_header(connection),
+    Look: lambda connection, job: None,
+}
