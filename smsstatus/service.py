@@ -14,6 +14,7 @@ from flask import Flask, current_app
 from flask.cli import FlaskGroup
 
 from . import disks
+from .cache import Cache
 from .clock import Clock
 from .intake.last_resort import LastResort
 from .intake.replay import Drainer
@@ -56,8 +57,8 @@ class Service:
     drainer: Drainer | None = None
     caretaker: Caretaker | None = None
     clock: Clock = field(default_factory=Clock)
-    readiness: tuple[float, dict[str, Any]] = (0.0, {})
-    """When /readyz last looked (clock.monotonic), and what it found."""
+    readiness: Cache[dict[str, Any]] = field(default_factory=lambda: Cache(stale=10.0))
+    """What `readiness.readiness` last found."""
     _starting: threading.Lock = field(default_factory=threading.Lock)
     _started_in: int = 0
 

@@ -10,8 +10,8 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from smsstatus.readiness import READY_SECONDS
 from smsstatus.service import service_of
-from smsstatus.web.health import READY_SECONDS
 
 from .clock import HandClock
 from .conftest import Receive

@@ -9,20 +9,19 @@ there messages wait for good, and only the pauses keep this quiet.
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
 from ..model import utc_timestamp
+from ..readiness import readiness
 from ..service import Service
 from ..store.contract import WAITING_COUNTED, Pulse, StoreUnavailable
-from ..web.health import readiness
 from . import words
 
 FRESH_SECONDS = 5.0
-"""Finding out costs a write and its fsync, so open pages share what was found."""
+"""Open pages share what was found for this long."""
 QUIET = timedelta(minutes=10)
 LOOK_BACK = timedelta(hours=24)
 PAUSES = 3
@@ -38,29 +37,8 @@ class Alarm:
     since: str = ""
 
 
-class Alarms:
-    """What is wrong now, found out at most every FRESH_SECONDS."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._found: tuple[float, list[Alarm]] | None = None
-
-    def now(self, service: Service) -> list[Alarm]:
-        """While one request finds out, which can take seconds, others get what was last known."""
-        found = self._found
-        if found is not None and service.clock.monotonic() - found[0] < FRESH_SECONDS:
-            return found[1]
-        if not self._lock.acquire(blocking=found is None):
-            return found[1] if found else []
-        try:
-            alarms = _find_out(service)
-            self._found = (service.clock.monotonic(), alarms)
-            return alarms
-        finally:
-            self._lock.release()
-
-
-def _find_out(service: Service) -> list[Alarm]:
+def find(service: Service) -> list[Alarm]:
+    """What is wrong now. It can take seconds, and costs a write and its fsync."""
     alarms = of_readiness(readiness(service))
     now = service.clock.now()
     try:

@@ -7,11 +7,11 @@ whoever looks.
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from ..cache import Cache
 from ..clock import Clock
 from ..model import utc_timestamp
 from ..store.contract import Store
@@ -64,44 +64,26 @@ class Figures:
     """What was counted over a window. `key` says when: it differs where the figures may."""
 
     key: tuple[str, int]
-    counted_at: float
     cost: float
+    """Seconds that counting took."""
     stats: dict[str, Any]
     failures: list[dict[str, Any]]
     chart: Chart
 
 
-class FiguresCache:
-    """The newest figures of each window. Safe to use from any thread."""
+def figures_of(
+    kept: Cache[Figures], store: Store, window: Window, marker: str, clock: Clock
+) -> Figures:
+    """The window's figures, counted again if they may differ and it is not too costly.
 
-    def __init__(self) -> None:
-        self._kept: dict[str, Figures] = {}
-        self._locks = {name: threading.Lock() for name in WINDOWS}
-
-    def get(self, store: Store, window: Window, marker: str, clock: Clock) -> Figures:
-        """The window's figures, counted again if they may differ and it is not too costly.
-
-        While one request counts, others get the figures before. Raises StoreUnavailable.
-        """
-        key = (marker, window.number_at(clock.now()))
-        kept = self._kept.get(window.name)
-        if kept is not None and _still_good(kept, key, clock):
-            return kept
-        lock = self._locks[window.name]
-        if not lock.acquire(blocking=kept is None):
-            assert kept is not None
-            return kept
-        try:
-            kept = self._kept.get(window.name)
-            if kept is None or not _still_good(kept, key, clock):
-                kept = self._kept[window.name] = _count(store, window, key, clock)
-            return kept
-        finally:
-            lock.release()
-
-
-def _still_good(kept: Figures, key: tuple[str, int], clock: Clock) -> bool:
-    return kept.key == key or clock.monotonic() - kept.counted_at < COST * kept.cost
+    `kept` holds those that were counted last. Raises StoreUnavailable.
+    """
+    key = (marker, window.number_at(clock.now()))
+    return kept.get(
+        clock,
+        lambda: _count(store, window, key, clock),
+        lambda figures, age: figures.key == key or age < COST * figures.cost,
+    )
 
 
 def _count(store: Store, window: Window, key: tuple[str, int], clock: Clock) -> Figures:
@@ -110,8 +92,7 @@ def _count(store: Store, window: Window, key: tuple[str, int], clock: Clock) -> 
     slices, counted = store.history(edges)
     stats = stats_json(counted, edges[0], edges[-1])
     chart = draw(edges, slices, window.ticks_every)
-    finished = clock.monotonic()
-    return Figures(key, finished, finished - started, stats, failures(stats), chart)
+    return Figures(key, clock.monotonic() - started, stats, failures(stats), chart)
 
 
 def failures(stats: dict[str, Any]) -> list[dict[str, Any]]:

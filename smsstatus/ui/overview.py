@@ -11,13 +11,14 @@ from typing import Any, cast
 from flask import Response, current_app, request
 from flask.sansio.app import App
 
+from ..cache import Cache
 from ..service import Service, current_service
 from ..store.contract import Filters, StoreUnavailable
 from ..views import message_json
 from ..web.problems import Problem
 from . import live
-from .alarms import Alarm, Alarms
-from .figures import DEFAULT_WINDOW, WINDOWS, Figures, FiguresCache, Window
+from .alarms import FRESH_SECONDS, Alarm, find
+from .figures import DEFAULT_WINDOW, WINDOWS, Figures, Window, figures_of
 
 NEWEST = 12
 _EXTENSION = "smsstatus-overview"
@@ -27,9 +28,13 @@ _EXTENSION = "smsstatus-overview"
 class State:
     """What requests share: nothing that could not be found out again."""
 
-    figures: FiguresCache = field(default_factory=FiguresCache)
-    alarms: Alarms = field(default_factory=Alarms)
-    rendered: dict[str, tuple[str, bytes]] = field(default_factory=dict)
+    alarms: Cache[list[Alarm]] = field(default_factory=Cache)
+    figures: dict[str, Cache[Figures]] = field(
+        default_factory=lambda: {w: Cache() for w in WINDOWS}
+    )
+    rendered: dict[str, Cache[tuple[str, bytes]]] = field(
+        default_factory=lambda: {w: Cache() for w in WINDOWS}
+    )
     """Window -> tag and content of the page that was rendered last."""
 
 
@@ -44,7 +49,7 @@ def show() -> Response:
     service = current_service()
     state = cast(State, current_app.extensions[_EXTENSION])
     marker, figures = _counted(service, state, window)
-    alarms = state.alarms.now(service)
+    alarms = _alarms(service, state)
     etag = live.tag_of(window.name, marker, figures.key if figures else None, alarms)
     return live.not_modified(etag) or _page(service, state, window, etag, figures, alarms)
 
@@ -59,9 +64,16 @@ def _counted(service: Service, state: State, window: Window) -> tuple[str, Figur
     """The change marker, and the figures; none if the database cannot be read."""
     try:
         marker = service.store.change_marker()
-        return marker, state.figures.get(service.store, window, marker, service.clock)
+        kept = state.figures[window.name]
+        return marker, figures_of(kept, service.store, window, marker, service.clock)
     except StoreUnavailable:
         return "", None
+
+
+def _alarms(service: Service, state: State) -> list[Alarm]:
+    return state.alarms.get(
+        service.clock, lambda: find(service), lambda _, age: age < FRESH_SECONDS
+    )
 
 
 def _page(
@@ -73,21 +85,22 @@ def _page(
     alarms: list[Alarm],
 ) -> Response:
     """All who look at the same window get the same bytes."""
-    kept_etag, content = state.rendered.get(window.name, ("", b""))
-    if kept_etag == etag:
-        response = Response(content, mimetype="text/html")
-        response.set_etag(etag)
-        return response
-    shown = {
-        "window": window,
-        "windows": WINDOWS.values(),
-        "alarms": alarms,
-        "figures": figures,
-        "newest": _newest(service) if figures else [],
-        "webhook_url": service.settings.webhook_url,
-    }
-    response = live.page("overview.html", etag, shown)
-    state.rendered[window.name] = (etag, response.get_data())
+
+    def render() -> tuple[str, bytes]:
+        shown = {
+            "window": window,
+            "windows": WINDOWS.values(),
+            "alarms": alarms,
+            "figures": figures,
+            "newest": _newest(service) if figures else [],
+            "webhook_url": service.settings.webhook_url,
+        }
+        return etag, live.page("overview.html", etag, shown).get_data()
+
+    kept = state.rendered[window.name]
+    shown_etag, content = kept.get(service.clock, render, lambda page, _: page[0] == etag)
+    response = Response(content, mimetype="text/html")
+    response.set_etag(shown_etag)
     return response
 
 
