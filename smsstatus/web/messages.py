@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import cache
 from urllib.parse import unquote_to_bytes
 
 from flask import Blueprint, Response, jsonify, request, url_for
@@ -62,14 +61,8 @@ def bad_input(error: sending.BadInput) -> Response:
 @blueprint.get("/openapi.json")
 def describe() -> Response:
     """The OpenAPI 3.1 description of these routes."""
-    rendered = _render_description(current_service().settings.base_url)
+    rendered = openapi.rendered(current_service().settings.base_url)
     return Response(rendered, content_type="application/json")
-
-
-@cache
-def _render_description(base_url: str) -> bytes:
-    """Once, since anybody may ask for it."""
-    return jsonify(openapi.description(base_url)).get_data()
 
 
 @blueprint.post("/messages")

@@ -11,8 +11,21 @@ from pathlib import Path
 from flask import Flask
 from flask.testing import FlaskClient
 
+from smsstatus import sending
+from smsstatus.model import FINAL_STATUSES, RANKS
 from smsstatus.plivo.error_codes import MEANINGS
+from smsstatus.query import (
+    DEFAULT_LIMIT,
+    FILTERS,
+    MAX_LIMIT,
+    REFERENCE_PATTERN,
+    STATUS_PATTERN,
+    TEXT_PATTERN,
+    TIME_PATTERN,
+)
 from smsstatus.settings import Settings
+from smsstatus.views import PUBLIC_EVENT
+from smsstatus.web.openapi import DOCUMENT
 
 from ..live import API_TOKEN, live_service
 from ..plivo import send
@@ -75,3 +88,41 @@ def test_it_is_openapi_3_1_of_this_service(client: FlaskClient, settings: Settin
     retries = description["components"]["schemas"]["Error"]["properties"]["retry"]["enum"]
     assert {meaning.retry for meaning in MEANINGS.values()} <= set(retries)
     assert json.dumps(description).isascii()
+
+
+def test_its_patterns_limits_and_statuses_are_those_of_the_code() -> None:
+    document = json.loads(DOCUMENT.read_text())
+    schemas = document["components"]["schemas"]
+    asked = {
+        parameter["name"]: parameter["schema"]
+        for parameter in document["paths"]["/messages"]["get"]["parameters"]
+        if "name" in parameter
+    } | {
+        name: parameter["schema"]
+        for name, parameter in document["components"]["parameters"].items()
+    }
+    assert set(asked) == {*FILTERS, "limit", "bom", "cursor"}
+    for name in ("to", "from", "error_code"):
+        assert asked[name] == {"$ref": "#/components/schemas/Text"}
+    for name in ("since", "until"):
+        assert asked[name] == {"$ref": "#/components/schemas/Moment"}
+    assert schemas["Text"]["pattern"] == TEXT_PATTERN
+    assert schemas["Moment"]["pattern"] == TIME_PATTERN
+    assert asked["status"]["items"]["pattern"] == STATUS_PATTERN
+    assert asked["reference"]["pattern"] == REFERENCE_PATTERN
+    limit = asked["limit"]
+    assert (limit["minimum"], limit["maximum"], limit["default"]) == (1, MAX_LIMIT, DEFAULT_LIMIT)
+
+    sent = schemas["Send"]["properties"]
+    assert (sent["to"]["pattern"], sent["from"]["pattern"]) == (sending.E164, sending.SENDER)
+    assert sent["text"]["maxLength"] == sending.GSM7_LIMIT
+    assert f"{sending.UCS2_LIMIT} UTF-16 units" in sent["text"]["description"]
+    (key,) = document["paths"]["/messages"]["post"]["parameters"]
+    assert key["schema"]["pattern"] == sending.KEY
+
+    message = schemas["Message"]["properties"]
+    named = set(re.findall(r"\w+", message["is_final"]["description"]))
+    assert {status for status in RANKS if status in named} == FINAL_STATUSES
+    assert list(schemas["Event"]["properties"]) == list(PUBLIC_EVENT)
+    for schema in ("Message", "Event", "Stats"):
+        assert schemas[schema]["required"] == list(schemas[schema]["properties"])
