@@ -78,7 +78,7 @@ def post_worker_init(worker):  # noqa: ANN001, ANN201
     import gc
 
     from smsstatus.server import serving
-    from smsstatus.service import service_of
+    from smsstatus.web.current import service_of
 
     serving.running = serving.gunicorn_server(worker.cfg)
     gc.freeze()  # what is loaded by now stays: no use in looking through it again and again
@@ -101,7 +101,7 @@ def _compare_ports(worker, base_url):  # noqa: ANN001, ANN202
 
 def worker_exit(server, worker):  # noqa: ANN001, ANN201
     """Close the store when the process ends, so that SQLite leaves a clean file."""
-    from smsstatus.service import service_of
+    from smsstatus.web.current import service_of
 
     if getattr(worker, "wsgi", None) is not None:
         service_of(worker.wsgi).stop()

@@ -10,11 +10,11 @@ from flask.sessions import NullSession, SessionInterface
 from werkzeug.routing import MapAdapter
 
 from . import logs
-from .commands import Commands
+from .commands import Commands, is_command
 from .server.serving import BackgroundStarter, PrefixRemover
-from .service import Service, is_command
+from .service import Service
 from .settings import Settings
-from .web import health, messages, problems, webhook
+from .web import current, health, messages, problems, webhook
 
 
 class _NoSessions(SessionInterface):
@@ -61,10 +61,11 @@ def create_app(settings: Settings | None = None) -> Flask:
 
     Raises SettingsError or StartError with one line for the person who starts it.
     """
-    to_be_served = settings is None and not is_command()
+    for_command = is_command()
+    to_be_served = settings is None and not for_command
     settings = settings or Settings.from_environment()
     logs.configure(settings.log_level)
-    service = Service.make(settings)
+    service = Service.make(settings, for_command=for_command)
     logs.keep_requests_out(service.metrics.count_refused)
     service.prepare()
 
@@ -73,7 +74,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = webhook.MAX_BODY
     app.json.sort_keys = False  # type: ignore[attr-defined]  # the order in which it is documented
     app.cli = Commands(app.name)
-    service.install(app)
+    current.install(app, service)
     problems.install(app)
     app.register_blueprint(webhook.blueprint)
     app.register_blueprint(health.blueprint)

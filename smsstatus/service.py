@@ -7,11 +7,7 @@ import os
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, cast
-
-import click
-from flask import Flask, current_app
-from flask.cli import FlaskGroup
+from typing import Any
 
 from . import disks
 from .cache import Cache
@@ -34,8 +30,6 @@ MOUNTED_ALONE = (
     "another disk, which may not be kept: mount the folder that holds it, and name the file in it"
 )
 
-_EXTENSION = "smsstatus"
-
 log = logging.getLogger(__name__)
 
 
@@ -51,6 +45,8 @@ class Service:
     store: Store
     spool: Spool
     metrics: Metrics
+    for_command: bool = False
+    """Is it there for a command that somebody types, and does not serve?"""
     refusals: RateLimit = field(default_factory=RateLimit)
     refused_logins: RateLimit = field(default_factory=RateLimit)
     last_resort: LastResort = field(default_factory=LastResort)
@@ -63,17 +59,17 @@ class Service:
     _started_in: int = 0
 
     @classmethod
-    def make(cls, settings: Settings) -> Service:
+    def make(cls, settings: Settings, *, for_command: bool = False) -> Service:
         metrics = Metrics()
-        store = open_store(settings, metrics.observe_commit, may_create=not is_command())
-        return cls(settings, store, Spool(settings.spool_dir), metrics)
+        store = open_store(settings, metrics.observe_commit, may_create=not for_command)
+        return cls(settings, store, Spool(settings.spool_dir), metrics, for_command)
 
     def prepare(self) -> None:
         """Apply the schema and prove that the spool takes files.
 
         Raises StartError if the spool does not, if the database's file is on a disk alone, or if
         it is of a later version. Any other trouble with the database is logged only: callbacks go
-        to the spool meanwhile. To a flask command the first two are lines of the log too: `doctor`
+        to the spool meanwhile. For a command the first two are lines of the log too: `doctor`
         finds out why, and `backup` has to work on a disk that has become read-only. It makes no
         database where there is none, since the service may be about to put one back.
         """
@@ -86,7 +82,7 @@ class Service:
                 f"SPOOL_DIR {self.settings.spool_dir} takes no files ({error.strerror}): is its "
                 "disk mounted, writable, not full? example: SPOOL_DIR=/data/smsstatus-spool"
             )
-        if is_command() and not self.settings.database_path.exists():
+        if self.for_command and not self.settings.database_path.exists():
             return
         try:
             self.store.prepare()
@@ -95,9 +91,8 @@ class Service:
         except StoreUnavailable as error:
             log.error("database cannot be opened, callbacks go to the spool: %s", error)
 
-    @staticmethod
-    def _stop_start(trouble: str) -> None:
-        if not is_command():
+    def _stop_start(self, trouble: str) -> None:
+        if not self.for_command:
             raise StartError(trouble)
         log.error("%s", trouble)
 
@@ -150,27 +145,3 @@ class Service:
         if self.caretaker is not None:
             self.caretaker.stop()
         self.store.close()
-
-    def install(self, app: Flask) -> None:
-        app.extensions[_EXTENSION] = self
-
-
-def is_command() -> bool:
-    """Is the application made for a flask command that does not serve?
-
-    Some servers, uvicorn for instance, are click programs too.
-    """
-    context = click.get_current_context(silent=True)
-    if context is None or not isinstance(context.find_root().command, FlaskGroup):
-        return False
-    return context.info_name != "run"
-
-
-def service_of(app: Flask) -> Service:
-    """The service of this application."""
-    return cast(Service, app.extensions[_EXTENSION])
-
-
-def current_service() -> Service:
-    """The service of the application that handles this request."""
-    return service_of(current_app)

@@ -15,7 +15,6 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import dotenv
-from flask.helpers import get_load_dotenv
 
 WEBHOOK_PATH = "/plivo/status"
 ROUTES = (
@@ -127,7 +126,8 @@ def _forget_other_folders() -> None:
     What the process was started with is in Linux's /proc; where that cannot be seen, what flask
     has read stays.
     """
-    if "FLASK_RUN_FROM_CLI" not in os.environ or not get_load_dotenv():
+    skipped = os.environ.get("FLASK_SKIP_DOTENV", "").lower() not in ("", "0", "false", "no")
+    if "FLASK_RUN_FROM_CLI" not in os.environ or skipped:
         return
     try:
         given = Path("/proc/self/environ").read_bytes().split(b"\0")

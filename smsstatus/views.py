@@ -1,6 +1,6 @@
 """How the store's answers look outside: JSON and CSV.
 
-No Flask request in here: the routes, the pages and the commands share these.
+The routes, the pages and the commands share these.
 """
 
 from __future__ import annotations
@@ -9,12 +9,9 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
 from math import ceil
 from typing import Any
 from urllib.parse import parse_qsl
-
-from flask import Response
 
 from .model import FINAL_STATUSES
 from .plivo.error_codes import explain
@@ -133,20 +130,6 @@ def percentile(ordered: Sequence[float], share: float) -> float | None:
     if not ordered:
         return None
     return round(ordered[max(ceil(share * len(ordered)) - 1, 0)], 3)
-
-
-def csv_response(messages: Iterable[Message], *, bom: bool) -> Response:
-    """The messages as CSV, sent as they are read; with `bom` Excel takes it for UTF-8.
-
-    The first chunk is made at once, so that a database that cannot be read is an error and not an
-    answer that breaks off.
-    """
-    lines = csv_lines(messages)
-    return Response(
-        chain(["\ufeff" * bom + next(lines)], lines),
-        content_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": 'attachment; filename="messages.csv"'},
-    )
 
 
 def csv_lines(messages: Iterable[Message]) -> Iterator[str]:

@@ -16,9 +16,9 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from smsstatus import create_app
-from smsstatus.service import service_of
 from smsstatus.settings import Settings
 from smsstatus.store.sqlite import jobs
+from smsstatus.web.current import service_of
 
 from .clock import HandClock
 from .live import API_TOKEN

@@ -14,7 +14,7 @@ from .live import ROOT
 
 CONTENT = "PLIVO_AUTH_TOKEN=a-token\nBASE_URL=https://from.file\nAPI_TOKEN=token-of-this-folder\n"
 SAY = (
-    "from smsstatus.service import service_of; s = service_of({app}).settings;"
+    "from smsstatus.web.current import service_of; s = service_of({app}).settings;"
     "print(*s.auth_tokens, s.base_url, s.api_token, s.ui)"
 )
 IMPORT = [sys.executable, "-c", f"import wsgi; {SAY.format(app='wsgi.app')}"]

@@ -14,8 +14,8 @@ from flask.testing import FlaskClient
 
 from smsstatus import create_app
 from smsstatus.plivo.signature import V2_NONCE, V2_SIGNATURES, V3_NONCE, V3_SIGNATURES
-from smsstatus.service import service_of
 from smsstatus.settings import Settings
+from smsstatus.web.current import service_of
 
 from .conftest import Deliver, Query
 from .live import LiveService, live_service

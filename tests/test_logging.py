@@ -15,8 +15,8 @@ from smsstatus import create_app, logs
 from smsstatus.intake.last_resort import read_log
 from smsstatus.logs import RateLimit, names_of, without_values
 from smsstatus.plivo.signature import V3_NONCE, V3_SIGNATURES
-from smsstatus.service import service_of
 from smsstatus.settings import Settings
+from smsstatus.web.current import service_of
 
 from .conftest import Deliver
 from .live import API_TOKEN, LiveService, live_service, wait_until

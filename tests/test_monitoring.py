@@ -11,7 +11,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from smsstatus.readiness import READY_SECONDS
-from smsstatus.service import service_of
+from smsstatus.web.current import service_of
 
 from .clock import HandClock
 from .conftest import Receive

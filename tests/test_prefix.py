@@ -13,8 +13,8 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from smsstatus import create_app
-from smsstatus.service import service_of
 from smsstatus.settings import ROUTES, WEBHOOK_PATH, Settings
+from smsstatus.web.current import service_of
 
 from .live import API_TOKEN
 from .plivo import Plivo

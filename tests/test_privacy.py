@@ -20,9 +20,9 @@ from flask.testing import FlaskClient
 from smsstatus.intake.last_resort import log_lines
 from smsstatus.model import utc_now, utc_timestamp
 from smsstatus.plivo.callback import Callback
-from smsstatus.service import service_of
 from smsstatus.settings import Settings
 from smsstatus.upkeep import reconcile
+from smsstatus.web.current import service_of
 
 from .conftest import Deliver
 from .live import API_TOKEN, LiveService, live_service, wait_until

@@ -17,9 +17,10 @@ from smsstatus.intake import spool as spools
 from smsstatus.intake.replay import Drainer, Tally, drain
 from smsstatus.intake.spool import REMOVED, Spool, SpoolUnavailable
 from smsstatus.plivo.callback import Callback
-from smsstatus.service import Service, service_of
+from smsstatus.service import Service
 from smsstatus.settings import Settings
 from smsstatus.store.contract import StoreUnavailable
+from smsstatus.web.current import service_of
 
 from .conftest import Deliver, Query
 from .live import wait_until

@@ -16,10 +16,10 @@ from smsstatus import create_app
 from smsstatus.intake.spool import Spool
 from smsstatus.model import StatusUpdate
 from smsstatus.plivo.callback import PROBE_FIELD, Callback
-from smsstatus.service import service_of
 from smsstatus.settings import Settings
 from smsstatus.store.contract import Outcome
 from smsstatus.store.sqlite.store import SqliteStore
+from smsstatus.web.current import service_of
 from smsstatus.web.webhook import MAX_BODY
 
 from .conftest import Deliver, Query

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from smsstatus.model import StatusUpdate
-from smsstatus.service import service_of
 from smsstatus.store.contract import Outcome
+from smsstatus.web.current import service_of
 from wsgi import app
 
 __all__ = ["app"]

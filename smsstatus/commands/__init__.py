@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import cast
 
 import click
-from flask.cli import AppGroup
+from flask.cli import AppGroup, FlaskGroup
 
 NAMES = (
     "backup",
@@ -36,3 +36,14 @@ class Commands(AppGroup):
             return super().get_command(ctx, cmd_name)
         module = import_module(f".{cmd_name.replace('-', '_')}", __name__)
         return cast(click.Command, module.command)
+
+
+def is_command() -> bool:
+    """Is the application made for a flask command that does not serve?
+
+    Some servers, uvicorn for instance, are click programs too.
+    """
+    context = click.get_current_context(silent=True)
+    if context is None or not isinstance(context.find_root().command, FlaskGroup):
+        return False
+    return context.info_name != "run"

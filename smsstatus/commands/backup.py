@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 from flask.cli import with_appcontext
 
-from ..service import current_service
 from ..store.contract import StoreError
+from ..web.current import current_service
 
 
 @click.command("backup")

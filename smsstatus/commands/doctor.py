@@ -23,9 +23,10 @@ from ..plivo import api as plivo_api
 from ..plivo.callback import PROBE_ANSWER, PROBE_FIELD
 from ..plivo.simulate import NoAnswer, deliver, request
 from ..server.serving import Server
-from ..service import DYNO_DISK, MOUNTED_ALONE, Service, current_service
+from ..service import DYNO_DISK, MOUNTED_ALONE, Service
 from ..settings import DOTENV
 from ..store.contract import Engine, StoreUnavailable
+from ..web.current import current_service
 
 Level = Literal["ok", "warn", "FAIL"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 from flask.cli import with_appcontext
 
-from ..service import current_service
 from ..store.contract import StoreError
+from ..web.current import current_service
 
 
 @click.command("init-db")

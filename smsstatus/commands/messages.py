@@ -9,9 +9,9 @@ import click
 from flask.cli import with_appcontext
 
 from ..query import Query
-from ..service import current_service
 from ..store.contract import StoreError
 from ..views import message_json
+from ..web.current import current_service
 from .terminal import table, visible
 
 

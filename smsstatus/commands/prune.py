@@ -8,8 +8,8 @@ import click
 from flask.cli import with_appcontext
 
 from ..model import utc_timestamp
-from ..service import current_service
 from ..store.contract import StoreError
+from ..web.current import current_service
 from .terminal import Duration, progress
 
 PAUSE_SECONDS = 0.05

@@ -9,9 +9,9 @@ import click
 from flask.cli import with_appcontext
 
 from ..plivo.api import NotConfigured
-from ..service import current_service
 from ..store.contract import StoreError
 from ..upkeep import reconcile as reconciling
+from ..web.current import current_service
 from .terminal import Duration, progress, visible
 
 

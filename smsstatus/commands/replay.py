@@ -12,8 +12,8 @@ from ..intake.last_resort import lines_of
 from ..intake.replay import NotReplayable, Tally, drain, replay_file, replay_log
 from ..intake.spool import NotReadable
 from ..logs import printable
-from ..service import current_service
 from ..store.contract import StoreUnavailable
+from ..web.current import current_service
 
 _NOT_REPLAYED = (StoreUnavailable, NotReplayable, NotReadable, OSError, EOFError, zlib.error)
 

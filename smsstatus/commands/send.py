@@ -7,7 +7,7 @@ from flask.cli import with_appcontext
 
 from .. import sending
 from ..plivo.api import NotConfigured, PlivoError
-from ..service import current_service
+from ..web.current import current_service
 
 
 @click.command("send")

@@ -10,7 +10,7 @@ import click
 from flask.cli import with_appcontext
 
 from ..plivo.simulate import Answer, NoAnswer, play, steps
-from ..service import current_service
+from ..web.current import current_service
 from .terminal import progress, table
 
 FEW = 20

@@ -12,8 +12,8 @@ from http import HTTPStatus
 from flask import Response, render_template, request
 from werkzeug.exceptions import HTTPException
 
-from ..service import current_service
 from ..store.contract import StoreUnavailable
+from ..web.current import current_service
 from ..web.origin import is_from_our_page, shows_bearer
 from ..web.problems import Problem, require_token
 

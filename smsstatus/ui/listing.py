@@ -13,9 +13,10 @@ from dataclasses import dataclass, field, replace
 from flask import Response, request
 
 from ..query import FILTERS, Fault, Query, decode_cursor, encode_cursor
-from ..service import current_service
 from ..store.contract import Filters, Position
-from ..views import csv_response, message_json
+from ..views import message_json
+from ..web.current import current_service
+from ..web.download import csv_response
 from ..web.problems import Problem
 from . import live, words
 from .links import to

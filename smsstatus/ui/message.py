@@ -5,10 +5,11 @@ from __future__ import annotations
 from flask import Response, request
 
 from ..plivo.api import NotConfigured, PlivoError, UnknownMessage, is_uuid
-from ..service import Service, current_service
+from ..service import Service
 from ..store.contract import Message, StoreError
 from ..upkeep.reconcile import reconcile_one
 from ..views import message_json, reference_pairs
+from ..web.current import current_service
 from ..web.problems import Problem
 from . import live
 from .links import to

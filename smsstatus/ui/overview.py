@@ -12,9 +12,10 @@ from flask import Response, current_app, request
 from flask.sansio.app import App
 
 from ..cache import Cache
-from ..service import Service, current_service
+from ..service import Service
 from ..store.contract import Filters, StoreUnavailable
 from ..views import message_json
+from ..web.current import current_service
 from ..web.problems import Problem
 from . import live
 from .alarms import FRESH_SECONDS, Alarm, find

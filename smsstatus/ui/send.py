@@ -12,8 +12,9 @@ from flask import Response, request
 from ..plivo.api import NotConfigured, PlivoError
 from ..sending import KEY, BadInput, KeyBusy
 from ..sending import send as send_message
-from ..service import Service, current_service
+from ..service import Service
 from ..store.contract import Message
+from ..web.current import current_service
 from . import live
 from .links import to
 

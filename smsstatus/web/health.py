@@ -10,7 +10,8 @@ from flask import Blueprint, Response, jsonify
 from ..intake.spool import Depth
 from ..metrics import escape, family
 from ..readiness import depth_of, readiness
-from ..service import Service, current_service
+from ..service import Service
+from .current import current_service
 
 blueprint = Blueprint("health", __name__)
 

@@ -13,10 +13,11 @@ from .. import sending
 from ..plivo import api as plivo_api
 from ..plivo.form import Malformed, parse_form
 from ..query import FILTERS, MAX_LIMIT, TEXT_PATTERN, Fault, Query, encode_cursor
-from ..service import current_service
 from ..store.contract import StoreUnavailable
-from ..views import csv_response, message_json, stats_json
+from ..views import message_json, stats_json
 from . import openapi
+from .current import current_service
+from .download import csv_response
 from .problems import Problem, require_token, require_token_to_change
 
 _EXPECTED = {

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from flask import request
 
-from ..service import current_service
+from .current import current_service
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 

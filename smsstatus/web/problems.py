@@ -11,8 +11,8 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from ..plivo.signature import HEADERS
-from ..service import current_service
 from ..settings import WEBHOOK_PATH
+from .current import current_service
 from .origin import is_foreign, shows_bearer
 
 log = logging.getLogger(__name__)

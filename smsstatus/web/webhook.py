@@ -14,7 +14,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, abort, request
-from gunicorn.http.errors import ParseException
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import MethodNotAllowed
 
@@ -24,8 +23,9 @@ from ..model import utc_now
 from ..plivo.callback import PROBE_ANSWER, Callback, is_probe, status_update
 from ..plivo.form import Malformed, Pairs, parse_form
 from ..plivo.signature import HEADERS, verify
-from ..service import Service, current_service
+from ..service import Service
 from ..settings import WEBHOOK_PATH
+from .current import current_service
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -125,10 +125,10 @@ def _raw_body(environ: WSGIEnvironment) -> bytes:
 
 
 def _read(environ: WSGIEnvironment, size: int) -> bytes:
-    """gunicorn raises what it thinks of a chunked body while it is read."""
+    """Each server has exceptions of its own for a chunked body that is not one."""
     try:
         body: bytes = environ["wsgi.input"].read(size)
-    except (OSError, ParseException) as error:
+    except Exception as error:
         abort(400, f"The body cannot be read: {type(error).__name__}.")
     return body
 

@@ -15,8 +15,8 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from smsstatus import create_app
-from smsstatus.service import service_of
 from smsstatus.settings import Settings
+from smsstatus.web.current import service_of
 
 from ..live import API_TOKEN
 from ..plivo import Plivo

@@ -21,9 +21,9 @@ from werkzeug.test import TestResponse
 from smsstatus import create_app
 from smsstatus.locking import FileLock
 from smsstatus.model import utc_timestamp
-from smsstatus.service import service_of
 from smsstatus.settings import Settings
 from smsstatus.store.sqlite.store import SqliteStore
+from smsstatus.web.current import service_of
 
 from ..conftest import Query, Receive
 from ..live import API_TOKEN, LiveService, free_port, live_service, wait_until

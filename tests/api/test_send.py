@@ -22,8 +22,9 @@ from smsstatus.intake.last_resort import read_log
 from smsstatus.intake.records import read_record, send_record, sent_update
 from smsstatus.intake.replay import drain
 from smsstatus.plivo.callback import Callback
-from smsstatus.service import Service, service_of
+from smsstatus.service import Service
 from smsstatus.settings import Settings
+from smsstatus.web.current import service_of
 
 from ..conftest import Query, Receive
 from ..live import API_TOKEN, LiveService, free_port, live_service

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 
-from smsstatus.service import service_of
 from smsstatus.settings import Settings
+from smsstatus.web.current import service_of
 
 from ..live import ROOT, environment, free_port
 from ..plivo_api import AUTH_ID, HangingPlivo, PlivoApi, Reply, plivo_api

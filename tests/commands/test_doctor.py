@@ -23,9 +23,10 @@ from smsstatus.clock import Clock
 from smsstatus.commands.doctor import Check, engine_check, examine
 from smsstatus.disks import MOUNTS
 from smsstatus.plivo.callback import Callback
-from smsstatus.service import Service, service_of
+from smsstatus.service import Service
 from smsstatus.settings import Settings
 from smsstatus.store.sqlite.version import engine
+from smsstatus.web.current import service_of
 
 from ..clock import HandClock
 from ..live import ROOT, LiveService, environment, free_port, live_service

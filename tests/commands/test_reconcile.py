@@ -22,10 +22,10 @@ from flask import Flask
 
 from smsstatus import create_app
 from smsstatus.model import utc_timestamp
-from smsstatus.service import service_of
 from smsstatus.settings import Settings
 from smsstatus.store.sqlite.store import SqliteStore
 from smsstatus.upkeep import reconcile as reconciling
+from smsstatus.web.current import service_of
 
 from ..clock import HandClock
 from ..conftest import Query, Receive

@@ -23,10 +23,11 @@ from smsstatus.intake import replay as replaying
 from smsstatus.intake.last_resort import log_lines
 from smsstatus.model import StatusUpdate
 from smsstatus.plivo.callback import Callback
-from smsstatus.service import Service, service_of
+from smsstatus.service import Service
 from smsstatus.settings import Settings
 from smsstatus.store.contract import Outcome
 from smsstatus.store.sqlite.store import SqliteStore
+from smsstatus.web.current import service_of
 
 from ..conftest import Query
 from ..plivo import Plivo

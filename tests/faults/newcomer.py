@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 from smsstatus import create_app
-from smsstatus.service import service_of
 from smsstatus.settings import Settings
+from smsstatus.web.current import service_of
 
 from ..plivo import Plivo
 

@@ -12,9 +12,9 @@ from jinja2 import Template
 from werkzeug.test import TestResponse
 
 from smsstatus.plivo.callback import Callback
-from smsstatus.service import service_of
 from smsstatus.store.sqlite.store import SqliteStore
 from smsstatus.ui import alarms, figures
+from smsstatus.web.current import service_of
 from tests.clock import HandClock
 from tests.conftest import Deliver
 from tests.live import API_TOKEN
