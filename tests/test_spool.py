@@ -12,10 +12,12 @@ from urllib.parse import quote, urlencode
 import pytest
 from flask.testing import FlaskClient
 
+from smsstatus.intake import bad as bad_folder
 from smsstatus.intake import replay as replaying
-from smsstatus.intake import spool as spools
+from smsstatus.intake.bad import REMOVED
+from smsstatus.intake.records import read_file
 from smsstatus.intake.replay import Drainer, Tally, drain
-from smsstatus.intake.spool import REMOVED, Spool, SpoolUnavailable
+from smsstatus.intake.spool import Spool, SpoolUnavailable
 from smsstatus.plivo.callback import Callback
 from smsstatus.service import Service
 from smsstatus.settings import Settings
@@ -77,7 +79,8 @@ def test_what_the_store_refused_is_set_aside_beside_another_cut_of_its_text(spoo
     """One of the two is Plivo's own, and nobody can say here which."""
     spool.keep_bad(Callback("POST", "", "Statu=ssent", RECEIVED), "a reason")
     spool.keep(Callback("POST", "", "Status=sent", RECEIVED), "a reason")
-    spool.set_aside(names(spool.folder)[0], "a reason")
+    (line,) = read_file(spool.folder / names(spool.folder)[0])
+    spool.set_aside(line, "a reason")
     bodies = {json.loads(path.read_text())["body"] for path in spool.bad.glob("*.json")}
     assert bodies == {"Statu=ssent", "Status=sent"}
 
@@ -126,7 +129,7 @@ def test_bad_is_bounded_and_what_was_removed_is_counted_by_reason(
     bound: str,
     value: int,
 ) -> None:
-    monkeypatch.setattr(spools, bound, value)
+    monkeypatch.setattr(bad_folder, bound, value)
     for number in range(60):
         spool.keep_bad(unusable(number), f"reason {number % 2}")
     for number, path in enumerate(sorted(spool.bad.glob("*.json"))):

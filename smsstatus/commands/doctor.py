@@ -17,7 +17,8 @@ from flask.cli import with_appcontext
 
 from .. import disks
 from ..disks import MOUNTS
-from ..intake.spool import NotReadable, SpoolUnavailable, read_file
+from ..intake.records import NotReadable, read_file
+from ..intake.spool import SpoolUnavailable
 from ..logs import printable
 from ..plivo import api as plivo_api
 from ..plivo.callback import PROBE_ANSWER, PROBE_FIELD
@@ -182,10 +183,9 @@ def _spool(service: Service) -> Check:
 
 def _can_be_read(path: Path) -> bool:
     try:
-        read_file(path)
-    except (OSError, NotReadable):
+        return not any(isinstance(line.found, NotReadable) for line in read_file(path))
+    except OSError:
         return not os.path.lexists(path)  # drained meanwhile
-    return True
 
 
 def engine_check(engine: Engine) -> Check:

@@ -9,8 +9,8 @@ import click
 from flask.cli import with_appcontext
 
 from ..intake.last_resort import lines_of
+from ..intake.records import NotReadable
 from ..intake.replay import NotReplayable, Tally, drain, replay_file, replay_log
-from ..intake.spool import NotReadable
 from ..logs import printable
 from ..store.contract import StoreUnavailable
 from ..web.current import current_service
@@ -36,7 +36,7 @@ def command(source: str | None) -> None:
             for name, stuck in service.spool.stuck.items():
                 click.echo(f"{printable(name)} cannot be applied now: {stuck.reason}", err=True)
         elif source.endswith(".json"):
-            tally.count(replay_file(service.store, Path(source)))
+            replay_file(service.store, Path(source), tally)
         else:
             with click.open_file(source, "rb") as log:
                 tokens = service.settings.auth_tokens

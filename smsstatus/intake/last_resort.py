@@ -34,7 +34,7 @@ from ..bounded import Bounded, Recent
 from ..logs import RateLimit
 from ..model import utc_now
 from ..plivo.callback import Callback
-from .spool import NotReadable, callback_of, digest_of_fields
+from .records import NotReadable, callback_of, digest_of_fields
 
 MARK = "smsstatus-callback"
 LINE_LIMIT = 900

@@ -1,18 +1,87 @@
 """What the spool and the log keep, read back: callbacks, and messages that we sent ourselves.
 
+A record is a line of JSON. A file of the spool holds one or more.
+
 A send is recorded as a callback with the method SEND and the message's Text beside its fields.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from hashlib import blake2b
+from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlencode
 
+from ..logs import printable
 from ..model import SEND_RANK, StatusUpdate
 from ..plivo.callback import Callback, digest_of, make_update, read_callback
 from ..plivo.form import parse_form
 
 _SEND = "SEND"
+
+
+class NotReadable(ValueError):
+    """A spool file or a record that cannot be read. The text says which and why."""
+
+
+class Line(NamedTuple):
+    """A record in a spool file: its bytes, what they say, and a name for a file of its own."""
+
+    raw: bytes
+    found: Callback | NotReadable
+    name: str
+
+
+def read_file(path: Path) -> list[Line]:
+    """The records in a spool file. Raises OSError."""
+    raw = path.read_bytes()
+    whole = _line(raw, path.name)
+    lines = [line for line in raw.splitlines() if line.strip()]
+    if len(lines) < 2 or isinstance(whole.found, Callback):
+        return [whole]
+    return [_line(line, f"{path.stem}-{number}.json") for number, line in enumerate(lines, 1)]
+
+
+def _line(raw: bytes, name: str) -> Line:
+    found: Callback | NotReadable
+    try:
+        found = callback_of(json.loads(raw.decode()))
+    except (ValueError, RecursionError) as error:
+        found = NotReadable(f"{printable(name)} is not a spool file: {error}")
+    return Line(raw, found, name)
+
+
+def callback_of(content: object) -> Callback:
+    """The Callback in what was read from JSON. Raises NotReadable."""
+    defaults = Callback._field_defaults
+    try:
+        fields = {
+            name: content.get(name, defaults[name]) if name in defaults else content[name]  # type: ignore[attr-defined, index]
+            for name in Callback._fields
+        }
+    except (AttributeError, KeyError, TypeError):
+        raise NotReadable("fields are missing") from None
+    if not all(isinstance(v, str) or v is defaults.get(name, "") for name, v in fields.items()):
+        raise NotReadable("a field is not text")
+    try:
+        "".join([value or "" for value in fields.values()]).encode()
+    except UnicodeEncodeError:  # JSON can spell half a character
+        raise NotReadable("a field is not UTF-8") from None
+    return Callback(**fields)
+
+
+def text_of(callback: Callback, reason: str) -> str:
+    """The record of a callback, and why it is kept."""
+    return json.dumps({"version": 1, "reason": reason, **callback._asdict()})
+
+
+def digest_of_fields(callback: Callback) -> bytes:
+    """Equal for callbacks whose fields are equal, however they are encoded. Raises Malformed."""
+    query, body = parse_form(callback.query.encode()), parse_form(callback.body.encode())
+    text = repr((callback.method, query, body, callback.v2_nonce, callback.used_nonce))
+    return blake2b(text.encode(), digest_size=16).digest()
 
 
 def sent_update(fields: Mapping[str, str], text: str | None, received_at: str) -> StatusUpdate:

@@ -8,15 +8,16 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from ..logs import printable, without_text
-from ..plivo.callback import Callback, Unusable
-from ..plivo.form import Malformed
-from ..store.contract import Outcome, Store, StoreError, StoreUnavailable, WorkRefused
+from ..plivo.callback import Callback
+from ..store.contract import Store, StoreError, StoreUnavailable, WorkRefused
+from .keep import Place, put_in_store
 from .last_resort import read_log
-from .records import read_record
-from .spool import NotReadable, Spool, read_file
+from .records import Line, NotReadable, read_file, read_record
+from .spool import Spool
 
 DRAIN_SECONDS = 5.0
 CORRECTING_SECONDS = 1.0
@@ -44,8 +45,8 @@ class Tally:
     stuck: int = 0
     """Not to be applied now."""
 
-    def count(self, outcome: Outcome) -> None:
-        if outcome is Outcome.DUPLICATE:
+    def count(self, place: Place) -> None:
+        if place is Place.DUPLICATE:
             self.known += 1
         else:
             self.applied += 1
@@ -62,25 +63,38 @@ class Tally:
         )
 
 
-def replay_callback(store: Store, callback: Callback) -> Outcome:
+def replay_callback(store: Store, callback: Callback) -> Place:
     """Apply a kept callback; once more changes nothing.
 
     Raises NotReplayable, or StoreUnavailable (try again later).
     """
-    try:
-        outcome = store.record(read_record(callback))
-    except (Malformed, Unusable, WorkRefused) as error:
-        raise NotReplayable(str(error)) from None
-    if outcome is Outcome.NONCE_TAKEN:
-        raise NotReplayable("its V2 nonce came with another body before")
-    if outcome is Outcome.TEXT_TAKEN:
-        raise NotReplayable("what Plivo signed was read as other fields before")
-    return outcome
+    kept = put_in_store(store, partial(read_record, callback))
+    if kept.place is Place.NOT_NOW:
+        raise StoreUnavailable(kept.reason)
+    if kept.reason:
+        raise NotReplayable(kept.reason)
+    return kept.place
 
 
-def replay_file(store: Store, path: Path) -> Outcome:
-    """Apply a spool file. Raises NotReadable, NotReplayable, StoreUnavailable or OSError."""
-    return replay_callback(store, read_file(path))
+def replay_file(store: Store, path: Path, tally: Tally) -> None:
+    """Apply the callbacks in a spool file. Counts in `tally` what goes.
+
+    Raises the first NotReadable or NotReplayable once all were tried, StoreUnavailable or OSError.
+    """
+    trouble: NotReadable | NotReplayable | None = None
+    for line in read_file(path):
+        try:
+            tally.count(_replay_line(store, line))
+        except (NotReadable, NotReplayable) as error:
+            trouble = trouble or error
+    if trouble is not None:
+        raise trouble
+
+
+def _replay_line(store: Store, line: Line) -> Place:
+    if isinstance(line.found, NotReadable):
+        raise line.found
+    return replay_callback(store, line.found)
 
 
 def replay_log(
@@ -140,20 +154,23 @@ def drain(
 
 def _drain_one(store: Store, spool: Spool, name: str, tally: Tally) -> None:
     """Raises StoreUnavailable or OSError if this file has to wait."""
-    try:
-        tally.count(replay_file(store, spool.folder / name))
-        spool.remove(name)
-    except (StoreUnavailable, OSError):
-        raise
-    except Exception as error:  # also a mistake of ours: the files behind it must not wait
-        foreseen = isinstance(error, NotReadable | NotReplayable)
-        reason = str(error) if foreseen else without_text(error)
-        spool.set_aside(name, reason)
-        if isinstance(error, NotReadable):
-            tally.unreadable += 1
-        else:
-            tally.refused += 1
-        spool.lines.log(log.error, "spool file %s set aside in bad/: %s", printable(name), reason)
+    for line in read_file(spool.folder / name):
+        try:
+            tally.count(_replay_line(store, line))
+        except (StoreUnavailable, OSError):
+            raise
+        except Exception as error:  # also a mistake of ours: the files behind it must not wait
+            foreseen = isinstance(error, NotReadable | NotReplayable)
+            reason = str(error) if foreseen else without_text(error)
+            spool.set_aside(line, reason)
+            if isinstance(error, NotReadable):
+                tally.unreadable += 1
+            else:
+                tally.refused += 1
+            spool.lines.log(
+                log.error, "spool file %s set aside in bad/: %s", printable(name), reason
+            )
+    spool.remove(name)
 
 
 def _takes_others(store: Store, stop: Callable[[], bool]) -> bool:

@@ -3,47 +3,34 @@
 The guarantee: when `keep` returns, the callback is in a file of its own whose content and
 name are fsynced. A file is removed only after the store has answered for its callback, so
 replaying is at least once and the store has to be idempotent (it is).
-
-A file that can never be applied moves to `bad/`, with the reason inside. A captured request can be
-sent as often as its owner likes, so it makes one file, and `bad/` is bounded: over BAD_FILES or
-BAD_BYTES its oldest files are removed, and REMOVED counts them by reason.
 """
 
 from __future__ import annotations
 
 import contextlib
 import heapq
-import json
 import logging
 import os
 import re
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 from uuid import uuid4
 
 from ..bounded import Bounded, Recent
-from ..files import fsync_folder, make_folder, write_synced
+from ..files import make_folder, write_synced
 from ..logs import RateLimit, printable
 from ..plivo.callback import Callback
-from ..plivo.form import parse_form
-from ..plivo.signature import signed_v3
+from .bad import Bad
+from .records import Line, digest_of_fields, text_of
 
 KEEP_SECONDS = 1.0
 """With the store's 3 s this stays under the 5 s in which Plivo is answered."""
 LISTING_SECONDS = 15.0
 """A count of the files is at most so old: a serving process counts every few seconds."""
-
-BAD_FILES = 1000
-BAD_BYTES = 32 * 1024 * 1024
-REMOVED = "removed.counts"
-"""The file in bad/ that says, as JSON, how many were removed for which reason."""
-_REASONS = 50  # different ones that are counted apart
 
 STUCK_SECONDS = 5.0
 STUCK_LONGEST = 600.0
@@ -60,10 +47,6 @@ class SpoolUnavailable(Exception):
 
 class _TooSlow(SpoolUnavailable):
     """The disk hangs, or has very much to do."""
-
-
-class NotReadable(ValueError):
-    """A spool file or log record that cannot be read. The text says which and why."""
 
 
 class Depth(NamedTuple):
@@ -97,6 +80,7 @@ class Spool:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.bad = folder / "bad"
+        self._set_aside = Bad(self.bad, self._write)
         self.lines = RateLimit()
         self.stuck: dict[str, Stuck] = {}
         self._bounded = Bounded(KEEP_SECONDS, "the disk")
@@ -105,7 +89,6 @@ class Spool:
         self._counting = threading.Lock()
         self._listed_at = float("-inf")
         self._waiting = 0
-        self._bad = 0
         self._oldest = 0.0
 
     def prepare(self) -> None:
@@ -133,7 +116,7 @@ class Spool:
 
         Raises SpoolUnavailable within KEEP_SECONDS.
         """
-        return self._in_time("keep", self._keep_bad, callback, reason)
+        return self._in_time("keep", self._set_aside.keep, callback, reason)
 
     def list_files(self, at_most: int | None = None) -> list[str]:
         """Count the files; the names of the oldest waiting ones, oldest first. Raises OSError.
@@ -145,10 +128,10 @@ class Spool:
         with os.scandir(self.folder) as entries:
             names = found.names(entries)
             oldest = sorted(names) if at_most is None else heapq.nsmallest(at_most, names)
-        bad = len(self._bad_files())
+        self._set_aside.recount()
         since = _modified(self.folder / found.first) if found.first else 0.0
         with self._counting:
-            self._waiting, self._bad, self._oldest = found.count, bad, since
+            self._waiting, self._oldest = found.count, since
             self._listed_at = began
         for name in list(self.stuck):
             if not os.path.lexists(self.folder / name):
@@ -166,28 +149,17 @@ class Spool:
                     self._in_time("list", self.list_files, 1)
         with self._counting:
             seconds = time.time() - self._oldest if self._waiting else 0.0
-            return Depth(self._waiting, self._bad, max(seconds, 0.0), len(self.stuck))
+            return Depth(self._waiting, self._set_aside.count, max(seconds, 0.0), len(self.stuck))
 
     def remove(self, name: str) -> None:
         """Its callback is in the store now. Raises OSError."""
         (self.folder / name).unlink(missing_ok=True)
         self.stuck.pop(name, None)
-        self._count(waiting=-1)
+        self._count(-1)
 
-    def set_aside(self, name: str, reason: str) -> None:
-        """Move a file that cannot be applied to `bad/`, with the reason. Raises OSError."""
-        path = self.folder / name
-        try:
-            content = json.loads(path.read_text())
-            content["reason"] = reason
-            text = json.dumps(content)
-        except (ValueError, TypeError, RecursionError):
-            text = json.dumps({"reason": reason, "unreadable": path.read_bytes().decode("latin-1")})
-        with contextlib.suppress(ValueError, TypeError, RecursionError):
-            # By its fields: another cut of its text may have a file there, and this one be genuine.
-            name = f"{digest_of_fields(callback_of(json.loads(text))).hex()}.json"
-        self._write_bad(self.bad / name, text)
-        self.remove(path.name)
+    def set_aside(self, line: Line, reason: str) -> None:
+        """Keep a record that cannot be applied in `bad/`, with the reason. Raises OSError."""
+        self._set_aside.keep_line(line, reason)
 
     def pass_by(self, name: str, reason: str) -> None:
         """Try a file again later, and those behind it now."""
@@ -201,20 +173,7 @@ class Spool:
 
     def tidy_bad(self) -> None:
         """Remove what is too much in bad/, oldest first. Raises OSError."""
-        files = sorted(self._bad_files())
-        left, size = len(files), sum(file[1] for file in files)
-        removed = []
-        for _, length, path in files:
-            if left <= BAD_FILES and size <= BAD_BYTES:
-                break
-            removed.append(path)
-            left, size = left - 1, size - length
-        if removed:
-            reasons = [_reason_in(path) for path in removed]
-            for path in removed:
-                path.unlink(missing_ok=True)
-            self._count(bad=-len(removed))
-            self._count_removed(reasons)
+        self._set_aside.tidy()
 
     def _keep(self, callback: Callback, reason: str) -> None:
         digest = digest_of_fields(callback)
@@ -223,43 +182,9 @@ class Spool:
             return
         stamp = re.sub(r"\D", "", callback.received_at)
         path = self.folder / f"{stamp}-{uuid4().hex[:12]}.json"
-        self._write(path, _text(callback, reason))
+        self._write(path, text_of(callback, reason))
         self._kept.put(digest, path)
-        self._count(waiting=1)
-
-    def _keep_bad(self, callback: Callback, reason: str) -> bool:
-        return self._write_bad(self.bad / _bad_name(callback), _text(callback, reason))
-
-    def _write_bad(self, path: Path, text: str) -> bool:
-        if path.exists():
-            fsync_folder(self.bad)  # its writer may not have come to that yet
-            return False
-        self._write(path, text)
-        self._count(bad=1)
-        return True
-
-    def _bad_files(self) -> list[tuple[float, int, Path]]:
-        """Time, size and path of each. Raises OSError."""
-        files = []
-        with contextlib.suppress(FileNotFoundError), os.scandir(self.bad) as entries:
-            for entry in entries:
-                if entry.name.endswith(".json"):
-                    found = entry.stat(follow_symlinks=False)
-                    files.append((found.st_mtime, found.st_size, self.bad / entry.name))
-        return files
-
-    def _count_removed(self, reasons: list[str]) -> None:
-        record = self.bad / REMOVED
-        counts: Counter[str] = Counter()
-        with contextlib.suppress(OSError, ValueError, TypeError):
-            counts.update(json.loads(record.read_text()))
-        for reason in reasons:
-            counts[reason if reason in counts or len(counts) < _REASONS else "another"] += 1
-        self._write(record, json.dumps(counts))
-        log.warning(
-            "bad/ held too much, its %d oldest files were removed; removed in all, by reason: %s",
-            *(len(reasons), json.dumps(counts)),
-        )
+        self._count(1)
 
     def _prove(self, folder: Path) -> None:
         probe = folder / f".probe-{uuid4().hex}"
@@ -272,12 +197,11 @@ class Spool:
         make_folder(self.bad)
         write_synced(path, text)
 
-    def _count(self, waiting: int = 0, bad: int = 0) -> None:
+    def _count(self, callbacks: int) -> None:
         with self._counting:
-            if waiting and self._waiting <= 0:
+            if self._waiting <= 0:
                 self._waiting, self._oldest = 0, time.time()
-            self._waiting = max(self._waiting + waiting, 0)
-            self._bad += bad
+            self._waiting = max(self._waiting + callbacks, 0)
 
     def _in_time(self, kind: str, work: Callable[..., T], *arguments: object) -> T:
         """A disk that hangs must not keep Plivo waiting. Raises SpoolUnavailable."""
@@ -307,58 +231,6 @@ class _Found:
                     self.first = name
                 if name not in self._resting:
                     yield name
-
-
-def read_file(path: Path) -> Callback:
-    """Read a spool file. Raises NotReadable or OSError."""
-    try:
-        return callback_of(json.loads(path.read_text()))
-    except (ValueError, RecursionError) as error:
-        raise NotReadable(f"{printable(path.name)} is not a spool file: {error}") from None
-
-
-def callback_of(content: object) -> Callback:
-    """The Callback in what was read from JSON. Raises NotReadable."""
-    defaults = Callback._field_defaults
-    try:
-        fields = {
-            name: content.get(name, defaults[name]) if name in defaults else content[name]  # type: ignore[attr-defined, index]
-            for name in Callback._fields
-        }
-    except (AttributeError, KeyError, TypeError):
-        raise NotReadable("fields are missing") from None
-    if not all(isinstance(v, str) or v is defaults.get(name, "") for name, v in fields.items()):
-        raise NotReadable("a field is not text")
-    try:
-        "".join([value or "" for value in fields.values()]).encode()
-    except UnicodeEncodeError:  # JSON can spell half a character
-        raise NotReadable("a field is not UTF-8") from None
-    return Callback(**fields)
-
-
-def digest_of_fields(callback: Callback) -> bytes:
-    """Equal for callbacks whose fields are equal, however they are encoded."""
-    query, body = parse_form(callback.query.encode()), parse_form(callback.body.encode())
-    text = repr((callback.method, query, body, callback.v2_nonce, callback.used_nonce))
-    return blake2b(text.encode(), digest_size=16).digest()
-
-
-def _bad_name(callback: Callback) -> str:
-    """Equal for callbacks of which V3 signs the same text: a captured one can be cut elsewhere."""
-    query, body = parse_form(callback.query.encode()), parse_form(callback.body.encode())
-    text = signed_v3(callback.method, "", query, body, "")
-    return f"{blake2b(text, digest_size=16).hexdigest()}.json"
-
-
-def _text(callback: Callback, reason: str) -> str:
-    return json.dumps({"version": 1, "reason": reason, **callback._asdict()})
-
-
-def _reason_in(path: Path) -> str:
-    try:
-        return str(json.loads(path.read_text())["reason"])[:200]
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
-        return "unknown"
 
 
 def _modified(path: Path) -> float:

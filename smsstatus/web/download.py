@@ -7,11 +7,11 @@ from itertools import chain
 
 from flask import Response
 
-from ..store.contract import Row
+from ..store.contract import Message
 from ..views import csv_lines
 
 
-def csv_response(messages: Iterable[Row], *, bom: bool) -> Response:
+def csv_response(messages: Iterable[Message], *, bom: bool) -> Response:
     """The messages as CSV, sent as they are read; with `bom` Excel takes it for UTF-8.
 
     The first chunk is made at once, so that a database that cannot be read is an error and not an
