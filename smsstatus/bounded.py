@@ -18,7 +18,7 @@ class Bounded:
     """
 
     def __init__(self, seconds: float, what: str) -> None:
-        self._seconds = seconds
+        self.seconds = seconds
         self._what = what
         self._pool: ThreadPoolExecutor | None = None
         self._pid = 0
@@ -31,14 +31,21 @@ class Bounded:
         """
         hanging = self._hanging.get(kind)
         if hanging is None or hanging.done():
-            if self._pool is None or self._pid != os.getpid():  # threads do not survive a fork
-                self._pool = ThreadPoolExecutor(8, thread_name_prefix="bounded")
-                self._pid = os.getpid()
-            working = self._pool.submit(work, *arguments)
-            if wait((working,), self._seconds).done:
+            working = self.submit(work, *arguments)
+            if wait((working,), self.seconds).done:
                 return working.result()
             self._hanging[kind] = working
-        raise TimeoutError(f"no answer from {self._what} in {self._seconds} s")
+        raise self.too_slow()
+
+    def submit(self, work: Callable[..., T], *arguments: object) -> Future[T]:
+        """Have a helper thread make the call. RuntimeError if the host allows no more of them."""
+        if self._pool is None or self._pid != os.getpid():  # threads do not survive a fork
+            self._pool = ThreadPoolExecutor(8, thread_name_prefix="bounded")
+            self._pid = os.getpid()
+        return self._pool.submit(work, *arguments)
+
+    def too_slow(self) -> TimeoutError:
+        return TimeoutError(f"no answer from {self._what} in {self.seconds} s")
 
 
 class Recent(Generic[T]):

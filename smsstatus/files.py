@@ -17,13 +17,13 @@ def create_private(path: Path) -> None:
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
-def write_synced(path: Path, text: str) -> None:
+def write_synced(path: Path, content: bytes) -> None:
     """Under a temporary name first, so that a crash never leaves half a file. Raises OSError."""
     temporary = path.with_name(f".{path.name}.{uuid4().hex}")
     try:
         create_private(temporary)
-        with open(temporary, "w") as file:
-            file.write(text)
+        with open(temporary, "wb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.rename(temporary, path)

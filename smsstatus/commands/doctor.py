@@ -162,7 +162,7 @@ def _spool(service: Service) -> Check:
         return Check("FAIL", "spool", text)
     if unreadable := [name for name in oldest if not _can_be_read(spool.folder / name)]:
         text = (
-            f"{len(unreadable)} of {depth.waiting} waiting files cannot be read, the oldest is "
+            f"{len(unreadable)} of the waiting files cannot be read, the oldest is "
             f"{printable(unreadable[0])} in {spool.folder}: see to its permissions, or remove it"
         )
         return Check("warn", "spool", text)

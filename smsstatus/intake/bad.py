@@ -32,9 +32,9 @@ log = logging.getLogger(__name__)
 
 
 class Bad:
-    """The folder. `write` makes a file of a text so that it survives; `count` is how many wait."""
+    """The folder. `write` makes a file that survives; `count` is how many wait."""
 
-    def __init__(self, folder: Path, write: Callable[[Path, str], None]) -> None:
+    def __init__(self, folder: Path, write: Callable[[Path, bytes], None]) -> None:
         self.folder = folder
         self.count = 0
         self._write = write
@@ -56,7 +56,7 @@ class Bad:
         with suppress(ValueError, TypeError, RecursionError):
             # By its fields: another cut of its text may have a file there, and this one be genuine.
             name = f"{digest_of_fields(callback_of(json.loads(text))).hex()}.json"
-        self._keep(name, text)
+        self._keep(name, text.encode())
 
     def recount(self) -> None:
         """See what others did. Raises OSError."""
@@ -81,12 +81,12 @@ class Bad:
             self._add(-len(removed))
             self._count_removed(reasons)
 
-    def _keep(self, name: str, text: str) -> bool:
+    def _keep(self, name: str, content: bytes) -> bool:
         path = self.folder / name
         if path.exists():
             fsync_folder(self.folder)  # its writer may not have come to that yet
             return False
-        self._write(path, text)
+        self._write(path, content)
         self._add(1)
         return True
 
@@ -111,7 +111,7 @@ class Bad:
             counts.update(json.loads(record.read_text()))
         for reason in reasons:
             counts[reason if reason in counts or len(counts) < _REASONS else "another"] += 1
-        self._write(record, json.dumps(counts))
+        self._write(record, json.dumps(counts).encode())
         log.warning(
             "bad/ held too much, its %d oldest files were removed; removed in all, by reason: %s",
             len(reasons),

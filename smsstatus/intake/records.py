@@ -72,9 +72,9 @@ def callback_of(content: object) -> Callback:
     return Callback(**fields)
 
 
-def text_of(callback: Callback, reason: str) -> str:
+def text_of(callback: Callback, reason: str) -> bytes:
     """The record of a callback, and why it is kept."""
-    return json.dumps({"version": 1, "reason": reason, **callback._asdict()})
+    return json.dumps({"version": 1, "reason": reason, **callback._asdict()}).encode()
 
 
 def digest_of_fields(callback: Callback) -> bytes:

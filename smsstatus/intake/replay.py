@@ -6,7 +6,8 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,8 @@ PASS_FILES = 5000
 """After so many files or DRAIN_SECONDS the spool is listed again."""
 TRIAL_SECONDS = 3.0
 """So long a store that refused a file is asked whether it takes others: longer than it rests."""
+
+Lines = Sequence[Line]
 
 log = logging.getLogger(__name__)
 
@@ -124,9 +127,10 @@ def drain(
 ) -> Tally:
     """Replay the spool, or these of its files, oldest first.
 
-    A file that cannot go now is passed by and tried again later. Of those that the store refused
-    before one more refusal is enough: it costs the store a rest, in which live callbacks are
-    spooled. Raises StoreUnavailable if the store takes nothing, and OSError without a spool.
+    What cannot go now is passed by, in a file of its own, and tried again later. Of the files that
+    the store refused before one more refusal is enough: it costs the store a rest, in which live
+    callbacks are spooled. Raises StoreUnavailable if the store takes nothing, and OSError without
+    a spool.
     """
     tally = Tally()
     refused_again = False
@@ -137,13 +141,7 @@ def drain(
         if was_stuck and refused_again:
             continue
         try:
-            _drain_one(store, spool, name, tally)
-        except StoreUnavailable as error:
-            if not _takes_others(store, stop):
-                raise
-            refused_again |= was_stuck
-            tally.stuck += 1
-            spool.pass_by(name, str(error))
+            refused_again |= _drain_file(store, spool, name, tally, stop) and was_stuck
         except OSError as error:
             if not os.path.lexists(spool.folder / name):
                 continue  # another process of ours was faster
@@ -152,25 +150,63 @@ def drain(
     return tally
 
 
-def _drain_one(store: Store, spool: Spool, name: str, tally: Tally) -> None:
-    """Raises StoreUnavailable or OSError if this file has to wait."""
-    for line in read_file(spool.folder / name):
-        try:
-            tally.count(_replay_line(store, line))
-        except (StoreUnavailable, OSError):
-            raise
-        except Exception as error:  # also a mistake of ours: the files behind it must not wait
-            foreseen = isinstance(error, NotReadable | NotReplayable)
-            reason = str(error) if foreseen else without_text(error)
-            spool.set_aside(line, reason)
-            if isinstance(error, NotReadable):
-                tally.unreadable += 1
-            else:
-                tally.refused += 1
-            spool.lines.log(
-                log.error, "spool file %s set aside in bad/: %s", printable(name), reason
-            )
-    spool.remove(name)
+def _drain_file(
+    store: Store, spool: Spool, name: str, tally: Tally, stop: Callable[[], bool]
+) -> bool:
+    """Replay a file; was one of its records refused for now?
+
+    Raises StoreUnavailable if the store takes nothing, or OSError if the file has to wait.
+    """
+    lines = read_file(spool.folder / name)
+    left = deque(lines)
+    stuck: list[tuple[Line, str]] = []
+    refused = False
+    try:
+        while left and not stop():
+            try:
+                _drain_line(store, spool, name, left[0], tally)
+            except StoreUnavailable as error:
+                if not _takes_others(store, stop):
+                    raise
+                refused = True
+                stuck.append((left[0], str(error)))
+            except OSError as error:
+                stuck.append((left[0], f"{type(error).__name__}: {error.strerror}"))
+            left.popleft()
+    finally:
+        tally.stuck += len(stuck)
+        if len(left) < len(lines):
+            _leave(spool, name, lines, left, stuck)
+    return refused
+
+
+def _drain_line(store: Store, spool: Spool, name: str, line: Line, tally: Tally) -> None:
+    """Raises StoreUnavailable or OSError if this record has to wait."""
+    try:
+        tally.count(_replay_line(store, line))
+    except (StoreUnavailable, OSError):
+        raise
+    except Exception as error:  # also a mistake of ours: what is behind it must not wait
+        foreseen = isinstance(error, NotReadable | NotReplayable)
+        reason = str(error) if foreseen else without_text(error)
+        spool.set_aside(line, reason)
+        if isinstance(error, NotReadable):
+            tally.unreadable += 1
+        else:
+            tally.refused += 1
+        spool.lines.log(log.error, "spool file %s set aside in bad/: %s", printable(name), reason)
+
+
+def _leave(
+    spool: Spool, name: str, lines: Lines, left: Lines, stuck: Sequence[tuple[Line, str]]
+) -> None:
+    """Leave of a file what has to wait, each that is stuck in a file of its own. Raises OSError."""
+    if stuck and len(lines) == 1:
+        names = [name]
+    else:
+        names = spool.split(name, [*([line] for line, _ in stuck), left])
+    for new, (_, reason) in zip(names, stuck, strict=False):
+        spool.pass_by(new, reason)
 
 
 def _takes_others(store: Store, stop: Callable[[], bool]) -> bool:

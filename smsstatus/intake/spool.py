@@ -1,8 +1,9 @@
 """Fsynced files for what the store could not take, and reading them back.
 
-The guarantee: when `keep` returns, the callback is in a file of its own whose content and
-name are fsynced. A file is removed only after the store has answered for its callback, so
-replaying is at least once and the store has to be idempotent (it is).
+The guarantee: when `keep` returns, the callback is in a file whose content and name are fsynced:
+in one of its own if it came alone, else with those that came while another file was written. A
+file is removed only after the store has answered for its callbacks, so replaying is at least once
+and the store has to be idempotent (it is).
 """
 
 from __future__ import annotations
@@ -14,17 +15,19 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 from uuid import uuid4
 
 from ..bounded import Bounded, Recent
 from ..files import make_folder, write_synced
 from ..logs import RateLimit, printable
 from ..plivo.callback import Callback
+from ..plivo.form import Malformed
 from .bad import Bad
+from .gather import Gathered
 from .records import Line, digest_of_fields, text_of
 
 KEEP_SECONDS = 1.0
@@ -36,7 +39,7 @@ STUCK_SECONDS = 5.0
 STUCK_LONGEST = 600.0
 """A file that cannot go now is tried again after the first, then twice that, up to the second."""
 
-T = TypeVar("T")
+_SEVERAL = re.compile(r"-[0-9a-f]{12}\.([0-9]{1,4})\.json\Z")
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +53,7 @@ class _TooSlow(SpoolUnavailable):
 
 
 class Depth(NamedTuple):
-    """How much waits: files to replay, files set aside, age in seconds of the oldest waiting.
+    """How many callbacks wait to be replayed and were set aside, the age of the oldest in seconds.
 
     `stuck` of the waiting cannot go now, though the store takes others.
     """
@@ -70,20 +73,30 @@ class Stuck:
     again_at: float
 
 
+class _Record(NamedTuple):
+    """A callback to be written."""
+
+    digest: bytes
+    received_at: str
+    text: bytes
+
+
 class Spool:
-    """A folder of callbacks, one JSON file each; the names sort by time of receipt.
+    """A folder of callbacks in files of JSON lines; the names sort by time of receipt.
 
     How many there are is known without listing them at each question: what this process adds and
-    removes is counted, and `list_files` sees what others did.
+    removes is counted, and `list_files` sees what others did. `write` makes a file that survives.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, write: Callable[[Path, bytes], None] = write_synced) -> None:
         self.folder = folder
+        self._write_synced = write
         self.bad = folder / "bad"
         self._set_aside = Bad(self.bad, self._write)
         self.lines = RateLimit()
         self.stuck: dict[str, Stuck] = {}
         self._bounded = Bounded(KEEP_SECONDS, "the disk")
+        self._gathered = Gathered(self._keep_all, self._bounded)
         self._kept: Recent[Path] = Recent()
         self._listing = threading.Lock()
         self._counting = threading.Lock()
@@ -102,29 +115,35 @@ class Spool:
 
     def probe(self) -> None:
         """See whether it takes files now. Raises SpoolUnavailable within KEEP_SECONDS."""
-        self._in_time("probe", self._prove, self.folder)
+        with _in_time():
+            self._bounded.call("probe", self._prove, self.folder)
 
     def keep(self, callback: Callback, reason: str) -> None:
         """Keep a callback to be replayed. Raises SpoolUnavailable within KEEP_SECONDS.
 
         One that has a file waiting needs no second one.
         """
-        self._in_time("keep", self._keep, callback, reason)
+        digest = digest_of_fields(callback)
+        record = _Record(digest, callback.received_at, text_of(callback, reason))
+        with _in_time():
+            self._gathered.put(record)
 
     def keep_bad(self, callback: Callback, reason: str) -> bool:
         """Keep a callback that cannot be applied; False if that text is there already.
 
         Raises SpoolUnavailable within KEEP_SECONDS.
         """
-        return self._in_time("keep", self._set_aside.keep, callback, reason)
+        with _in_time():
+            return self._bounded.call("keep", self._set_aside.keep, callback, reason)
 
     def list_files(self, at_most: int | None = None) -> list[str]:
-        """Count the files; the names of the oldest waiting ones, oldest first. Raises OSError.
+        """Count callbacks; the names of the oldest waiting files, oldest first. Raises OSError.
 
         Those that are stuck are not among them until they may be tried again.
         """
         began = time.monotonic()
-        found = _Found({name for name, stuck in self.stuck.items() if stuck.again_at > began})
+        stuck = list(self.stuck.items())
+        found = _Found({name for name, known in stuck if known.again_at > began})
         with os.scandir(self.folder) as entries:
             names = found.names(entries)
             oldest = sorted(names) if at_most is None else heapq.nsmallest(at_most, names)
@@ -145,17 +164,38 @@ class Spool:
         """
         with self._listing:
             if time.monotonic() - self._listed_at > LISTING_SECONDS:
-                with contextlib.suppress(_TooSlow):
-                    self._in_time("list", self.list_files, 1)
+                with contextlib.suppress(_TooSlow), _in_time():
+                    self._bounded.call("list", self.list_files, 1)
         with self._counting:
             seconds = time.time() - self._oldest if self._waiting else 0.0
-            return Depth(self._waiting, self._set_aside.count, max(seconds, 0.0), len(self.stuck))
+            stuck = sum(map(callbacks_in, list(self.stuck)))
+            return Depth(self._waiting, self._set_aside.count, max(seconds, 0.0), stuck)
 
     def remove(self, name: str) -> None:
-        """Its callback is in the store now. Raises OSError."""
+        """What it holds is elsewhere now. Raises OSError."""
         (self.folder / name).unlink(missing_ok=True)
         self.stuck.pop(name, None)
-        self._count(-1)
+        self._count(-callbacks_in(name))
+
+    def split(self, name: str, groups: Iterable[Sequence[Line]]) -> list[str]:
+        """Have these records of a file in files of their own, and none in it. Raises OSError.
+
+        Returns the names of the files, one for each group that holds a record.
+        """
+        since = _modified(self.folder / name)
+        names = []
+        for lines in filter(None, groups):
+            path = self.folder / file_name(name.partition("-")[0], len(lines))
+            self._write(path, b"\n".join([line.raw for line in lines]))
+            os.utime(path, (since, since))
+            for line in lines:
+                with contextlib.suppress(Malformed):
+                    if isinstance(line.found, Callback):
+                        self._kept.put(digest_of_fields(line.found), path)
+            self._count(len(lines))
+            names.append(path.name)
+        self.remove(name)
+        return names
 
     def set_aside(self, line: Line, reason: str) -> None:
         """Keep a record that cannot be applied in `bad/`, with the reason. Raises OSError."""
@@ -175,27 +215,31 @@ class Spool:
         """Remove what is too much in bad/, oldest first. Raises OSError."""
         self._set_aside.tidy()
 
-    def _keep(self, callback: Callback, reason: str) -> None:
-        digest = digest_of_fields(callback)
-        kept = self._kept.get(digest)
-        if kept is not None and kept.exists():
+    def _keep_all(self, records: list[_Record]) -> None:
+        new: dict[bytes, bytes] = {}
+        for record in records:
+            kept = self._kept.get(record.digest)
+            if kept is None or not kept.exists():
+                new.setdefault(record.digest, record.text)
+        if not new:
             return
-        stamp = re.sub(r"\D", "", callback.received_at)
-        path = self.folder / f"{stamp}-{uuid4().hex[:12]}.json"
-        self._write(path, text_of(callback, reason))
-        self._kept.put(digest, path)
-        self._count(1)
+        stamp = re.sub(r"\D", "", min(record.received_at for record in records))
+        path = self.folder / file_name(stamp, len(new))
+        self._write(path, b"\n".join(new.values()))
+        for digest in new:
+            self._kept.put(digest, path)
+        self._count(len(new))
 
     def _prove(self, folder: Path) -> None:
         probe = folder / f".probe-{uuid4().hex}"
-        self._write(probe, "{}")
+        self._write(probe, b"{}")
         probe.unlink(missing_ok=True)
 
-    def _write(self, path: Path, text: str) -> None:
+    def _write(self, path: Path, content: bytes) -> None:
         """Also where somebody has removed the folders meanwhile. Raises OSError."""
         make_folder(self.folder)
         make_folder(self.bad)
-        write_synced(path, text)
+        self._write_synced(path, content)
 
     def _count(self, callbacks: int) -> None:
         with self._counting:
@@ -203,19 +247,21 @@ class Spool:
                 self._waiting, self._oldest = 0, time.time()
             self._waiting = max(self._waiting + callbacks, 0)
 
-    def _in_time(self, kind: str, work: Callable[..., T], *arguments: object) -> T:
-        """A disk that hangs must not keep Plivo waiting. Raises SpoolUnavailable."""
-        try:
-            return self._bounded.call(kind, work, *arguments)
-        except TimeoutError as error:
-            raise _TooSlow(str(error)) from None
-        except (OSError, RuntimeError) as error:
-            text = getattr(error, "strerror", None) or error
-            raise SpoolUnavailable(f"{type(error).__name__}: {text}") from error
+
+@contextlib.contextmanager
+def _in_time() -> Iterator[None]:
+    """A disk that hangs must not keep Plivo waiting. Raises SpoolUnavailable."""
+    try:
+        yield
+    except TimeoutError as error:
+        raise _TooSlow(str(error)) from None
+    except (OSError, RuntimeError) as error:
+        text = getattr(error, "strerror", None) or error
+        raise SpoolUnavailable(f"{type(error).__name__}: {text}") from error
 
 
 class _Found:
-    """The names of waiting files in a listing, while they are counted."""
+    """The names of waiting files in a listing, while their callbacks are counted."""
 
     def __init__(self, resting: set[str]) -> None:
         self._resting = resting
@@ -226,11 +272,22 @@ class _Found:
         for entry in entries:
             name = entry.name
             if "0" <= name[0] <= "9" and name.endswith(".json"):
-                self.count += 1
+                self.count += callbacks_in(name)
                 if not self.first or name < self.first:
                     self.first = name
                 if name not in self._resting:
                     yield name
+
+
+def file_name(stamp: str, callbacks: int) -> str:
+    """A new name for a file; it tells how many callbacks are in it, if there are several."""
+    return f"{stamp}-{uuid4().hex[:12]}{f'.{callbacks}' if callbacks > 1 else ''}.json"
+
+
+def callbacks_in(name: str) -> int:
+    """How many callbacks a file of this name holds."""
+    several = _SEVERAL.search(name)
+    return int(several[1]) if several else 1
 
 
 def _modified(path: Path) -> float:

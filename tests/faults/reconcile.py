@@ -112,7 +112,7 @@ def spooled_bodies(folder: Path) -> set[str]:
     bodies = set()
     for path in folder.glob("*.json"):
         try:
-            bodies.add(json.loads(path.read_text())["body"])
+            bodies |= {json.loads(line)["body"] for line in path.read_text().splitlines()}
         except FileNotFoundError:
             continue  # drained meanwhile
     return bodies

@@ -23,7 +23,7 @@ from .reconcile import wait_until_spooled
 from .tracing import Call, calls, strace, worker_pid
 
 _TRACED = "trace=recvfrom,sendto,sendmsg,write,pwrite64,pwritev,fdatasync,fsync,rename"
-_OPTIONS = ("-y", "-s", "5000", "-e", _TRACED)
+_OPTIONS = ("-y", "-s", "50000", "-e", _TRACED)
 _ESCAPED = re.compile(r'"((?:[^"\\]|\\.)*)"')
 
 
