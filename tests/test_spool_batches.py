@@ -63,7 +63,7 @@ def disk() -> Iterator[Disk]:
 @pytest.fixture
 def patient(settings: Settings, disk: Disk, monkeypatch: pytest.MonkeyPatch) -> Spool:
     """A spool that waits for its disk as long as a test needs."""
-    monkeypatch.setattr(spools, "KEEP_SECONDS", 60.0)
+    monkeypatch.setattr(spools, "SPOOL_SECONDS", 60.0)
     made = Spool(settings.spool_dir, disk.write)
     made.prepare()
     return made
@@ -161,7 +161,7 @@ def test_a_write_that_fails_is_reported_to_all_who_share_it(
 def test_while_a_write_hangs_others_are_refused_at_once_and_taken_again_afterwards(
     settings: Settings, disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(spools, "KEEP_SECONDS", 0.01)
+    monkeypatch.setattr(spools, "SPOOL_SECONDS", 0.01)
     spool = Spool(settings.spool_dir, disk.write)
     for name in ("a", "b", "c"):
         with pytest.raises(SpoolUnavailable, match="no answer from the disk"):
@@ -187,7 +187,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from smsstatus.intake import spool as spools
 from smsstatus.plivo.callback import Callback
-spools.KEEP_SECONDS = 60.0
+spools.SPOOL_SECONDS = 60.0
 spool = spools.Spool(Path(sys.argv[1]))
 spool.prepare()
 

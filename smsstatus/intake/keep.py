@@ -6,6 +6,7 @@ Each of the three is bounded in time, and each returns only when what it took is
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from enum import Enum
 from typing import NamedTuple, Protocol
@@ -14,6 +15,7 @@ from ..logs import without_text
 from ..model import StatusUpdate
 from ..plivo.callback import Callback, Unusable, digest_of, domain_of, parameters_of
 from ..plivo.form import Malformed, parse_form
+from ..promise import SPARE_SECONDS
 from ..settings import Settings
 from ..store.contract import Outcome, Store, StoreUnavailable, WorkRefused
 from .last_resort import LastResort
@@ -138,10 +140,13 @@ def _taken(store: Store, callback: Callback) -> Outcome | None:
     query, body = parse_form(callback.query.encode()), parse_form(callback.body.encode())
     digest = digest_of(callback.method, query, body, domain=domain_of(callback))
     nonce = callback.v2_nonce or callback.used_nonce
+    began = time.monotonic()
     try:
         owns = nonce is None or store.claim_nonce(nonce, digest, parameters_of(callback))
-        if callback.v2_nonce is None:
-            return Outcome.TEXT_TAKEN if store.knows_text(digest) else None
-        return None if owns else Outcome.NONCE_TAKEN
+        if callback.v2_nonce is not None:
+            return None if owns else Outcome.NONCE_TAKEN
+        if time.monotonic() - began > SPARE_SECONDS:  # there is no time for a second wait
+            return None
+        return Outcome.TEXT_TAKEN if store.knows_text(digest) else None
     except (StoreUnavailable, WorkRefused):
         return None  # kept as bad in any case, and never applied by itself

@@ -34,13 +34,12 @@ from ..bounded import Bounded, Recent
 from ..logs import RateLimit
 from ..model import utc_now
 from ..plivo.callback import Callback
+from ..promise import LOG_SECONDS
 from .records import NotReadable, callback_of, digest_of_fields
 
 MARK = "smsstatus-callback"
 LINE_LIMIT = 900
 """Characters of a line, our time and level included. What a transport adds comes on top."""
-WRITE_SECONDS = 0.5
-"""With the store's 3 s and the spool's 1 s this stays under the 5 s in which Plivo is answered."""
 
 _PART_BYTES = 510  # makes lines of at most 885 characters
 _HINT = "store and spool both failed, feed this line to `replay`:"
@@ -60,7 +59,7 @@ class LastResort:
     """The log of this process, as the last place that can keep a callback."""
 
     def __init__(self) -> None:
-        self._bounded = Bounded(WRITE_SECONDS, "the log")
+        self._bounded = Bounded(LOG_SECONDS, "the log")
         self._kept: Recent[bool] = Recent()
         self.lines = RateLimit()
 

@@ -26,12 +26,11 @@ from ..files import make_folder, write_synced
 from ..logs import RateLimit, printable
 from ..plivo.callback import Callback
 from ..plivo.form import Malformed
+from ..promise import SPOOL_SECONDS
 from .bad import Bad
 from .gather import Gathered
 from .records import Line, digest_of_fields, text_of
 
-KEEP_SECONDS = 1.0
-"""With the store's 3 s this stays under the 5 s in which Plivo is answered."""
 LISTING_SECONDS = 15.0
 """A count of the files is at most so old: a serving process counts every few seconds."""
 
@@ -95,7 +94,7 @@ class Spool:
         self._set_aside = Bad(self.bad, self._write)
         self.lines = RateLimit()
         self.stuck: dict[str, Stuck] = {}
-        self._bounded = Bounded(KEEP_SECONDS, "the disk")
+        self._bounded = Bounded(SPOOL_SECONDS, "the disk")
         self._gathered = Gathered(self._keep_all, self._bounded)
         self._kept: Recent[Path] = Recent()
         self._listing = threading.Lock()
@@ -114,12 +113,12 @@ class Spool:
         self.list_files(1)
 
     def probe(self) -> None:
-        """See whether it takes files now. Raises SpoolUnavailable within KEEP_SECONDS."""
+        """See whether it takes files now. Raises SpoolUnavailable within SPOOL_SECONDS."""
         with _in_time():
             self._bounded.call("probe", self._prove, self.folder)
 
     def keep(self, callback: Callback, reason: str) -> None:
-        """Keep a callback to be replayed. Raises SpoolUnavailable within KEEP_SECONDS.
+        """Keep a callback to be replayed. Raises SpoolUnavailable within SPOOL_SECONDS.
 
         One that has a file waiting needs no second one.
         """
@@ -131,7 +130,7 @@ class Spool:
     def keep_bad(self, callback: Callback, reason: str) -> bool:
         """Keep a callback that cannot be applied; False if that text is there already.
 
-        Raises SpoolUnavailable within KEEP_SECONDS.
+        Raises SpoolUnavailable within SPOOL_SECONDS.
         """
         with _in_time():
             return self._bounded.call("keep", self._set_aside.keep, callback, reason)
@@ -158,7 +157,7 @@ class Spool:
         return oldest
 
     def depth(self) -> Depth:
-        """How much waits. Raises SpoolUnavailable within KEEP_SECONDS.
+        """How much waits. Raises SpoolUnavailable within SPOOL_SECONDS.
 
         If counting takes longer than that, the last count stands.
         """

@@ -18,12 +18,11 @@ from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from ..logs import without_text
+from ..promise import STORE_SECONDS
 from ..scheduling import wait_for_a_turn
 from .breaker import Breaker
 from .contract import StoreUnavailable, WorkRefused
 
-ANSWER_SECONDS = 3.0
-"""Plivo waits 8 s, we promise 5: what is left is for the spool."""
 MAX_BATCH = 256
 
 T = TypeVar("T")
@@ -93,7 +92,7 @@ class GroupCommit:
         make_committer: Callable[[], Committer],
         observe: Observer = lambda jobs, seconds: None,
         *,
-        answer_seconds: float = ANSWER_SECONDS,
+        answer_seconds: float = STORE_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.answer_seconds = answer_seconds

@@ -1,0 +1,54 @@
+"""Every answer within 5 s: the waits of a callback, one after another, are no longer than that."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from flask import Flask
+
+from smsstatus import promise
+from smsstatus.intake import keep as keeping
+from smsstatus.intake.keep import Place, keep
+from smsstatus.intake.last_resort import LastResort
+from smsstatus.intake.records import read_record
+from smsstatus.intake.spool import Spool
+from smsstatus.plivo.callback import Callback
+from smsstatus.service import service_of
+from smsstatus.store.contract import Store
+
+
+def test_the_waits_for_store_spool_and_log_are_within_the_promise(tmp_path: Path) -> None:
+    waits = (
+        Store(tmp_path / "sms.db").writer.answer_seconds,
+        Spool(tmp_path / "spool")._bounded.seconds,
+        LastResort()._bounded.seconds,
+    )
+    assert waits == (promise.STORE_SECONDS, promise.SPOOL_SECONDS, promise.LOG_SECONDS)
+    assert sum(waits) <= promise.PROMISED_SECONDS == 5.0
+
+
+@pytest.mark.parametrize("is_slow", [False, True])
+def test_a_store_that_took_long_for_one_question_is_not_asked_another(
+    app: Flask, monkeypatch: pytest.MonkeyPatch, is_slow: bool
+) -> None:
+    """Without it a callback that cannot be used is kept in bad/, though it is a forgery."""
+    service = service_of(app)
+    asked = []
+
+    class Asked(Store):
+        def claim_nonce(self, nonce: str, digest: bytes, parameters: str) -> bool:
+            asked.append("nonce")
+            return True
+
+        def knows_text(self, digest: bytes) -> bool:
+            asked.append("text")
+            return True
+
+    service.store = Asked(service.settings.database_path)
+    if is_slow:
+        monkeypatch.setattr(keeping, "SPARE_SECONDS", -1.0)
+    unusable = Callback("POST", "", "Status=sent", "2026-11-01T12:00:00.000000Z", used_nonce="1")
+    kept = keep(service, unusable, lambda: read_record(unusable))
+    assert asked == (["nonce"] if is_slow else ["nonce", "text"])
+    assert kept.place is (Place.BAD if is_slow else Place.TEXT_TAKEN)
