@@ -18,7 +18,7 @@ from smsstatus.locking import FileLock
 from smsstatus.service import StartError
 from smsstatus.settings import Settings
 from smsstatus.store.contract import SchemaTooNew, StoreUnavailable
-from smsstatus.store.sqlite.database import SCHEMA, SCHEMA_VERSION
+from smsstatus.store.sqlite.schema import SCHEMA, SCHEMA_VERSION
 from smsstatus.store.sqlite.store import SqliteStore
 
 from .conftest import Query

@@ -19,7 +19,7 @@ from smsstatus.store.breaker import REST_SECONDS
 from smsstatus.store.contract import StoreUnavailable, WorkRefused
 from smsstatus.store.groupcommit import MAX_BATCH, GroupCommit, next_batch
 from smsstatus.store.sqlite.committer import Committer
-from smsstatus.store.sqlite.database import rewrite_header
+from smsstatus.store.sqlite.connection import rewrite_header
 from smsstatus.store.sqlite.store import SqliteStore
 
 from .live import wait_until

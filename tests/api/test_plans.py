@@ -20,8 +20,8 @@ from typing import Any
 import pytest
 
 from smsstatus.store.contract import Filters, Position
-from smsstatus.store.sqlite import counting, database, listing
-from smsstatus.store.sqlite.database import open_readonly
+from smsstatus.store.sqlite import connection, counting, listing
+from smsstatus.store.sqlite.connection import open_readonly
 from smsstatus.store.sqlite.store import SqliteStore
 
 MESSAGES = 200_000
@@ -116,7 +116,7 @@ class Watched:
 @pytest.fixture
 def watched(monkeypatch: pytest.MonkeyPatch) -> Watched:
     watched = Watched()
-    monkeypatch.setattr(database, "open_readonly", watched.open)
+    monkeypatch.setattr(connection, "open_readonly", watched.open)
     return watched
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from smsstatus.intake import replay
 from smsstatus.server import backlog, worker
 from smsstatus.server.worker import Worker
-from smsstatus.store.sqlite import database
+from smsstatus.store.sqlite import connection
 
 
 def serve_with(kind: type[Worker]) -> dict[str, str]:
@@ -49,5 +49,5 @@ class OftenCheckpointing(Worker):
     """Checkpoints, where two processes on one file could lose commits, come with each commit."""
 
     def init_process(self) -> None:
-        database.CHECKPOINT_PAGES = 4
+        connection.CHECKPOINT_PAGES = 4
         super().init_process()

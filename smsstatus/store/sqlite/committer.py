@@ -12,7 +12,8 @@ from typing import Any
 from ...logs import without_text
 from ..contract import SchemaTooNew, StoreUnavailable, WorkRefused
 from ..groupcommit import Mistake
-from .database import LOCK_SECONDS, Database, FileDamaged, describe, is_damage
+from .database import LOCK_SECONDS, Database
+from .errors import FileDamaged, describe, is_damage
 from .jobs import DONE_BY
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ...model import EARLIEST, FINAL_STATUSES
 from ..contract import WAITING_COUNTED, Pulse, Stats
-from .database import marks, reading
+from .connection import marks, reading
 
 PERCENTILE_SAMPLE = 10_000
 """Percentiles rest on the newest so many deliveries of a window, which bounds their cost."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...model import StatusUpdate
-from .database import rewrite_header
+from .connection import rewrite_header
 from .keys import claim_key, free_key, keep_answer
 from .updates import apply_update, claim_nonce, knows_text, mark_checked
 from .upgrade import Batch, correct

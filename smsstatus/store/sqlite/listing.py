@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..contract import Event, Filters, Message, Page, Position
 from ..rules import order_key
-from .database import marks, reading
+from .connection import marks, reading
 
 COUNTED_TO_CHOOSE = 5000
 """Of two indexes the one with fewer entries is walked; so far they are counted."""

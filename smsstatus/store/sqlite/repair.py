@@ -7,7 +7,8 @@ from contextlib import closing
 from pathlib import Path
 from threading import Timer
 
-from .database import LOCK_SECONDS, Database, reading
+from .connection import reading
+from .database import LOCK_SECONDS, Database
 
 _SHOWN = 200  # characters of what SQLite says
 

@@ -26,14 +26,9 @@ from ..contract import (
 from ..groupcommit import GroupCommit, Observer
 from . import counting, listing, repair, upgrade, upkeep, version
 from .committer import Committer
-from .database import (
-    LOCK_SECONDS,
-    MEND,
-    Database,
-    describe,
-    is_damage,
-    reading,
-)
+from .connection import reading
+from .database import LOCK_SECONDS, Database
+from .errors import FIX, describe, is_damage
 from .jobs import (
     ClaimKey,
     ClaimNonce,
@@ -55,7 +50,7 @@ class SqliteStore:
     Without `may_create`, only `prepare` makes a file that is missing.
     """
 
-    damage_advice = MEND
+    damage_advice = FIX
 
     def __init__(
         self,

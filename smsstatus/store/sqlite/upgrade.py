@@ -23,7 +23,7 @@ from ...model import TEXT_DIGEST_SIZE, StatusUpdate
 from ...plivo.callback import digest_of, domain_of
 from ...plivo.form import Malformed, parse_form
 from ..rules import FORMER_SIZE, first_status, order_key
-from .database import marks, reading
+from .connection import marks, reading
 
 BATCH = 1000
 

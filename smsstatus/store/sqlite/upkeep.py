@@ -9,7 +9,8 @@ from uuid import uuid4
 
 from ...files import fsync_folder
 from ...model import TEXT_DIGEST_SIZE
-from .database import reading, write_copy
+from .connection import reading
+from .copies import write_copy
 from .keys import forget_old_keys
 from .updates import drop_reference
 

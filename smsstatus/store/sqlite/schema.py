@@ -1,0 +1,77 @@
+"""The schema in a file: creating what is missing, and bringing an earlier version up to date."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from pathlib import Path
+
+from ..contract import SchemaTooNew
+from ..rules import FORMER_SIZE, first_status, order_key
+from .connection import Writable
+
+SCHEMA_VERSION = 3
+SCHEMA = Path(__file__).resolve().parents[3] / "schema.sql"
+
+
+def apply_schema(connection: Writable) -> None:
+    """Create what is missing, drop what only earlier versions had.
+
+    Raises SchemaTooNew for a file of a later version.
+    """
+    version = connection.execute("PRAGMA user_version").fetchall()[0][0]
+    if version > SCHEMA_VERSION:
+        raise SchemaTooNew(
+            f"the database has schema version {version}, this program knows {SCHEMA_VERSION}: "
+            "install the version of smsstatus that wrote it, or restore an older backup"
+        )
+    schema = SCHEMA.read_text()
+    if version < SCHEMA_VERSION or not _is_whole(connection, schema):
+        before = _DROP_INDEXES if version == 1 else ""
+        after = _NOTE_UPGRADE if 0 < version < SCHEMA_VERSION else ""
+        try:
+            connection.executescript(f"BEGIN IMMEDIATE; {before} {schema} {after} COMMIT;")
+        except sqlite3.Error:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+    connection.was_upgraded = bool(connection.execute("SELECT 1 FROM upgrades").fetchall())
+
+
+_DROP_INDEXES = """
+    DROP INDEX IF EXISTS messages_by_status;
+    DROP INDEX IF EXISTS messages_waiting;
+    DROP INDEX IF EXISTS messages_by_recipient;
+    """
+"""The first two are no longer needed; the third is another one now."""
+
+_NOTE_UPGRADE = f"""
+    INSERT OR IGNORE INTO upgrades (version, last_message, looked_at)
+    VALUES (3, coalesce((SELECT max(id) FROM messages), 0), 0);
+    CREATE TRIGGER IF NOT EXISTS standing_by_version_2 BEFORE UPDATE OF digest ON messages
+    WHEN length(new.digest) = {FORMER_SIZE} AND ({order_key("new")}) < ({order_key("old")})
+    BEGIN SELECT RAISE(IGNORE); END;
+    CREATE TRIGGER IF NOT EXISTS event_by_version_2 AFTER INSERT ON status_events
+    WHEN length(new.digest) = {FORMER_SIZE}
+    BEGIN
+        UPDATE messages SET
+            current_status = new.status, status_timestamp = new.status_timestamp,
+            error_code = new.error_code, updated_at = new.received_at, is_final = new.is_final,
+            sequence = new.sequence, rank = new.rank, digest = new.digest
+        WHERE id = new.message_id AND ({order_key("new")}) > ({order_key("messages")});
+    END;
+    CREATE TRIGGER IF NOT EXISTS first_by_version_2 AFTER UPDATE OF initial_status ON messages
+    WHEN new.initial_status <> {first_status("new.id")}
+    BEGIN UPDATE messages SET initial_status = {first_status("new.id")} WHERE id = new.id; END;
+    """
+"""A program of version 2 that has the file open goes on writing by its own order key until it ends:
+at a deploy, for a minute. The triggers hold it to the key of now, in rows that are corrected too.
+Whoever changes the key must drop them.
+"""
+
+
+def _is_whole(connection: sqlite3.Connection, schema: str) -> bool:
+    """Is everything there that the schema creates? Somebody can have removed a table."""
+    named = set(re.findall(r"^CREATE \w+ IF NOT EXISTS (\w+)", schema, re.MULTILINE))
+    there = connection.execute("SELECT name FROM sqlite_master").fetchall()
+    return named <= {name for (name,) in there}
