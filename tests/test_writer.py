@@ -152,7 +152,7 @@ def test_a_database_that_stays_damaged_is_told_of_once_with_the_mend(
         with pytest.raises(StoreUnavailable, match="put a backup in its place"):
             store.look()
     store.close()
-    assert caplog.text.count("cannot be read afresh") == 1
+    assert caplog.text.count("database cannot be read") == 1
 
 
 def test_a_mistake_in_one_piece_of_work_does_not_fail_its_neighbours(

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from ..settings import Settings
 from .contract import Store
+from .groupcommit import Observer
 from .sqlite.store import SqliteStore
 
 
-def open_store(
-    settings: Settings, observe: Callable[[int, float], None], *, may_create: bool
-) -> Store:
+def open_store(settings: Settings, observe: Observer, *, may_create: bool) -> Store:
     """The store that DATABASE_URL names. Nothing is opened before its first use.
 
     `observe(jobs, seconds)` is called after each commit. Without `may_create`, only

@@ -1,4 +1,4 @@
-"""The order key as SQL. Its one definition is callback.PHASES and StatusUpdate.order_key."""
+"""The order key as SQL. Its one definition is model.PHASES and StatusUpdate.order_key."""
 
 from __future__ import annotations
 

@@ -162,7 +162,7 @@ def test_an_overwritten_header_is_noticed_and_written_anew_in_10_seconds_without
     )
     promise(seconds, 10)
     _check(service, load, lost)
-    assert "cannot be read afresh" in service.log.read_text()
+    assert "database cannot be read, writing its header again" in service.log.read_text()
 
 
 def test_a_replaced_database_is_used_and_nothing_answered_since_is_lost(

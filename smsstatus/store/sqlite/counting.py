@@ -15,17 +15,17 @@ from ..contract import WAITING_COUNTED, Pulse, Stats
 from .connection import marks, reading
 
 PERCENTILE_SAMPLE = 10_000
-"""Percentiles rest on the newest so many deliveries of a window, which bounds their cost."""
+"""Percentiles rest on this many of a window's deliveries, the newest, which bounds their cost."""
 
 
 def count_by_status(path: Path, since: str = "", until: str = "~") -> dict[str, int]:
-    """Messages by current_status, first heard of in the window; from the index alone."""
+    """Messages by current_status, first seen in the window; from the index alone."""
     with reading(path) as connection:
         return _count_by_status(connection, since, until)
 
 
 def read_stats(path: Path, since: str, until: str) -> Stats:
-    """Counts, error codes and delivery times of messages first heard of in the window."""
+    """Counts, error codes and delivery times of messages first seen in the window."""
     with reading(path) as connection:
         counts = _count_by_status(connection, since, until)
         return _stats(connection, since, until, counts)
@@ -115,8 +115,8 @@ def _distinct(connection: sqlite3.Connection, column: str, index: str) -> list[s
 
 
 def waiting_messages(path: Path, *, silent_since: str, created_since: str) -> list[str]:
-    """UUIDs of messages that are not final, were last heard of before `silent_since` and first
-    heard of after `created_since`; those that Plivo was not asked about for longest come first.
+    """UUIDs of messages that are not final, were updated last before `silent_since` and first seen
+    after `created_since`; those that Plivo was not asked about for longest come first.
     """
     with reading(path) as connection:
         statuses = _waiting_statuses(connection)
@@ -151,7 +151,7 @@ def change_marker(path: Path) -> str:
 
 
 def read_pulse(path: Path, *, since: str, before: str, newest: int) -> Pulse:
-    """Messages first heard of in the window that still wait, and when callbacks came lately."""
+    """Messages first seen in the window that still wait, and when callbacks came lately."""
     with reading(path) as connection:
         statuses = _waiting_statuses(connection)
         waiting = connection.execute(

@@ -130,7 +130,7 @@ class SqliteStore:
             self._unreadable = ""
         except StoreUnavailable as error:
             if self._unreadable != str(error):  # else it was said a few seconds ago
-                log.warning("database cannot be read afresh, writing its header again: %s", error)
+                log.warning("database cannot be read, writing its header again: %s", error)
             self._unreadable = str(error)
             self.probe()
         else:

@@ -35,16 +35,16 @@ def _bind(sql: str) -> Bound:
 
 _INDEXED = ("sender_number", "recipient_number", "created_at")
 _DETAILS = (*_INDEXED, "queued_at", "message_body")
-"""What an update can tell of a message beside its status."""
+"""What an update can say of a message beside its status."""
 
 
 def _least(column: str, new: str) -> str:
-    """What such a column holds after an update: the least of all values told, in any order."""
+    """What such a column holds after an update: the least of all values given, in any order."""
     return f"coalesce(min(m.{column}, {new}), m.{column}, {new})"
 
 
-def _told(column: str) -> str:
-    """The parameter that holds what an update tells of a column."""
+def _given(column: str) -> str:
+    """The parameter that holds what an update says of a column."""
     return ":received_at" if column == "created_at" else f":{column}"
 
 
@@ -99,7 +99,7 @@ _insert_event = _bind("""
 
 _fill_in = _bind(f"""
     UPDATE messages AS m SET
-        {"".join([f"{c} = {_least(c, _told(c))}, " for c in _DETAILS])}
+        {"".join([f"{c} = {_least(c, _given(c))}, " for c in _DETAILS])}
         initial_status = {first_status("m.id")}
     WHERE message_uuid = :message_uuid
     RETURNING current_status, status_timestamp
@@ -161,7 +161,7 @@ def apply_update(connection: sqlite3.Connection, update: StatusUpdate) -> Outcom
 
 
 def _is_pruned(connection: sqlite3.Connection, update: StatusUpdate) -> bool:
-    """Would it bring back a message that was pruned? It does not if no time is told."""
+    """Would it bring back a message that was pruned? It does not where no time is given."""
     happened_at = max(update.status_timestamp, update.queued_at or "")
     return bool(
         happened_at

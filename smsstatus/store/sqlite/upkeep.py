@@ -45,7 +45,7 @@ def count_older(path: Path, created_before: str) -> int:
 
 
 def newest(path: Path) -> str:
-    """When the newest message was first heard of; empty if there is none."""
+    """When the newest message was first seen; empty if there is none."""
     with reading(path) as connection:
         rows = connection.execute("SELECT max(created_at) FROM messages").fetchall()
     return rows[0][0] or ""
