@@ -3,7 +3,7 @@
 # Whether a Python is new enough and has these modules: nothing if not.
 python_has = $(shell $(1) -c 'import sys, $(2); sys.exit(sys.version_info < (3, 11))' \
 	2>/dev/null && echo yes)
-# The first that is; on a machine with several, `make test PYTHON=python3.13` chooses.
+# The first one that is; on a machine with several, `make test PYTHON=python3.13` chooses.
 PYTHON ?= $(firstword $(foreach python,python3 python3.14 python3.13 python3.12 python3.11,\
 	$(if $(call python_has,$(python),venv),$(python))) python3)
 VENV ?= .venv
@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --requir
 LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-header
 
-# What an older Python or a try that was broken off has left in $(VENV) is made again.
+# What an older Python or an interrupted try has left in $(VENV) is made again.
 $(VENV)/runtime: requirements.txt
 	$(if $(call python_has,$(PYTHON),venv),,$(error smsstatus needs Python 3.11 or newer with \
 	venv, and $(PYTHON) is not that; example: make $(MAKECMDGOALS) PYTHON=python3.13))
@@ -38,17 +38,17 @@ simulate: $(VENV)/runtime .env ## Play Plivo: send signed callbacks to the runni
 	@$(BIN)/flask --app wsgi simulate $(if $(PORT),--url http://127.0.0.1:$(PORT))
 
 .PHONY: lint
-lint: $(VENV)/dev ## Check style and types alone
+lint: $(VENV)/dev ## Check only style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 .PHONY: test
-test: lint ## Set up and check: lint, types, all tests
+test: lint ## Set up and check: style, types, all tests
 	$(BIN)/python -m pytest --numprocesses=auto
 
 .PHONY: quick
-quick: lint ## Lint, types and every test that starts no process: in a minute
+quick: lint ## Check style, types and every test that starts no process, in a minute
 	$(BIN)/python -m pytest --numprocesses=auto --no-processes --dist=loadfile -r fE
 
 .PHONY: test-repeat
@@ -56,7 +56,7 @@ test-repeat: $(VENV)/dev ## All tests N times in random order, also on a busy ma
 	$(BIN)/python tools/repeat.py $(or $(N),10)
 
 .PHONY: faults
-faults: $(VENV)/dev ## Break and attack it on purpose, in full, and print the figures
+faults: $(VENV)/dev ## Break and attack the service in full, and print the figures
 	$(BIN)/python -m pytest tests/faults tests/attacks --fault-rounds=full \
 		--fault-report=fault-figures.md
 
@@ -74,7 +74,7 @@ format: $(VENV)/dev ## Format the code
 	$(BIN)/ruff format .
 
 .PHONY: lock
-lock: $(VENV)/dev ## Pin requirements*.txt anew from pyproject.toml
+lock: $(VENV)/dev ## Pin requirements*.txt again, from pyproject.toml
 	$(LOCK) --output-file requirements.txt
 	$(LOCK) --group dev --output-file requirements-dev.txt
 

@@ -138,7 +138,7 @@ def test_an_overwritten_header_costs_nothing_from_before_and_since(
     began = time.monotonic()
     wait_until(lambda: stored_bodies(service.database), what="the file can be read afresh")
     promise(time.monotonic() - began, 10)
-    _goes_on(service, load, report, "header overwritten (written anew within 10 s)")
+    _goes_on(service, load, report, "header overwritten (written again within 10 s)")
 
 
 def test_an_overwritten_header_is_noticed_and_written_anew_in_10_seconds_without_any_callback(
@@ -157,7 +157,7 @@ def test_an_overwritten_header_is_noticed_and_written_anew_in_10_seconds_without
     lost = not_stored(load.acknowledged, service)
     figure(
         "header overwritten while no callbacks come",
-        f"written anew after {seconds:.1f} s, {len(load.acknowledged):,} answered 200 before, "
+        f"written again after {seconds:.1f} s, {len(load.acknowledged):,} answered 200 before, "
         f"missing: {len(lost)}",
     )
     promise(seconds, 10)
