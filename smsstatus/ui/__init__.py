@@ -2,10 +2,10 @@
 
 Rendered on the server from the store's queries. Everything works without JavaScript;
 `static/live.js` only keeps an open page fresh. Nothing here receives callbacks, speaks SQL or
-talks to Plivo by itself: the pages use the same functions as the API's routes.
+talks to Plivo directly: the pages use the same functions as the API's routes.
 
-* `access`: who may see a page, which POSTs are believed, the security headers;
-* `live`: ETags, so that an open page that polls costs next to nothing;
+* `access`: who may see a page, which POSTs are accepted, the security headers;
+* `live`: ETags, so that an open page that polls costs almost nothing;
 * `overview`, `listing`, `message`, `send`: the pages;
 * `figures`, `chart`, `alarms`, `timeline`: what is on them;
 * `words`, `links`: numbers, times, statuses and addresses as a page writes them.
@@ -48,7 +48,7 @@ blueprint.register_error_handler(StoreUnavailable, access.database_page)
 
 @blueprint.record
 def set_up(state: BlueprintSetupState) -> None:
-    """What every template may use; a name that one misspells is an error, not an empty place."""
+    """What every template may use; a misspelt name is an error, not an empty place."""
     environment = state.app.jinja_env
     environment.globals.update(words=words, link=links.to, static=links.static)
     environment.undefined = StrictUndefined

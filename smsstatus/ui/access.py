@@ -1,8 +1,8 @@
-"""Who may see a page, which POSTs are believed, and the headers that every page carries.
+"""Who may see a page, which POSTs are accepted, and the headers that every page carries.
 
-The login is the browser's own (HTTP Basic, the password is API_TOKEN). A browser sends it along
-with a POST that another site makes it send, so each POST must come from one of these pages.
-Files in static/ need no token: they are public, hold nothing, and dress the login's error page.
+The login is the browser's own (HTTP Basic, the password is API_TOKEN). A browser sends it with a
+POST that another site triggers too, so each POST must come from one of these pages. Files in
+static/ need no token: they are public, hold nothing secret, and style the login's error page.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def let_in() -> None:
     if request.method == "POST" and not (shows_bearer() or is_from_our_page()):
         raise Problem(
             403,
-            "This form was not sent from a page of this service, as far as the browser says. Open "
+            "According to the browser, this form was not sent from a page of this service. Open "
             f"{current_service().settings.base_url}/ and try again there.",
         )
 
@@ -63,7 +63,7 @@ def problem_page(problem: Problem) -> Response:
 
 
 def http_error_page(error: HTTPException) -> Response:
-    """What Flask refuses by itself: a missing file of static/, or our own failure."""
+    """What Flask refuses by itself: a missing file in static/, or a failure of ours."""
     status = error.code or 500
     return problem_page(Problem(status, error.description or HTTPStatus(status).phrase))
 
@@ -73,8 +73,8 @@ def database_page(error: StoreUnavailable) -> Response:
     return problem_page(
         Problem(
             503,
-            f"The database cannot be read ({error}). Callbacks are still taken and kept in the "
-            "spool meanwhile; /readyz and the log say more.",
+            f"The database cannot be read ({error}). Callbacks are still accepted, and wait in the "
+            "spool; /readyz and the log say more.",
             title="The database cannot be read",
         )
     )

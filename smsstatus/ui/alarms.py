@@ -1,10 +1,10 @@
-"""The warnings on top of the overview.
+"""The warnings at the top of the overview.
 
 Not ready and spool: what /readyz finds. Silence: messages of the last 24 hours have waited for
-more than QUIET, and no callback came for longer than QUIET and longer than PAUSES times the
+more than QUIET, and no callback has come for longer than QUIET and longer than PAUSES times the
 longest pause between the newest callbacks. So a busy service warns after ten minutes, while one
-that sends a message now and then does not cry each night. Some countries never report delivery;
-there messages wait for good, and only the pauses keep this quiet.
+that sends a message now and then does not warn every night. Some countries never report delivery:
+messages wait there for good, and only the pauses keep this quiet.
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ def find(service: Service) -> list[Alarm]:
     return [*alarms, silence] if silence else alarms
 
 
-_KEPT = "Callbacks are still taken: they are kept in the spool, and replayed once it works again."
+_KEPT = (
+    "Callbacks are still accepted: they wait in the spool, and are replayed once it works again."
+)
 
 
 def of_readiness(found: dict[str, Any]) -> list[Alarm]:
@@ -72,7 +74,7 @@ def of_readiness(found: dict[str, Any]) -> list[Alarm]:
         alarms.append(
             Alarm(
                 f"{words.count(found['bad'], 'callback', 'callbacks')} could not be used.",
-                "Each lies in the folder bad/ of the spool, with the reason in it. Remove the "
+                "Each is in the folder bad/ of the spool, with the reason in it. Remove the "
                 "file once you have looked.",
             )
         )
@@ -80,14 +82,14 @@ def of_readiness(found: dict[str, Any]) -> list[Alarm]:
 
 
 def silence_in(pulse: Pulse, now: datetime) -> Alarm | None:
-    """The rule of this module's head."""
+    """The rule in this module's docstring."""
     if not pulse.waiting:
         return None
     more = " or more" if pulse.waiting == WAITING_COUNTED else ""
     waiting = words.count(pulse.waiting, "message waits", f"messages{more} wait")
     advice = (
         f"Meanwhile {waiting} for more than ten minutes. Is this service reachable at the address "
-        "that Plivo was told? `flask --app wsgi doctor` finds out."
+        "that Plivo calls? `flask --app wsgi doctor` finds out."
     )
     if not pulse.arrivals:
         return Alarm("No callback has come yet.", advice)

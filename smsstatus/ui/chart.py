@@ -1,8 +1,8 @@
 """The bar chart of outcomes over time: numbers in, geometry out. Pure; the template draws it.
 
 The drawing is stretched to the page's width, so it holds no text: labels stand beside it in
-HTML. A few failures among thousands would be thinner than a pixel: what is there is drawn at
-least THINNEST high.
+HTML. A few failures among thousands would be thinner than a pixel, so whatever is there is drawn
+at least THINNEST high.
 """
 
 from __future__ import annotations

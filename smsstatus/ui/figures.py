@@ -1,8 +1,7 @@
 """What the overview counts: outcomes over a window, kept for as long as nothing has changed.
 
-While messages come in all the time, figures that took long to count are kept for COST times as
-long as that took: however large the window, counting takes at most a twentieth of one core,
-whoever looks.
+While messages keep coming in, figures are kept for COST times as long as counting them took:
+however large the window and whoever looks, counting takes at most a twentieth of one core.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ TOP_FAILURES = 6
 
 @dataclass(frozen=True)
 class Window:
-    """A span of time that ends now, in equal parts; each `ticks_every`th is named."""
+    """A span of time that ends now, in equal parts; every `ticks_every`th is named."""
 
     name: str
     title: str
@@ -61,7 +60,7 @@ DEFAULT_WINDOW = "24h"
 
 @dataclass(frozen=True)
 class Figures:
-    """What was counted over a window. `key` says when: it differs where the figures may."""
+    """What was counted over a window. `key` says when: it differs where the figures may differ."""
 
     key: tuple[str, int]
     cost: float
@@ -107,6 +106,6 @@ def failures(stats: dict[str, Any]) -> list[dict[str, Any]]:
     shown = sum(row["count"] for row in rows)
     if everything > shown:
         rest = everything - shown
-        reason = "Other codes, or none" if rows else "No error code told"
+        reason = "Other codes, or none" if rows else "No error code reported"
         rows.append({"code": "", "reason": reason, "count": rest, "share": rest / everything})
     return rows

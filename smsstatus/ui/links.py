@@ -1,7 +1,7 @@
 """Links between the pages, relative to the page that is shown.
 
-A proxy may serve this service under a path prefix that it takes off again. A link such as
-`../ui/send` is right there too, and on the service's own address as well.
+A proxy may serve this service under a path prefix that it removes. A link such as `../ui/send` is
+right there, and on the service's own address as well.
 """
 
 from __future__ import annotations

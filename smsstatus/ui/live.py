@@ -1,4 +1,4 @@
-"""ETags: a page that is open and polls gets 304 while nothing has changed.
+"""ETags: an open page that polls gets 304 while nothing has changed.
 
 The tag is made of what a page is about to show (a change marker, a window, warnings) before
 anything is counted or rendered. `Cache-Control: no-store` keeps browsers from storing pages,

@@ -17,10 +17,10 @@ from .timeline import steps
 
 NOTICES = {
     "changed": "Plivo was asked, and knew more than we did.",
-    "same": "Plivo was asked; it knows nothing newer.",
+    "same": "Plivo was asked, and knew nothing newer.",
     "sent": "",
 }
-UNKNOWN = "No callback has told of this message, and it was not sent from here."
+UNKNOWN = "No callback has reported this message, and it was not sent from here."
 
 
 def show(message_uuid: str) -> Response:
@@ -88,5 +88,5 @@ def _why_not(service: Service, message_uuid: str) -> str:
     if service.settings.auth_id is None:
         return "Plivo cannot be asked: PLIVO_AUTH_ID is not set."
     if not is_uuid(message_uuid):
-        return "Plivo cannot be asked: this is not a UUID as Plivo makes them."
+        return "Plivo cannot be asked: this is not a UUID such as Plivo makes."
     return ""

@@ -1,6 +1,6 @@
 """The overview at `/`: is SMS getting through, what fails and why, what is newest?
 
-It is shown when the database cannot be read, too: that is when somebody looks.
+It is shown even when the database cannot be read: that is when somebody looks.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _EXTENSION = "smsstatus-overview"
 
 @dataclass
 class State:
-    """What requests share: nothing that could not be found out again."""
+    """What requests share: nothing that could not be determined again."""
 
     alarms: Cache[list[Alarm]] = field(default_factory=Cache)
     figures: dict[str, Cache[Figures]] = field(
@@ -45,7 +45,7 @@ def install(app: App) -> None:
 
 
 def show() -> Response:
-    """The page, from what is known already where nothing has changed."""
+    """The page; where nothing has changed, from what is known already."""
     window = _window(request.args.get("window", DEFAULT_WINDOW))
     service = current_service()
     state = cast(State, current_app.extensions[_EXTENSION])

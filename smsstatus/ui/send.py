@@ -20,7 +20,7 @@ from .links import to
 
 FIELDS = ("to", "from", "text")
 PATIENCE_SECONDS = 15.0
-"""So long the second click waits for what becomes of the first one."""
+"""How long a second click waits for the outcome of the first one."""
 NOT_CONFIGURED = "Sending is not configured: set PLIVO_AUTH_ID, and restart."
 
 
@@ -48,7 +48,7 @@ def send_now() -> Response:
 def _send_once(service: Service, fields: dict[str, object]) -> Message:
     """Raises as sending.send. A browser shows the answer to the last click, so that one waits."""
     key = request.form.get("key", "")
-    if not re.fullmatch(KEY, key):  # not of a form of ours: what it says is its key
+    if not re.fullmatch(KEY, key):  # not from one of our forms: its content is its key
         key = sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
     deadline = service.clock.monotonic() + PATIENCE_SECONDS
     while True:
@@ -61,7 +61,7 @@ def _send_once(service: Service, fields: dict[str, object]) -> Message:
 
 
 def fields_of(typed: dict[str, str]) -> dict[str, object]:
-    """What `sending` wants: numbers without the spaces people type, lines ended as phones do."""
+    """What `sending` expects: numbers without the spaces people type, line ends as phones write."""
     recipient = re.sub(r"[\s().-]", "", typed["to"])
     fields: dict[str, object] = {"to": recipient, "text": typed["text"].replace("\r\n", "\n")}
     if typed["from"].strip():

@@ -1,7 +1,7 @@
-"""A message's events as a person reads them: in the order they happened, with what was odd.
+"""A message's events as a person reads them: in the order they happened, with anything odd.
 
-Pure. The store gives the events in event order; the order in which they arrived is seen from
-`received_at`. Late means: an event that happened after this one had arrived before it.
+Pure. The store returns the events in event order; `received_at` shows the order in which they
+arrived. An event is late if one that happened after it had arrived before it.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from ..store.contract import Event
 from . import words
 
 WORTH_A_WORD = 1.0
-"""Seconds between an event and its arrival that are worth being told."""
+"""From this many seconds between an event and its arrival on, the timeline mentions them."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """One event of the timeline. Seconds are None where Plivo told no time."""
+    """One event of the timeline. Seconds are None where Plivo reported no time."""
 
     key: str
     status: str

@@ -9,12 +9,12 @@ from ..model import FINAL_STATUSES, RANKS
 from ..plivo.error_codes import Retry
 
 STATUSES = tuple(RANKS)
-"""The statuses Plivo documents, in the order of a message's life."""
+"""The statuses that Plivo documents, in the order of a message's life."""
 
 DELIVERED = ("delivered", "read")
 
 OUTCOMES = {"good": "Delivered", "wait": "On their way", "bad": "Not delivered"}
-"""What statuses come down to. The keys are also names of colours and shapes."""
+"""What statuses amount to. The keys are also names of colours and shapes."""
 
 RETRY: dict[Retry, str] = {
     "permanent": "Sending it again will not help.",
@@ -35,7 +35,7 @@ SHOWN = {
     "day": "%d %b %H:%M",
     "clock": "%H:%M",
 }
-NOT_TOLD = "not told"
+NOT_REPORTED = "not reported"
 
 
 def outcome(status: str) -> str:
@@ -67,12 +67,12 @@ def count(value: int, one: str, many: str) -> str:
 
 
 def percent(share: float) -> str:
-    """A share with one decimal, rounded down: 100 % only if it is all."""
+    """A share with one decimal, rounded down: 100 % only if it is everything."""
     return f"{floor(share * 1000 + 1e-9) / 10:.1f}".removesuffix(".0")
 
 
 def share(part: float) -> str:
-    """A share in whole per cent; what is there is never 0."""
+    """A share in whole per cent; anything above nothing is never 0."""
     return "<1" if 0 < part < 0.01 else str(round(part * 100))
 
 
@@ -93,12 +93,12 @@ def duration(seconds: float) -> str:
 
 
 def utc(timestamp: str, show: str = "full") -> str:
-    """A timestamp of callback.utc_timestamp in words, or that Plivo told none.
+    """A timestamp of model.utc_timestamp in words, or that Plivo reported none.
 
-    `show` is a key of SHOWN; live.js writes the same in local time, `ago` as time gone by.
+    `show` is a key of SHOWN; live.js writes the same in local time, and `ago` as time elapsed.
     """
     if not timestamp:
-        return NOT_TOLD
+        return NOT_REPORTED
     moment = moment_of(timestamp)
     return moment.strftime(SHOWN[show])
 

@@ -102,14 +102,14 @@ def test_figures_that_took_long_are_kept_while_callbacks_come_in(
 
     monkeypatch.setattr(store, "history", slowly)
     deliver(plivo.post(plivo.fields("queued", UUID)))
-    assert "1 message is known of" in get(client, "/").text
+    assert "1 message so far" in get(client, "/").text
     deliver(plivo.post(plivo.fields("queued", UUID.replace("2", "3"))))
     clock.turn(10 * figures.COST - 1)
     page = get(client, "/").text
-    assert "1 message is known of" in page
+    assert "1 message so far" in page
     assert page.count('data-show="ago"') >= 2, "the newest messages are always the newest"
     clock.turn(1)
-    assert "2 messages are known of" in get(client, "/").text
+    assert "2 messages so far" in get(client, "/").text
 
 
 def test_an_unchanged_overview_is_not_rendered_again(app: Flask, client: FlaskClient) -> None:

@@ -67,7 +67,7 @@ def test_an_undocumented_status_waits_and_comes_last() -> None:
 
 
 def test_a_time_that_was_not_told_is_said_so() -> None:
-    assert words.utc("") == "not told"
+    assert words.utc("") == "not reported"
     assert words.utc("2026-11-01T00:00:03.250000Z") == "01 Nov 2026, 00:00:03 UTC"
 
 
