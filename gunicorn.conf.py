@@ -1,4 +1,4 @@
-"""The process model, with the reason beside each setting. gunicorn reads this file by itself."""
+"""The process model, with the reason beside each setting. gunicorn finds this file by itself."""
 
 import contextlib
 import logging
@@ -18,8 +18,8 @@ workers = 1
 worker_class = "smsstatus.server.worker.Worker"
 threads = 32
 
-# $PORT is what Heroku-style hosts give. Without it, this machine only. One that is wrong stops the
-# start in wsgi.py, with all else that is wrong; until then any port will do.
+# Heroku-style hosts set $PORT. Without it, only this machine is served. A wrong one stops the start
+# in wsgi.py, together with everything else that is wrong; until then any port will do.
 port = os.environ.get("PORT", "").strip()
 bind = [f"0.0.0.0:{port}" if port else "127.0.0.1:8000"]
 if port and not (re.fullmatch("[0-9]{1,5}", port) and 0 < int(port) < 65536):
@@ -30,20 +30,20 @@ preload_app = False
 
 # On SIGTERM: answer what has arrived. Hosts send SIGKILL after 30 s (Heroku, Render, Dokku).
 graceful_timeout = 15
-# The main loop must show life in this time. A slow request does not count: threads serve those.
+# The main loop must show life within this time. A slow request does not count: threads serve it.
 timeout = 30
 # Routers in front keep connections, and must be the first to close an idle one: a request that they
-# send while this closes fails. Heroku's closes after 90 s.
+# send while this side closes it fails. Heroku's closes after 90 s.
 # https://devcenter.heroku.com/articles/http-routing
 keepalive = 95
 worker_connections = 1000
 
-# What a stranger may send. Plivo needs about 15 fields of 100 bytes and, for GET, 1 KB of URL.
+# What a stranger may send. Plivo needs about 15 fields of 100 bytes and, for GET, a URL of 1 KB.
 limit_request_line = 4094
 limit_request_fields = 100
 limit_request_field_size = 8256
 
-# The signed URL comes from BASE_URL, so nothing is believed that anybody says about the address:
+# The signed URL comes from BASE_URL, so nothing that a request says about the address is believed:
 # with forwarder_headers set, a client could change SCRIPT_NAME (and so the route); with
 # secure_scheme_headers, proxies that contradict one another would get their callbacks a 400.
 forwarded_allow_ips = "127.0.0.1"
@@ -61,7 +61,7 @@ loglevel = os.environ.get("LOG_LEVEL", "info").lower() or "info"
 
 
 def on_starting(server):  # noqa: ANN001, ANN201 - gunicorn's hooks
-    """Say once, and not in each process, what the command line asked for and should not have."""
+    """Say once, not in each process, what the command line asked for and should not have."""
     from smsstatus.server.serving import announce, gunicorn_server
 
     asked = os.environ.get("WEB_CONCURRENCY", "1")
@@ -81,18 +81,18 @@ def post_worker_init(worker):  # noqa: ANN001, ANN201
     from smsstatus.web.current import service_of
 
     serving.running = serving.gunicorn_server(worker.cfg)
-    gc.freeze()  # what is loaded by now stays: no use in looking through it again and again
+    gc.freeze()  # what is loaded by now stays, so there is no use in collecting it again and again
     service = service_of(worker.wsgi)
     service.start()
     _compare_ports(worker, service.settings.base_url)
 
 
 def _compare_ports(worker, base_url):  # noqa: ANN001, ANN202
-    """A BASE_URL of this machine with another port: .env was made when PORT was another one."""
-    told = urlsplit(base_url)
+    """A BASE_URL of this machine with another port: .env was made for another PORT."""
+    named = urlsplit(base_url)
     addresses = [listener.getsockname() for listener in worker.sockets]
     ports = [address[1] for address in addresses if isinstance(address, tuple)]
-    if ports and told.hostname in ("127.0.0.1", "localhost") and told.port not in (None, *ports):
+    if ports and named.hostname in ("127.0.0.1", "localhost") and named.port not in (None, *ports):
         worker.log.warning(
             "BASE_URL is %s, but this listens on port %s: callbacks are checked against BASE_URL",
             *(base_url, ports[0]),

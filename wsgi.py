@@ -12,4 +12,4 @@ try:
 except (SettingsError, StartError) as error:
     for line in str(error).splitlines():
         print(f"smsstatus cannot start: {line}", file=sys.stderr)
-    raise SystemExit(4) from None  # 4 also tells gunicorn's master not to try again
+    raise SystemExit(4) from None  # 4 also keeps gunicorn's master from trying again

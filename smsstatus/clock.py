@@ -1,4 +1,4 @@
-"""The time, as one of the service's parts: a test hands in a clock that it turns by hand."""
+"""The time, as one of the service's parts: a test passes a clock that it sets by hand."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Clock:
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """Seconds since some moment. They never go back."""
+        """Seconds since some moment. They never go backwards."""
         return time.monotonic()
 
     def sleep(self, seconds: float) -> None:

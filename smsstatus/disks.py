@@ -9,7 +9,7 @@ from pathlib import Path
 
 MOUNTS = Path("/proc/mounts")
 MEMORY_FILESYSTEMS = ("tmpfs", "ramfs", "overlay")
-"""Lost at a restart, overlay when a container is made again."""
+"""Lost at a restart; overlay is lost when the container is created again."""
 
 
 def filesystem(path: Path, mounts: Path = MOUNTS) -> str:
@@ -24,13 +24,13 @@ def filesystem(path: Path, mounts: Path = MOUNTS) -> str:
 def is_mounted_alone(file: Path, mounts: Path = MOUNTS) -> bool:
     """Is this file itself a mount point, so that what stands beside it is on another disk?
 
-    Its device number does not tell: overlay shows others for files than for folders.
+    Its device number does not say: overlay has different ones for files and for folders.
     """
     return file.is_file() and os.path.realpath(file) in [point for point, _ in _listed(mounts)]
 
 
 def _listed(mounts: Path) -> Iterator[tuple[str, str]]:
-    """Mount point and type, the later one on top; fstab(5) says how spaces are written."""
+    """Mount points and types, later ones on top; fstab(5) says how spaces are written."""
     try:
         lines = os.fsdecode(mounts.read_bytes()).splitlines()
     except OSError:

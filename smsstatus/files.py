@@ -1,4 +1,4 @@
-"""Files and names that survive a power loss: fsync of content, and of the folder a name is in."""
+"""Files and names that survive a power loss: fsync of content, and of the folder of a name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from uuid import uuid4
 
 
 def create_private(path: Path) -> None:
-    """Make an empty file that its owner alone can read, if there is none. Raises OSError.
+    """Make an empty file that only its owner can read, if there is none. Raises OSError.
 
     SQLite gives -wal and -shm the database's permissions.
     """
@@ -18,7 +18,7 @@ def create_private(path: Path) -> None:
 
 
 def write_synced(path: Path, content: bytes) -> None:
-    """Under a temporary name first, so that a crash never leaves half a file. Raises OSError."""
+    """Write under a temporary name first, so a crash never leaves half a file. Raises OSError."""
     temporary = path.with_name(f".{path.name}.{uuid4().hex}")
     try:
         create_private(temporary)
@@ -34,19 +34,19 @@ def write_synced(path: Path, content: bytes) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder in one that is there, if it is missing. Raises OSError."""
+    """Make a folder, if it is missing, in one that exists. Raises OSError."""
     if not path.is_dir():
         path.mkdir(0o700, exist_ok=True)
         fsync_folder(path.parent)
 
 
 def fsync_file(path: Path) -> None:
-    """Make what somebody else wrote to a file survive."""
+    """Make what another program wrote to a file survive a power loss."""
     _fsync(path, os.O_RDONLY)
 
 
 def fsync_folder(path: Path) -> None:
-    """Make a new, renamed or removed name in a folder survive."""
+    """Make a new, renamed or removed name in a folder survive a power loss."""
     _fsync(path, os.O_RDONLY | os.O_DIRECTORY)
 
 

@@ -20,7 +20,7 @@ _POLL_SECONDS = 0.002
 class FileLock:
     """An exclusive lock on a file of its own (never on the database file: see howtocorrupt 2.2).
 
-    `pause(seconds)` is called between two tries while another has it.
+    `pause(seconds)` is called between two tries while another process holds it.
     """
 
     def __init__(self, path: Path, pause: Callable[[float], object] = time.sleep) -> None:
@@ -31,7 +31,7 @@ class FileLock:
 
     @contextmanager
     def hold(self, seconds: float) -> Iterator[None]:
-        """Hold the lock. Raises TimeoutError if it is not had within `seconds`."""
+        """Hold the lock. Raises TimeoutError if it cannot be taken within `seconds`."""
         descriptor = self._acquire(time.monotonic() + seconds)
         try:
             yield
@@ -66,7 +66,7 @@ class FileLock:
             return False
 
     def close(self) -> None:
-        """Give the file up. Locking again opens it again."""
+        """Close the file. Locking opens it again."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None

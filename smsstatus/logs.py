@@ -28,7 +28,7 @@ _REFUSED_WITH = {
     "UnsupportedTransferCoding": 501,
     "ConfigurationProblem": 500,
 }
-"""What gunicorn answers to what its parser raises; to all else 400. Its log does not say."""
+"""What gunicorn answers when its parser raises these; otherwise 400. Its log does not say."""
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ def configure(level: str) -> None:
 
 
 class _NeverWaiting(logging.StreamHandler[TextIO]):
-    """A log that nobody reads on must not stop the service: what a full pipe cannot take is lost.
+    """A log that nobody reads must not stop the service: what a full pipe cannot take is lost.
 
     A pipe that poll calls writable takes PIPE_BUF bytes at once, 4,096 on Linux (pipe(7)).
     """
@@ -70,7 +70,7 @@ class _OneLine(logging.Formatter):
 def without_values(url: str, query: Pairs) -> str:
     """The URL with the query's names but not its values, which can be phone numbers.
 
-    A name cannot look like a callback's record, which `replay` would take for one that was cut.
+    A name cannot look like a callback's record, which `replay` would treat as one that was cut.
     """
     if not query:
         return url
@@ -86,7 +86,7 @@ def without_text(error: Exception) -> str:
 
 
 def names_of(headers: Iterable[str]) -> str:
-    """Header names for a log line; a stranger chose them, so not too many."""
+    """Header names for a log line; a stranger chose them, so their number is limited."""
     return ", ".join([name[:60] for name in sorted(headers)[:40]])
 
 
@@ -101,7 +101,7 @@ def more(left_out: int) -> str:
 
 
 class RateLimit:
-    """Lets `lines` through in each `seconds` of its clock, and counts what it did not."""
+    """Lets `lines` through in each `seconds` of its clock, and counts those it left out."""
 
     def __init__(
         self,
@@ -153,7 +153,7 @@ class _WithoutRequest(logging.Filter):
     """For gunicorn's log: it quotes requests it cannot read, with the numbers or tokens in them.
 
     The application never sees those, so they are counted here and get a line of our own, which says
-    what kind of fault it is. And gunicorn takes a client that did not take its answer in time for
+    what kind of fault it is. And gunicorn treats a client that did not read its answer in time as
     an error of ours.
     """
 
@@ -212,7 +212,7 @@ _without_request = _WithoutRequest()
 def _without_query_in_gunicorns(record: logging.LogRecord) -> bool:
     """Its access log has the query and the referer, unless the project's configuration is used.
 
-    And a path is decoded, so it can hold a line's end, or an escape.
+    The path is decoded, so it can hold a line break or an escape sequence.
     """
     if isinstance(record.args, dict):
         record.args.update(r="{m} {U} {H}".format_map(record.args), q="", f="-")
@@ -221,7 +221,7 @@ def _without_query_in_gunicorns(record: logging.LogRecord) -> bool:
 
 
 def _without_query_in_werkzeugs(record: logging.LogRecord) -> bool:
-    """Its line for a request has the query; what it cannot read it quotes, in a line more."""
+    """Its line for a request has the query; it quotes what it cannot read in another line."""
     if " - - [" not in str(record.msg) or not isinstance(record.args, tuple):
         return True
     if len(record.args) != 3:

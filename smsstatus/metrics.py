@@ -1,7 +1,7 @@
 """Counters of this process in Prometheus' text format.
 
-Written here because one worker process serves everything (see gunicorn.conf.py): no sharing
-between processes is needed, and that is the hard part of prometheus-client.
+Written by hand because one worker process serves everything (see gunicorn.conf.py): nothing has to
+be shared between processes, which is the hard part of prometheus-client.
 Format: https://prometheus.io/docs/instrumenting/exposition_formats/
 """
 
@@ -109,5 +109,5 @@ def family(name: str, kind: str, about: str, values: Mapping[str, float]) -> lis
 
 
 def escape(label: str) -> str:
-    """A label value as the format wants it."""
+    """A label value as the format requires it."""
     return label.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")

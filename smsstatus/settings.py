@@ -21,14 +21,14 @@ ROUTES = (
     *("plivo", "messages", "stats", "ui", "static"),
     *("healthz", "readyz", "metrics", "openapi.json"),
 )
-"""What the service's own paths begin with."""
+"""The first words of the service's own paths."""
 LOG_LEVELS = ("debug", "info", "warning", "error")
 SENDER = r"^(\+?[1-9][0-9]{2,14}|[A-Za-z0-9][A-Za-z0-9 ]{0,10})$"
 """A number in E.164, a short code, or a sender ID of 1 to 11 letters; match it with re.ASCII."""
 SHORT_TOKEN = 16
 """An API_TOKEN with fewer characters than this can be guessed."""
 DOTENV = Path(__file__).parents[1] / ".env"
-"""The only one that is read: one in a folder above belongs to another project."""
+"""The only one that is read: a file in a folder above belongs to another project."""
 
 _QUOTES = "\"'`\u00b4\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f\u00ab\u00bb\u2039\u203a"
 _EXAMPLES = {
@@ -58,7 +58,7 @@ class Settings:
     auth_tokens: tuple[str, ...]
     """Tokens that may have signed a callback; the first one also calls Plivo's API."""
     base_url: str
-    """The public address Plivo was told, without a trailing slash."""
+    """The public address that Plivo calls, without a trailing slash."""
     database_path: Path
     spool_dir: Path
     auth_id: str | None = None
@@ -69,13 +69,13 @@ class Settings:
     plivo_api_url: str = "https://api.plivo.com"
     log_level: str = "info"
     port: int | None = None
-    """Only checked here: gunicorn.conf.py reads it, before there are settings."""
+    """Only checked here: gunicorn.conf.py reads it before there are settings."""
     plivo_timeouts: tuple[float, float] = (5.0, 5.0)
     """Seconds for connecting to Plivo's API, and for each read from it. No variable sets them."""
 
     @property
     def webhook_url(self) -> str:
-        """The URL to give to Plivo, and the one its signatures are checked against."""
+        """The URL to give to Plivo; its signatures are checked against it."""
         return self.base_url + WEBHOOK_PATH
 
     @property
@@ -105,7 +105,7 @@ class Settings:
 
 
 def read_dotenv() -> None:
-    """Take what `.env` says into the environment, where that does not say it itself.
+    """Read `.env` into the environment, except for variables that are already there.
 
     Raises SettingsError.
     """
@@ -121,10 +121,10 @@ def read_dotenv() -> None:
 
 
 def _forget_other_folders() -> None:
-    """The flask command has read the nearest `.env` upward by now: take that back.
+    """The flask command has by now read the nearest `.env` upwards: undo that.
 
-    What the process was started with is in Linux's /proc; where that cannot be seen, what flask
-    has read stays.
+    Linux's /proc shows what the process was started with; where that cannot be read, what flask has
+    read stays.
     """
     skipped = os.environ.get("FLASK_SKIP_DOTENV", "").lower() not in ("", "0", "false", "no")
     if "FLASK_RUN_FROM_CLI" not in os.environ or skipped:
@@ -150,7 +150,7 @@ def _wrong(name: str, what: str) -> SettingsError:
 def _value(environ: Mapping[str, str], name: str) -> str:
     """What is set, or '' for nothing.
 
-    A shell and `.env` take quotes off, `docker run --env-file` and some hosts' forms do not.
+    A shell and `.env` remove quotes; `docker run --env-file` and some hosts' forms do not.
     """
     value = environ.get(name, "").strip()
     if value and (value[0] in _QUOTES or value[-1] in _QUOTES):
@@ -161,7 +161,7 @@ def _value(environ: Mapping[str, str], name: str) -> str:
 def _auth_tokens(environ: Mapping[str, str]) -> tuple[str, ...]:
     """An empty key would make every signature forgeable, so a blank token never starts.
 
-    With one that Plivo cannot have given, every callback would be refused.
+    With one that Plivo cannot have issued, every callback would be refused.
     """
     name = "PLIVO_AUTH_TOKEN"
     if environ.get(name) is None:
@@ -210,7 +210,7 @@ def _base_url(environ: Mapping[str, str]) -> str:
     if url.endswith(WEBHOOK_PATH):
         raise _wrong("BASE_URL", f"must end before {WEBHOOK_PATH}, which is added to it")
     first = unquote(urlsplit(url).path).removeprefix("/").partition("/")[0]
-    if first in ROUTES:  # whether the proxy has taken it off could not be told
+    if first in ROUTES:  # nobody could say whether the proxy has removed it
         raise _wrong("BASE_URL", f"has a path that begins like the service's own /{first}")
     return url
 
@@ -233,7 +233,7 @@ def _url(environ: Mapping[str, str], name: str, default: str | None = None) -> s
 
 
 def _database_path(environ: Mapping[str, str]) -> Path:
-    """Only SQLite: a postgres:// URL that a host sets by itself must not be taken for one.
+    """Only SQLite: a postgres:// URL that a host sets by itself must not be taken for a file.
 
     A link is followed: SQLite keeps the -wal beside the real file, so the rest belongs there too.
     """
@@ -295,4 +295,4 @@ _READERS: dict[str, Callable[[Mapping[str, str]], object]] = {
     "log_level": _log_level,
     "port": _port,
 }
-"""In the order in which what is wrong is listed."""
+"""In the order in which errors are listed."""

@@ -1,8 +1,8 @@
-"""Have flask, in the virtual environment that runs this, leave reading `.env` to wsgi.py.
+"""Have flask, in the virtual environment that runs this, leave `.env` to wsgi.py.
 
-flask reads it before wsgi.py can say anything: the nearest one upward, and if that is not UTF-8 it
-ends in a traceback. Only an environment variable keeps flask from it, so Python sets that when it
-starts (https://docs.python.org/3/library/site.html).
+flask reads the nearest one upwards before wsgi.py can say anything, and if that is not UTF-8 it
+ends in a traceback. Only an environment variable prevents that, so Python sets it when it starts
+(https://docs.python.org/3/library/site.html).
 """
 
 from __future__ import annotations

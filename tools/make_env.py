@@ -1,4 +1,4 @@
-"""Write a first .env from .env.example, with fresh random tokens; never touches an existing one.
+"""Write a first .env from .env.example, with new random tokens; never touches an existing one.
 
 python tools/make_env.py [PORT]
 """

@@ -1,7 +1,7 @@
-"""Run all tests again and again, each time in another order, the last times on a busy machine.
+"""Run all tests repeatedly, each time in another order, the last times on a busy machine.
 
-python tools/repeat.py [N]: N runs; of these one beside two busy loops per core, one on a single
-core, and one while the disk is kept busy. Exits with 1 if any was red.
+python tools/repeat.py [N]: N runs, including one beside two busy loops per core, one on a single
+core, and one while the disk is kept busy. Exits with 1 if any of them failed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ with tempfile.TemporaryFile() as file:
 
 
 class Condition(NamedTuple):
-    """What a run is made harder by: programs that run beside it, what its command begins with."""
+    """What makes a run harder: programs that run beside it, a prefix to its command."""
 
     name: str
     beside: tuple[str, ...] = ()
@@ -46,7 +46,7 @@ SPECIAL = (
 
 @contextlib.contextmanager
 def running(programs: tuple[str, ...]) -> Iterator[None]:
-    """Keep Python programs running meanwhile."""
+    """Run Python programs meanwhile."""
     started = [subprocess.Popen([sys.executable, "-c", program]) for program in programs]
     try:
         yield
@@ -57,7 +57,7 @@ def running(programs: tuple[str, ...]) -> Iterator[None]:
 
 
 def is_green(number: int, condition: Condition) -> bool:
-    """Run all tests once and print a line about it; all they printed too if any failed."""
+    """Run all tests once and print a line about it, and all their output if any failed."""
     seed = random.randrange(2**32)  # noqa: S311 - an order, not a secret
     tests = ("-m", "pytest", "--numprocesses=auto", "--quiet", f"--randomly-seed={seed}")
     with running(condition.beside):

@@ -1,8 +1,8 @@
 """The only module that talks to Plivo: send a message, ask about one, check the credentials.
 
 Everything goes through Plivo's SDK, which is imported on first use so that the service starts fast.
-What an answer means is read from the HTTP response itself: the SDK hides the status of many (a 429
-and a 503 look alike, Retry-After is lost) and raises TypeError or AttributeError on others.
+What an answer means is read from the HTTP response itself: the SDK hides the status of many answers
+(a 429 and a 503 look alike, Retry-After is lost) and raises TypeError or AttributeError on others.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class NotConfigured(Exception):
 class PlivoError(Exception):
     """Plivo did not do what was asked. `status` is the HTTP status to pass on.
 
-    `retry_after` is in seconds, if Plivo told. `may_have_happened`: the request reached Plivo, or
-    may have, and nobody knows what became of it.
+    `retry_after` is in seconds, if Plivo gave it. `may_have_happened`: the request reached Plivo,
+    or may have, and its outcome is unknown.
     """
 
     def __init__(
@@ -48,9 +48,9 @@ class PlivoError(Exception):
 
     @property
     def advice(self) -> str:
-        """The detail, and what to do if nobody knows what became of the request."""
+        """The detail, and what to do if the outcome of the request is unknown."""
         if self.may_have_happened:
-            return f"{self.detail} Look into Plivo's message log before you send it again."
+            return f"{self.detail} Check Plivo's message log before you send it again."
         return self.detail
 
 
@@ -68,7 +68,7 @@ class UnknownMessage(PlivoError):
 
 @dataclass(frozen=True)
 class Answer:
-    """Plivo's answer: HTTP status, the decoded JSON object (empty if it was none), and headers."""
+    """Plivo's answer: HTTP status, the decoded JSON object (empty if there was none), headers."""
 
     status: int
     content: dict[str, Any]
@@ -130,7 +130,7 @@ def _call(settings: Settings, ask: Callable[[Any], object]) -> Answer:
         ask(client)
     except requests.exceptions.RequestException as error:
         raise _unreachable(error, connected=client.connected) from None
-    except Exception as error:  # the SDK's own trouble with an answer, judged below by itself
+    except Exception as error:  # the SDK's own trouble with an answer, which is judged below
         failure = error
     answer: Answer | None = client.answer
     if answer is None and failure is not None and client.asked and not client.connected:
@@ -146,15 +146,16 @@ def _call(settings: Settings, ask: Callable[[Any], object]) -> Answer:
 def _client(settings: Settings, auth_id: str) -> Any:
     """An SDK client that keeps the raw answer and calls PLIVO_API_URL, through a proxy if need be.
 
-    The SDK knows no environment; requests' own rules for it are applied: HTTPS_PROXY, HTTP_PROXY,
-    ALL_PROXY, NO_PROXY, REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE, and here SSL_CERT_FILE after those.
+    The SDK ignores the environment, so requests' own rules for it are applied: HTTPS_PROXY,
+    HTTP_PROXY, ALL_PROXY, NO_PROXY, REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE, and here SSL_CERT_FILE
+    after those.
     https://requests.readthedocs.io/en/latest/user/advanced/#proxies
     """
     import plivo
     from requests.adapters import HTTPAdapter
 
     class Adapter(HTTPAdapter):
-        """Notes when a connection stands, proxy and TLS included: nothing is sent before."""
+        """Notes when a connection stands, including proxy and TLS: nothing is sent before."""
 
         def get_connection_with_tls_context(self, *args: Any, **options: Any) -> Any:
             pool = super().get_connection_with_tls_context(*args, **options)
@@ -233,7 +234,7 @@ def _raise_for(answer: Answer) -> None:
         case 404:
             raise UnknownMessage(404, "Plivo does not know this", f"{words}.")
         case 407:
-            raise PlivoError(502, "The proxy wants a login", f"{words}: check HTTP_PROXY.")
+            raise PlivoError(502, "The proxy requires a login", f"{words}: check HTTP_PROXY.")
         case 429:
             raise RateLimited(
                 429,
@@ -262,7 +263,7 @@ def _words(answer: Answer) -> str:
 
 
 def _unreachable(error: Exception, *, connected: bool) -> PlivoError:
-    """Broken off in the middle, or failed before anything was sent.
+    """The error for a request that broke off in the middle, or failed before anything was sent.
 
     The error's own text is not passed on: it can hold the password of a proxy's address.
     """
@@ -279,14 +280,14 @@ def _unreachable(error: Exception, *, connected: bool) -> PlivoError:
     if late:
         why = ": connecting to Plivo timed out"
     elif isinstance(error, of_proxies) or "Tunnel connection failed" in str(error):
-        why = ": look at the proxy in HTTPS_PROXY, HTTP_PROXY or ALL_PROXY"
+        why = ": check the proxy in HTTPS_PROXY, HTTP_PROXY or ALL_PROXY"
     elif isinstance(error, exceptions.SSLError):
         why = (
             ": TLS failed. If your network has a certificate authority of its own, name it in "
             "REQUESTS_CA_BUNDLE or SSL_CERT_FILE"
         )
     elif type(error) is OSError:  # raised by requests before it connects
-        why = ": REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE or SSL_CERT_FILE names no file that is there"
+        why = ": REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE or SSL_CERT_FILE names a missing file"
     return PlivoError(status, "Plivo cannot be reached", f"Nothing was sent{why}.")
 
 

@@ -35,10 +35,10 @@ PROBE_FIELD = "SmsstatusProbe"
 PROBE_ANSWER = "probe ok"
 """`doctor` signs a callback with this field alone; it is answered and leaves nothing behind."""
 
-_MAX_STATUS = 200  # the longest word has 11
+_MAX_STATUS = 200  # the longest word has 11 letters
 _MESSAGE_UUID = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
 _CLOCK_IS_SET = "2025"
-"""A clock that shows less was never set, so it does not tell which times lie ahead."""
+"""A clock that shows less was never set, so it does not say which times lie ahead."""
 
 _TIME = re.compile(r"(20\d\d)-(\d\d)-(\d\d)[ T](\d\d):(\d\d):(\d\d)", re.ASCII)
 
@@ -82,8 +82,8 @@ def status_update(
 
     `text` is their signed_text, if it is known.
 
-    Of a POST the body is Plivo's word. Its query is the sender's own: V3 signs the two apart, so a
-    parameter named like a field is not that field. A GET has only its query.
+    In a POST the body is Plivo's word, and the query is the sender's own: V3 signs the two apart,
+    so a parameter named like a field is not that field. A GET has only its query.
 
     Raises Unusable when MessageUUID or Status is missing, or a field cannot be stored.
     """
@@ -153,8 +153,8 @@ def digest_of(
 
     V3 joins names and values with nothing between them, so a captured text can be cut into other
     fields. All cuts of one text share the first TEXT_DIGEST_SIZE bytes. Those begin with a time in
-    the text, which keeps what comes together near each other in an index. `domain` keeps what V3
-    does not vouch for from taking a text that it does.
+    the text, so that updates which arrive together are near each other in an index. `domain` keeps
+    what V3 does not vouch for from taking a text that it does vouch for.
     """
     if text is None:
         text = signed_text(method, query, body)
@@ -210,7 +210,7 @@ def _first_time(fields: Mapping[str, str], names: Iterable[str], received_at: st
 
 
 def _can_be(timestamp: str, received_at: str) -> bool:
-    """Is this no filler such as 0001-01-01, and at most a day ahead of when it was received?"""
+    """Is this not a filler such as 0001-01-01, and at most a day after it was received?"""
     if timestamp <= received_at or received_at < _CLOCK_IS_SET:
         return timestamp >= EARLIEST
     return timestamp <= _day_after(received_at)
@@ -219,7 +219,7 @@ def _can_be(timestamp: str, received_at: str) -> bool:
 def _day_after(moment: str) -> str:
     try:
         return utc_timestamp(str(datetime.fromisoformat(moment) + timedelta(days=1)))
-    except (ValueError, OverflowError):  # not of our clock, so it says nothing about this time
+    except (ValueError, OverflowError):  # not from our clock, so it says nothing about this time
         return "~"
 
 

@@ -18,7 +18,7 @@ class Malformed(ValueError):
 def parse_form(raw: bytes) -> list[tuple[str, str]]:
     """Decode a form body or a query string, sorted: blank values and repeated keys are kept.
 
-    Sorted, because a signature and a digest are made of sorted fields: sorting again costs little.
+    Sorted, because signature and digest are made from sorted fields: sorting again costs little.
     Raises Malformed when it is not UTF-8, before or after percent-decoding, or holds a NUL.
     """
     if not raw:
@@ -28,12 +28,12 @@ def parse_form(raw: bytes) -> list[tuple[str, str]]:
         if "\0" in text or "%00" in text:
             raise ValueError("NUL")
         text = text.replace("+", " ")
-        text = text.replace("%3A", ":")  # colons of times: most of what is escaped
+        text = text.replace("%3A", ":")  # the colons of times are most of what is escaped
         fields = text.split("&")
         if len(fields) > _MAX_FIELDS:
             raise ValueError("too many")
         pairs = [field.partition("=")[::2] for field in fields if field]
-        if "%" in text:  # seldom by now: decoding costs as much as all the rest
+        if "%" in text:  # rarely by now: decoding costs as much as all the rest
             pairs = [(_unquote(name), _unquote(value)) for name, value in pairs]
         return sorted(pairs)
     except ValueError:

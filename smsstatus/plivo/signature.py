@@ -4,7 +4,7 @@ Plivo signs with HMAC-SHA256 under an account's auth token, base64, in headers:
 
 * V3 and Ma-V3 cover URL, query and body:
   https://www.plivo.com/docs/voice/concepts/signature-validation
-* V2 and Ma-V2 cover the URL without its query, and a nonce; neither query nor body:
+* V2 and Ma-V2 cover the URL without its query, and a nonce, but neither query nor body:
   https://www.plivo.com/docs/messaging/concepts/signature-validation
 
 The project verifies by itself because the SDK raises on hostile input and does not compare in
@@ -34,7 +34,7 @@ _NONCE = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
 
 
 class Headers(Protocol):
-    """What is asked of request headers: a dict will do, and Werkzeug's, which ignores case."""
+    """What is used of request headers: a dict will do, and Werkzeug's, which ignore case."""
 
     def get(self, name: str, default: str, /) -> str: ...
 
@@ -45,9 +45,9 @@ class Verdict(NamedTuple):
     """`genuine`, and if not, why (for a log line: it holds no value from the request).
 
     `v2_nonce` is set when only V2 vouches for the request: its body is then unsigned, and the
-    store must see to it that the nonce brings no second body. `used_nonce` is that of a right V2
-    signature beside a right V3 one: who captured the request could strip V3 and change the body, so
-    the store must see to it that the nonce brings none at all. `text` is what V3 vouches for.
+    store must ensure that the nonce brings no second body. `used_nonce` is that of a right V2
+    signature beside a right V3 one: whoever captured the request could strip V3 and change the
+    body, so the store must ensure that the nonce brings none at all. `text` is what V3 vouches for.
     """
 
     genuine: bool
@@ -69,7 +69,7 @@ def verify(
 ) -> Verdict:
     """Check the request's signature headers.
 
-    `url` is the address as Plivo was told it, without query; `query` and `body` are decoded
+    `url` is the address as Plivo knows it, without query; `query` and `body` are decoded
     pairs in any order; `method` is GET or POST. Any listed signature under any token is enough.
     If a V3-family header is present, V2 is not looked at: an attacker who breaks the V3 header
     must not be let in by the weaker scheme.
@@ -103,7 +103,7 @@ def _verify_v2(headers: Headers, url: str, tokens: Sequence[str]) -> Verdict:
 
 
 def signed_v3(method: str, url: str, query: Pairs, body: Pairs, nonce: str) -> bytes:
-    """The bytes a V3 signature covers."""
+    """The bytes that a V3 signature covers."""
     return _v3_message(url, signed_text(method, query, body), nonce)
 
 
@@ -129,7 +129,7 @@ def _joined(query: Pairs) -> str:
 
 
 def signed_v2(url: str, nonce: str) -> bytes:
-    """The bytes a V2 signature covers: nothing of what the callback says."""
+    """The bytes that a V2 signature covers: nothing that the callback says."""
     return (url + nonce).encode()
 
 

@@ -1,6 +1,6 @@
 """Plays Plivo: sends signed callbacks over HTTP and checks the answers.
 
-Needs nothing but the token and the address, so it also proves a tunnel or a deployment.
+It needs only the token and the address, so it also tests a tunnel or a deployment.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LIVES = (
     (("queued", ""), ("sent", ""), ("undelivered", "30")),
     (("queued", ""), ("failed", "450")),
 )
-"""Statuses and error codes of a message's life; simulated messages take them in turn."""
+"""Statuses and error codes of messages' lives; simulated messages take them in turn."""
 
 
 class NoAnswer(Exception):

@@ -24,12 +24,12 @@ _DROP_SYN = (
 
 
 def is_waiting(listener: Any) -> bool:
-    """Does a connection wait, or come within the time that a handshake takes?"""
+    """Does a connection wait, or arrive within the time that a handshake takes?"""
     return bool(select.select([listener.fileno()], [], [], HANDSHAKE_SECONDS)[0])
 
 
 def is_held_by(pid: int, listener: Any) -> bool | None:
-    """Has the process this socket open, and does not close it soon? None: that cannot be told.
+    """Does the process have this socket open, and not close it soon? None: unknown.
 
     Whoever stops a service often signals its master and its workers at once, so the master gets
     some time to close it.
@@ -44,7 +44,7 @@ def is_held_by(pid: int, listener: Any) -> bool | None:
             if time.monotonic() > deadline:
                 return True
             time.sleep(0.01)
-    except FileNotFoundError:  # the process is gone; or this is no Linux
+    except FileNotFoundError:  # the process is gone, or this is not Linux
         return False if os.path.exists("/proc/self/fd") else None
     except OSError:
         return None
@@ -60,9 +60,9 @@ def _target(link: os.DirEntry[str]) -> str:
 def keep_out_new_connections(listener: Any) -> None:
     """Have the kernel ignore SYNs to this socket, while handshakes under way still finish.
 
-    The client tries again a second later, and is refused then because nobody listens. Without
-    this, a connection made between the last accept and the close would be reset with its
-    request. https://docs.kernel.org/networking/filter.html; elsewhere than on Linux that gap stays.
+    The client tries again a second later, and is then refused because nobody listens. Without this,
+    a connection made between the last accept and the close would be reset with its request.
+    https://docs.kernel.org/networking/filter.html; on other systems than Linux that gap stays.
     """
     code = b"".join(struct.pack("HBBI", *instruction) for instruction in _DROP_SYN)
     program = ctypes.create_string_buffer(code, len(code))

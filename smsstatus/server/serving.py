@@ -1,7 +1,8 @@
 """Between the WSGI server and the application, whichever server that is.
 
-Only the project's gunicorn worker keeps deadlines for slow clients. All else that the promise needs
-comes with the application: a 200 is as true under any other server, and the background work starts.
+Only the project's gunicorn worker keeps deadlines for slow clients. Everything else that the
+promise needs comes with the application: under any server a 200 means the same, and the background
+work starts.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class Server(NamedTuple):
     worker: str
     """The class of gunicorn's worker, or the name that another server gives itself."""
     deadlines: bool
-    """Is a client that stalls hung up on?"""
+    """Is a client that stalls disconnected?"""
     several: bool
     """Is this one process of several, each with its own /metrics?"""
 
@@ -33,7 +34,7 @@ class Server(NamedTuple):
         """What is missing, one line each."""
         if not self.deadlines:
             yield (
-                f"{self.worker} keeps no deadlines: clients that stall can hold all of it; "
+                f"{self.worker} keeps no deadlines, so clients that stall can block all of it; "
                 "start `gunicorn wsgi:app` in the project's folder, with no other -c and no -k"
             )
         if self.several:
@@ -53,13 +54,13 @@ def gunicorn_server(config: Config) -> Server:
 
 
 running: Server | None = None
-"""Noted by the server, if it is one that knows this package; else taken from the first request."""
+"""Set by a server that knows this package; otherwise taken from the first request."""
 
 _announced = False
 
 
 def announce(server: Server, log: logging.Logger) -> None:
-    """Log the warnings, once: processes that are forked later have it said already."""
+    """Log the warnings once: processes that are forked later do not repeat them."""
     global _announced
     if not _announced:
         _announced = True
@@ -70,7 +71,7 @@ def announce(server: Server, log: logging.Logger) -> None:
 class BackgroundStarter:
     """WSGI middleware: the first request starts the background work, if the server has not.
 
-    Nothing earlier proves that this process is the one that serves, and not one to be forked.
+    Nothing earlier proves that this process serves, and is not one that will be forked.
     """
 
     def __init__(self, application: WSGIApplication, service: Service) -> None:
@@ -94,9 +95,9 @@ class BackgroundStarter:
 
 
 class PrefixRemover:
-    """WSGI middleware: takes BASE_URL's path prefix off where the proxy in front has not.
+    """WSGI middleware: removes BASE_URL's path prefix where the proxy in front has not.
 
-    None of our routes begins with it (settings.ROUTES), so what does has it still.
+    None of our routes begins with it (settings.ROUTES), so a path that does still has it.
     """
 
     def __init__(self, application: WSGIApplication, prefix: str) -> None:

@@ -1,18 +1,18 @@
-"""gunicorn's gthread worker, with gaps closed and with less to do for each request.
+"""gunicorn's gthread worker, with gaps closed and less work for each request.
 
 * It has no deadlines: as many stalled clients as there are threads stop the service for
   good (https://github.com/benoitc/gunicorn/issues/2652). Here a request has READ_SECONDS to
-  arrive; then its socket's receiving side is shut, so that the waiting thread sees the end. A
-  client that does not take its answer is given up by the kernel after SEND_SECONDS.
+  arrive; then its socket's receiving side is shut down, so that the waiting thread sees the end.
+  The kernel gives up a client that does not read its answer after SEND_SECONDS.
 * On SIGTERM it drops the connections that wait in the accept backlog, with requests already
   sent (https://github.com/benoitc/gunicorn/issues/3397). Here they are accepted and answered
   before the listener closes; a later client is refused and can go elsewhere.
-* It closes a connection by waiting, in its main loop, up to 2 s for the client to close first:
-  a few clients that do not stop the service. Here the poller waits for them.
-* It hands every request of a kept connection from the thread that waits to the main loop, and on
-  to another thread. Here a thread that has answered stays for STAY_SECONDS, if nobody needs it.
-* It calls functions for each look at a setting, looks twice for what is left of a body that was
-  read, and has the kernel put a woken thread in the place of the one that holds the interpreter.
+* It closes a connection by waiting in its main loop, up to 2 s, for the client to close first, so
+  a few clients that never close can stop the service. Here the poller waits for them.
+* It hands every request of a kept connection from the waiting thread to the main loop, and on to
+  another thread. Here a thread that has answered stays for STAY_SECONDS, if nobody needs it.
+* It calls functions each time it reads a setting, looks twice for the rest of a body that was
+  read, and lets the kernel replace the thread that holds the interpreter by one that was woken.
   docs/performance.md says what each of these cost.
 """
 
@@ -47,7 +47,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     keeps_deadlines = True
     """For gunicorn_server, which asks any worker class."""
-    alive: bool  # gunicorn's: False once the worker is to stop
+    alive: bool  # gunicorn's: False once the worker must stop
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -104,7 +104,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def _keepalive_after(self, conn: TConn, keepalive: bool) -> bool:
         """gunicorn reads what the application left of the body, now and before the next request.
 
-        Where nothing is left, the parser needs not look: it is as before its first request.
+        Where nothing is left, the parser need not look: it is as it was before its first request.
         """
         keep = keepalive and (
             _is_read(conn.parser.mesg.body) or super()._keepalive_after(conn, keepalive)
@@ -114,7 +114,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         return bool(keep)
 
     def murder_pending(self) -> None:
-        """Called by the main loop once a second at least, and after each of its events."""
+        """Called by the main loop at least once a second, and after each of its events."""
         super().murder_pending()
         now = time.monotonic()
         if now < self._next_look:
@@ -133,7 +133,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def finish_request(self, conn: TConn, fs: Future[Any]) -> None:
         """Keep or close a connection; runs in the main loop, so it must not wait.
 
-        gunicorn waits here up to 2 s for the client to close its side: while it does, nobody is
+        gunicorn waits here for up to 2 s for the client to close its side; meanwhile nobody is
         accepted. Here the poller waits.
         """
         try:
@@ -156,7 +156,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             conn.close()
 
     def _drain(self, conn: TConn, client: socket.socket) -> None:
-        """Unread bytes would make the kernel reset the connection and the answer with it."""
+        """Unread bytes would make the kernel reset the connection, and discard the answer."""
         until, room = self._lingering[conn]
         try:
             data = client.recv(4096)
@@ -183,7 +183,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
                 self._take_backlog(listener)
 
     def _take_backlog(self, listener: Any) -> None:
-        """Accept what waits; what would come between the last accept and the close is kept out."""
+        """Accept what waits; connections between the last accept and the close are kept out."""
         held = backlog.is_held_by(self.ppid, listener)
         if held is False:
             backlog.keep_out_new_connections(listener)
@@ -194,7 +194,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
 
 def _give_up_sending(listener: Any) -> None:
-    """Have sends to this listener's clients fail once nothing was taken for SEND_SECONDS.
+    """Let sends to this listener's clients fail once nothing was read for SEND_SECONDS.
 
     The connections that it accepts inherit this. tcp(7), TCP_USER_TIMEOUT.
     """
@@ -203,9 +203,9 @@ def _give_up_sending(listener: Any) -> None:
 
 
 def settle(config: Config) -> None:
-    """Make plain attributes of gunicorn's settings, which change no more once a worker runs.
+    """Turn gunicorn's settings into plain attributes: they no longer change once a worker runs.
 
-    A request looks at them some 20 times and once for each header, each time through two functions.
+    A request reads them some 20 times and once for each header, each time through two functions.
     """
     config.__dict__.update({name: setting.get() for name, setting in config.settings.items()})
 
@@ -217,6 +217,6 @@ def _has_arrived(conn: TConn) -> bool:
 
 
 def _is_read(body: Body) -> bool:
-    """Has the application read this body to its end? Of a chunked one that is not asked."""
+    """Has the application read this body to its end? Always False for a chunked one."""
     at_end = isinstance(body.reader, LengthReader) and body.reader.length == 0
     return at_end and not body.buf.tell() and not body.failed

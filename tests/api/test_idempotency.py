@@ -148,7 +148,7 @@ def test_what_may_have_happened_is_never_tried_again(
     reply, status = PERHAPS[case]
     standin.reply = lambda asked: reply
     first = post(api)
-    assert "Look into Plivo's message log" in problem(first, status)["detail"]
+    assert "Check Plivo's message log" in problem(first, status)["detail"]
     standin.reply = lambda asked: None
     again = post(api)
     assert everything(again) == everything(first)
@@ -242,7 +242,7 @@ def test_an_answer_that_could_not_be_kept_is_not_sent_again(
     wait_until(lambda: post(api).status_code == 409)
     make_older(settings.database_path, timedelta(seconds=61))
     wait_until(lambda: post(api).status_code == 502)  # 503 while the store finds its way back
-    assert "Look into Plivo's message log" in problem(post(api), 502)["detail"]
+    assert "Check Plivo's message log" in problem(post(api), 502)["detail"]
     assert len(standin.asked) == 1
 
 
@@ -313,5 +313,5 @@ def test_a_process_killed_while_it_sends_leaves_a_key_that_never_sends_again(
         for _ in range(2):
             status, body = ask_live(service)
             assert status == 502
-            assert "Look into Plivo's message log" in json.loads(body)["detail"]
+            assert "Check Plivo's message log" in json.loads(body)["detail"]
     assert len(standin.asked) == 1

@@ -35,7 +35,7 @@ from .conftest import SENDER, problem
 TO = "+14155550123"
 RECEIVED = "2026-11-01T12:00:00.000000Z"
 GOOD = {"to": TO, "text": "Hello"}
-MAY_HAVE_HAPPENED = "Look into Plivo's message log before you send it again."
+MAY_HAVE_HAPPENED = "Check Plivo's message log before you send it again."
 
 EURO = "\u20ac"
 KANJI = "\u6f22"

@@ -191,7 +191,7 @@ def test_a_file_of_authorities_that_is_not_there_is_said_so(
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", proxy.url)
     monkeypatch.setenv(variable, str(tmp_path / "none.pem"))
-    assert "names no file" in nothing_was_sent(by_name)
+    assert "names a missing file" in nothing_was_sent(by_name)
     assert proxy.connects == []
 
 
@@ -227,7 +227,7 @@ def test_a_proxy_for_plain_http_that_wants_a_login_sends_nothing(
     monkeypatch.setenv("HTTP_PROXY", standin.url)
     standin.reply = lambda asked: Reply(407, b"Who are you?")
     content = problem(api.post("/messages", json=GOOD), 502)
-    assert content["title"] == "The proxy wants a login"
+    assert content["title"] == "The proxy requires a login"
     assert MAY_HAVE_HAPPENED not in content["detail"]
 
 
