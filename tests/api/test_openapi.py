@@ -24,9 +24,9 @@ from smsstatus.query import (
     TIME_PATTERN,
 )
 from smsstatus.settings import Settings
-from smsstatus.views import PUBLIC_EVENT
 from smsstatus.web.openapi import DOCUMENT
 
+from ..conftest import Receive
 from ..live import API_TOKEN, live_service
 from ..plivo import send
 from ..plivo_api import AUTH_ID, PlivoApi
@@ -123,6 +123,21 @@ def test_its_patterns_limits_and_statuses_are_those_of_the_code() -> None:
     message = schemas["Message"]["properties"]
     named = set(re.findall(r"\w+", message["is_final"]["description"]))
     assert {status for status in RANKS if status in named} == FINAL_STATUSES
-    assert list(schemas["Event"]["properties"]) == list(PUBLIC_EVENT)
-    for schema in ("Message", "Event", "Stats"):
-        assert schemas[schema]["required"] == list(schemas[schema]["properties"])
+
+
+def test_an_answer_has_the_fields_that_are_described(api: FlaskClient, receive: Receive) -> None:
+    schemas = json.loads(DOCUMENT.read_text())["components"]["schemas"]
+    message = api.get(f"/messages/{receive('failed', ErrorCode='30')}").get_json()
+    (event,) = message.pop("events")
+    answers = {
+        "Message": message,
+        "Event": event,
+        "Error": message["error"],
+        "Stats": api.get("/stats").get_json(),
+        "Page": api.get("/messages").get_json(),
+        "Problem": api.get("/messages?limit=0").get_json(),
+    }
+    for name, answer in answers.items():
+        optional = {"errors"} if name == "Problem" else set()
+        assert set(answer) == set(schemas[name]["properties"])
+        assert set(schemas[name]["required"]) == set(answer) - optional
