@@ -86,7 +86,7 @@ def test_a_callback_is_stored_whatever_the_proxy_does_with_the_prefix(
         assert answer.status_code == 200
     found = service_of(app).store.find(UUID)
     assert found is not None
-    assert found["current_status"] == "delivered"
+    assert found.current_status == "delivered"
 
 
 @pytest.mark.parametrize("keeps", [True, False], ids=["kept", "taken off"])

@@ -14,8 +14,8 @@ from smsstatus.intake.last_resort import LastResort
 from smsstatus.intake.records import read_record
 from smsstatus.intake.spool import Spool
 from smsstatus.plivo.callback import Callback
-from smsstatus.service import service_of
 from smsstatus.store.contract import Store
+from smsstatus.web.current import service_of
 
 
 def test_the_waits_for_store_spool_and_log_are_within_the_promise(tmp_path: Path) -> None:

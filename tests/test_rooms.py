@@ -38,7 +38,18 @@ WITHOUT_IO = {
 }
 """What pure modules may import of Python's own; of pathlib the contract names the type."""
 
-TOOLS = ["bounded", "cache", "clock", "disks", "files", "locking", "logs", "metrics", "scheduling"]
+TOOLS = [
+    "bounded",
+    "cache",
+    "clock",
+    "disks",
+    "files",
+    "locking",
+    "logs",
+    "metrics",
+    "promise",
+    "scheduling",
+]
 
 FLOORS = [
     PURE,

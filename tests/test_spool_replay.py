@@ -16,8 +16,9 @@ from smsstatus.intake.replay import Tally, drain
 from smsstatus.intake.spool import Spool, file_name
 from smsstatus.model import StatusUpdate
 from smsstatus.plivo.callback import Callback
-from smsstatus.service import Service, service_of
+from smsstatus.service import Service
 from smsstatus.store.contract import Outcome, Store, StoreUnavailable
+from smsstatus.web.current import service_of
 
 from .conftest import Query
 from .plivo import Plivo
