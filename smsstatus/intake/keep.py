@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from enum import Enum
+from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from ..logs import without_text
@@ -24,7 +24,7 @@ from .spool import Spool, SpoolUnavailable
 log = logging.getLogger(__name__)
 
 
-class Place(Enum):
+class Place(StrEnum):
     """Where a callback is, or what became of it; the values are the words for /metrics.
 
     The first six are the store's answers, see `Outcome`.
@@ -48,7 +48,7 @@ class Place(Enum):
 
 
 class Kept(NamedTuple):
-    """What became of a callback; `reason` says why it is not in the store."""
+    """What became of a callback. `reason` says why the store does not have it, else it is empty."""
 
     place: Place
     reason: str = ""
@@ -99,6 +99,8 @@ def keep(places: Places, callback: Callback, read: Callable[[], StatusUpdate]) -
     except Exception as error:  # a mistake of ours must not cost the callback
         kept = Kept(Place.REFUSED, without_text(error))
         log.error("a mistake in the program, callback goes to the spool: %s", kept.reason)
+    if not kept.reason:
+        return kept
     try:
         if kept.place is Place.BAD:
             return _keep_bad(places, callback, kept)

@@ -10,7 +10,6 @@ never gets it, with one exception: if not even the log takes it, 503, since a 20
 from __future__ import annotations
 
 import logging
-from functools import partial
 from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, abort, request
@@ -37,9 +36,10 @@ _TAKEN_HEADERS = {"Content-Type": PLAIN_TEXT, "Content-Length": "0"}
 _SIGNATURE_KEYS = [(name, "HTTP_" + name.upper().replace("-", "_")) for name in HEADERS]
 
 _FORGED = {
-    Place.NONCE_TAKEN.value: "V2 nonce came with another body",
-    Place.TEXT_TAKEN.value: "what V3 signed came as other fields before",
+    Place.NONCE_TAKEN: "V2 nonce came with another body",
+    Place.TEXT_TAKEN: "what V3 signed came as other fields before",
 }
+_NOWHERE = Place.NOWHERE  # once: in Python 3.11 each look at an enum's member is a call
 
 blueprint = Blueprint("webhook", __name__)
 log = logging.getLogger(__name__)
@@ -91,14 +91,17 @@ def receive_status() -> Response:
         v2_nonce=verdict.v2_nonce,
         used_nonce=verdict.used_nonce,
     )
-    read = partial(status_update, query_pairs, body_pairs, callback, text=verdict.text)
-    kept = keep(service, callback, read).place.value
-    if kept in _FORGED:
-        return _refuse(service, _FORGED[kept], query_pairs)
-    if kept == Place.NOWHERE.value:
-        service.metrics.count_callback(503, kept)
+    place = keep(
+        service,
+        callback,
+        lambda: status_update(query_pairs, body_pairs, callback, text=verdict.text),
+    ).place
+    if place in _FORGED:
+        return _refuse(service, _FORGED[place], query_pairs)
+    if place is _NOWHERE:
+        service.metrics.count_callback(503, place)
         return _plain("It could not be kept anywhere: try again.", 503)
-    service.metrics.count_callback(200, kept)
+    service.metrics.count_callback(200, place)
     return _Taken(headers=_TAKEN_HEADERS)
 
 
