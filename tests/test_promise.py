@@ -14,13 +14,13 @@ from smsstatus.intake.last_resort import LastResort
 from smsstatus.intake.records import read_record
 from smsstatus.intake.spool import Spool
 from smsstatus.plivo.callback import Callback
-from smsstatus.store.contract import Store
+from smsstatus.store.sqlite.store import SqliteStore
 from smsstatus.web.current import service_of
 
 
 def test_the_waits_for_store_spool_and_log_are_within_the_promise(tmp_path: Path) -> None:
     waits = (
-        Store(tmp_path / "sms.db").writer.answer_seconds,
+        SqliteStore(tmp_path / "sms.db").writer.answer_seconds,
         Spool(tmp_path / "spool")._bounded.seconds,
         LastResort()._bounded.seconds,
     )
@@ -36,7 +36,7 @@ def test_a_store_that_took_long_for_one_question_is_not_asked_another(
     service = service_of(app)
     asked = []
 
-    class Asked(Store):
+    class Asked(SqliteStore):
         def claim_nonce(self, nonce: str, digest: bytes, parameters: str) -> bool:
             asked.append("nonce")
             return True

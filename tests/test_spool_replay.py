@@ -18,6 +18,7 @@ from smsstatus.model import StatusUpdate
 from smsstatus.plivo.callback import Callback
 from smsstatus.service import Service
 from smsstatus.store.contract import Outcome, Store, StoreUnavailable
+from smsstatus.store.sqlite.store import SqliteStore
 from smsstatus.web.current import service_of
 
 from .conftest import Query
@@ -69,7 +70,7 @@ def test_what_cannot_be_applied_goes_to_bad_alone_and_the_rest_of_its_file_is_ap
     assert drain(service.store, spool) == Tally(applied=3, unreadable=2, refused=1)
     assert messages(query) == ["a", "b", "c"]
     assert spool.depth()[:2] == (0, 3)
-    assert list(spool.folder.glob("*.json")) == []
+    assert list(spool.folder.glob("*.json*")) == []
     kept = [json.loads(path.read_text()) for path in spool.bad.glob("*.json")]
     assert sorted(one.get("unreadable", "") for one in kept) == ["", '{"torn', "\xff"]
 
@@ -92,13 +93,13 @@ def test_what_has_to_wait_gets_a_file_of_its_own_and_the_rest_of_its_file_is_app
     os.utime(together(spool, record("a"), record("poisoned"), record("b")), (1000, 1000))
     assert drain(store, spool) == Tally(applied=2, stuck=1)
     assert messages(query) == ["a", "b"]
-    (path,) = spool.folder.glob("*.json")
+    (path,) = spool.folder.glob("*.json*")
     assert path.read_bytes() == record("poisoned")
     assert path.stat().st_mtime == 1000  # as old as before
     assert (spool.depth().waiting, spool.depth().stuck) == (1, 1)
     assert drain(store, spool) == Tally()  # not yet
     spool.keep(callback("poisoned"), "a reason")  # has a file already
-    assert list(spool.folder.glob("*.json")) == [path]
+    assert list(spool.folder.glob("*.json*")) == [path]
     store.is_poisoned, spool.stuck[path.name].again_at = False, 0.0
     assert drain(store, spool) == Tally(applied=1)
     assert (spool.depth().waiting, spool.depth().stuck) == (0, 0)
@@ -106,7 +107,7 @@ def test_what_has_to_wait_gets_a_file_of_its_own_and_the_rest_of_its_file_is_app
     store.close()
 
 
-class Dying(Store):
+class Dying(SqliteStore):
     """A store that takes nothing any more after some updates."""
 
     left = 2

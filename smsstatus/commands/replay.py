@@ -11,6 +11,7 @@ from flask.cli import with_appcontext
 from ..intake.last_resort import lines_of
 from ..intake.records import NotReadable
 from ..intake.replay import NotReplayable, Tally, drain, replay_file, replay_log
+from ..intake.spool import SUFFIXES
 from ..logs import printable
 from ..store.contract import StoreUnavailable
 from ..web.current import current_service
@@ -35,7 +36,7 @@ def command(source: str | None) -> None:
             tally = drain(service.store, service.spool)
             for name, stuck in service.spool.stuck.items():
                 click.echo(f"{printable(name)} cannot be applied now: {stuck.reason}", err=True)
-        elif source.endswith(".json"):
+        elif source.endswith(SUFFIXES):
             replay_file(service.store, Path(source), tally)
         else:
             with click.open_file(source, "rb") as log:

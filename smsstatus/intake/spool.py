@@ -38,7 +38,8 @@ STUCK_SECONDS = 5.0
 STUCK_LONGEST = 600.0
 """A file that cannot go now is tried again after the first, then twice that, up to the second."""
 
-_SEVERAL = re.compile(r"-[0-9a-f]{12}\.([0-9]{1,4})\.json\Z")
+SUFFIXES = (".json", ".jsonl")
+_SEVERAL = re.compile(r"-[0-9a-f]{12}\.([0-9]{1,4})\.jsonl\Z")
 
 log = logging.getLogger(__name__)
 
@@ -270,7 +271,7 @@ class _Found:
     def names(self, entries: Iterable[os.DirEntry[str]]) -> Iterator[str]:
         for entry in entries:
             name = entry.name
-            if "0" <= name[0] <= "9" and name.endswith(".json"):
+            if "0" <= name[0] <= "9" and name.endswith(SUFFIXES):
                 self.count += callbacks_in(name)
                 if not self.first or name < self.first:
                     self.first = name
@@ -279,8 +280,11 @@ class _Found:
 
 
 def file_name(stamp: str, callbacks: int) -> str:
-    """A new name for a file; it tells how many callbacks are in it, if there are several."""
-    return f"{stamp}-{uuid4().hex[:12]}{f'.{callbacks}' if callbacks > 1 else ''}.json"
+    """A new name for a file; it tells how many callbacks are in it, if there are several.
+
+    Earlier versions, which cannot read several, leave files of that name alone.
+    """
+    return f"{stamp}-{uuid4().hex[:12]}" + (".json" if callbacks == 1 else f".{callbacks}.jsonl")
 
 
 def callbacks_in(name: str) -> int:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from smsstatus.intake.last_resort import read_log
 from smsstatus.intake.records import NotReadable
+from smsstatus.intake.spool import SUFFIXES
 from smsstatus.plivo.callback import Callback, read_callback
 
 from ..live import ROOT, LiveService, environment, wait_until
@@ -110,7 +111,7 @@ def stored_bodies(database: Path) -> set[str]:
 def spooled_bodies(folder: Path) -> set[str]:
     """The callbacks in a folder of spool files; none if there is no such folder."""
     bodies = set()
-    for path in folder.glob("*.json"):
+    for path in [path for suffix in SUFFIXES for path in folder.glob(f"*{suffix}")]:
         try:
             bodies |= {json.loads(line)["body"] for line in path.read_text().splitlines()}
         except FileNotFoundError:
