@@ -69,7 +69,8 @@ class Files:
 
     def look(self, connection: sqlite3.Connection, *, committed: bool = False) -> Change | None:
         """What has changed; None: nothing. `committed`: just now, so that there is a -wal."""
-        file, wal = _identity(self.path), _identity(self.wal)
+        # The file last: if all are deleted meanwhile, it must not seem that only the others were.
+        wal, has_the_index, file = _identity(self.wal), self.has_the_index(), _identity(self.path)
         if file is None:
             return Change.DELETED
         if file[:2] != self._file[:2]:
@@ -81,7 +82,7 @@ class Files:
                 return Change.WAL_REMOVED
         elif self._wal_file.inode and wal[:2] != self._wal_file[:2]:
             return Change.WAL_REMOVED
-        if not self.has_the_index():
+        if not has_the_index:
             return Change.INDEX_REMOVED
         self._file = file
         if committed and wal is not None:
