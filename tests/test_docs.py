@@ -199,6 +199,13 @@ def test_what_a_document_names_exists(name: str, app: Flask) -> None:
     assert named <= command_names(app)
 
 
+@pytest.mark.parametrize("name", [*DOCUMENTS, "CONTRIBUTING.md"])
+def test_every_module_that_a_document_names_is_there(name: str) -> None:
+    for path in re.findall(r"(?<![\w./])(?:\w+/)+\w+\.(?:py|md|sql)\b", LINKED[name]):
+        folders = (ROOT, ROOT / "smsstatus", (ROOT / name).parent)
+        assert any((folder / path).is_file() for folder in folders), path
+
+
 @pytest.mark.parametrize("name", LINKED)
 def test_every_link_to_a_file_or_a_heading_leads_there(name: str) -> None:
     text = re.sub(r"^ *```.*?^ *```$", "", LINKED[name], flags=re.DOTALL | re.MULTILINE)
