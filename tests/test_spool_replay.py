@@ -17,7 +17,7 @@ from smsstatus.intake.spool import Spool, file_name
 from smsstatus.model import StatusUpdate
 from smsstatus.plivo.callback import Callback
 from smsstatus.service import Service
-from smsstatus.store.contract import Outcome, Store, StoreUnavailable
+from smsstatus.store.contract import Outcome, StoreUnavailable
 from smsstatus.store.sqlite.store import SqliteStore
 from smsstatus.web.current import service_of
 
@@ -75,7 +75,7 @@ def test_what_cannot_be_applied_goes_to_bad_alone_and_the_rest_of_its_file_is_ap
     assert sorted(one.get("unreadable", "") for one in kept) == ["", '{"torn', "\xff"]
 
 
-class Poisoned(Store):
+class Poisoned(SqliteStore):
     """A store that cannot take one message now, though it takes others."""
 
     is_poisoned = True
