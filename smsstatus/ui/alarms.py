@@ -66,7 +66,7 @@ def of_readiness(found: dict[str, Any]) -> list[Alarm]:
             Alarm(
                 words.count(found["spooled"], "callback waits", "callbacks wait")
                 + " in the spool.",
-                "What they say is not shown yet. They are replayed by themselves as soon as the "
+                "What they say is not shown yet. They are replayed automatically as soon as the "
                 "database is writable again.",
             )
         )

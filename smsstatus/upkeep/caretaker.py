@@ -15,7 +15,7 @@ COUNT_SHARE = 100
 FIRST_SECONDS = 60.0
 DAY_SECONDS = 86_400.0
 AT_MOST_SECONDS = 30.0
-"""So long the daily look at the file takes at most: it costs as much as reading all of it."""
+"""How long the daily look at the file may take: it costs as much as reading all of it."""
 AGAIN_SECONDS = 60.0
 DAMAGED_SECONDS = 600.0
 """The same where it is known to be damaged."""

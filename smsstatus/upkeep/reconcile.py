@@ -81,7 +81,7 @@ class Summary:
 def silent_messages(
     service: Service, *, older_than: timedelta, within: timedelta, limit: int | None
 ) -> Sequence[str]:
-    """Messages to ask about: not final, silent for `older_than`, first heard of `within`.
+    """Messages to ask about: not final, silent for `older_than`, first seen `within`.
 
     Those that were not asked about for longest come first, so that a run that ended early is
     taken up by the next. Older ones are left alone: some countries send no delivery reports, and
