@@ -89,7 +89,7 @@ def show_message(message_uuid: str) -> Response:
         # Werkzeug puts U+FFFD for bytes of a path that are not UTF-8.
         if not re.fullmatch(TEXT_PATTERN, message_uuid) or "\ufffd" in message_uuid:
             raise Problem(400, "No message can have this id: look at its message_uuid.")
-        raise Problem(404, "No callback has told of this message, and it was not sent from here.")
+        raise Problem(404, "No callback has reported this message, and it was not sent from here.")
     return jsonify(message_json(message))
 
 

@@ -96,7 +96,7 @@ def test_a_code_that_is_not_in_our_table_is_kept_and_explained(
 
 def test_an_unknown_uuid_is_404_and_says_what_that_means(api: FlaskClient) -> None:
     content = problem(api.get(f"/messages/{uuid.uuid4()}"), 404)
-    assert "No callback has told of this message" in content["detail"]
+    assert "No callback has reported this message" in content["detail"]
 
 
 A_UUID = "3d5a3f6e-6a3c-4b7c-9d52-3f1a5e0c7b11"
