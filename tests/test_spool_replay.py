@@ -11,9 +11,9 @@ from urllib.parse import urlencode
 import pytest
 from flask.testing import FlaskClient
 
-from smsstatus.intake.records import text_of
+from smsstatus.intake.records import file_name, text_of
 from smsstatus.intake.replay import Tally, drain
-from smsstatus.intake.spool import Spool, file_name
+from smsstatus.intake.spool import Spool
 from smsstatus.model import StatusUpdate
 from smsstatus.plivo.callback import Callback
 from smsstatus.service import Service
@@ -73,6 +73,17 @@ def test_what_cannot_be_applied_goes_to_bad_alone_and_the_rest_of_its_file_is_ap
     assert list(spool.folder.glob("*.json*")) == []
     kept = [json.loads(path.read_text()) for path in spool.bad.glob("*.json")]
     assert sorted(one.get("unreadable", "") for one in kept) == ["", '{"torn', "\xff"]
+
+
+def test_a_file_that_was_cut_within_its_first_record_is_set_aside_and_counted(
+    service: Service,
+) -> None:
+    path = together(service.spool, record("a"), record("b"))
+    path.write_bytes(record("a")[:20])
+    assert drain(service.store, service.spool) == Tally(unreadable=1)
+    assert service.spool.depth()[:2] == (0, 1)
+    assert service.spool.list_files() == []
+    assert service.spool.depth()[:2] == (0, 1)
 
 
 class Poisoned(SqliteStore):

@@ -9,9 +9,8 @@ import click
 from flask.cli import with_appcontext
 
 from ..intake.last_resort import lines_of
-from ..intake.records import NotReadable
+from ..intake.records import SUFFIXES, NotReadable
 from ..intake.replay import NotReplayable, Tally, drain, replay_file, replay_log
-from ..intake.spool import SUFFIXES
 from ..logs import printable
 from ..store.contract import StoreUnavailable
 from ..web.current import current_service

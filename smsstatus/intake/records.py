@@ -8,11 +8,13 @@ A send is recorded as a callback with the method SEND and the message's Text bes
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlencode
+from uuid import uuid4
 
 from ..logs import printable
 from ..model import SEND_RANK, StatusUpdate
@@ -20,6 +22,9 @@ from ..plivo.callback import Callback, digest_of, make_update, read_callback
 from ..plivo.form import parse_form
 
 _SEND = "SEND"
+
+SUFFIXES = (".json", ".jsonl")
+_SEVERAL = re.compile(r"-[0-9a-f]{12}\.([0-9]{1,4})\.jsonl\Z")
 
 
 class NotReadable(ValueError):
@@ -34,10 +39,24 @@ class Line(NamedTuple):
     name: str
 
 
+def file_name(stamp: str, callbacks: int) -> str:
+    """A new name for a file; it tells how many callbacks are in it, if there are several.
+
+    Earlier versions, which cannot read several, leave files of that name alone.
+    """
+    return f"{stamp}-{uuid4().hex[:12]}" + (".json" if callbacks == 1 else f".{callbacks}.jsonl")
+
+
+def callbacks_in(name: str) -> int:
+    """How many callbacks a file of this name holds."""
+    several = _SEVERAL.search(name)
+    return int(several[1]) if several else 1
+
+
 def read_file(path: Path) -> list[Line]:
     """The records in a spool file. Raises OSError."""
     raw = path.read_bytes()
-    whole = _line(raw, path.name)
+    whole = _line(raw, f"{path.stem}.json")
     lines = [line for line in raw.splitlines() if line.strip()]
     if len(lines) < 2 or isinstance(whole.found, Callback):
         return [whole]

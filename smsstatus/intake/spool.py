@@ -29,7 +29,7 @@ from ..plivo.form import Malformed
 from ..promise import SPOOL_SECONDS
 from .bad import Bad
 from .gather import Gathered
-from .records import Line, digest_of_fields, text_of
+from .records import SUFFIXES, Line, callbacks_in, digest_of_fields, file_name, text_of
 
 LISTING_SECONDS = 15.0
 """A count of the files is at most so old: a serving process counts every few seconds."""
@@ -37,9 +37,6 @@ LISTING_SECONDS = 15.0
 STUCK_SECONDS = 5.0
 STUCK_LONGEST = 600.0
 """A file that cannot go now is tried again after the first, then twice that, up to the second."""
-
-SUFFIXES = (".json", ".jsonl")
-_SEVERAL = re.compile(r"-[0-9a-f]{12}\.([0-9]{1,4})\.jsonl\Z")
 
 log = logging.getLogger(__name__)
 
@@ -277,20 +274,6 @@ class _Found:
                     self.first = name
                 if name not in self._resting:
                     yield name
-
-
-def file_name(stamp: str, callbacks: int) -> str:
-    """A new name for a file; it tells how many callbacks are in it, if there are several.
-
-    Earlier versions, which cannot read several, leave files of that name alone.
-    """
-    return f"{stamp}-{uuid4().hex[:12]}" + (".json" if callbacks == 1 else f".{callbacks}.jsonl")
-
-
-def callbacks_in(name: str) -> int:
-    """How many callbacks a file of this name holds."""
-    several = _SEVERAL.search(name)
-    return int(several[1]) if several else 1
 
 
 def _modified(path: Path) -> float:

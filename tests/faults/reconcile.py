@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from smsstatus.intake.last_resort import read_log
-from smsstatus.intake.records import NotReadable
-from smsstatus.intake.spool import SUFFIXES
+from smsstatus.intake.records import SUFFIXES, NotReadable
 from smsstatus.plivo.callback import Callback, read_callback
 
 from ..live import ROOT, LiveService, environment, wait_until
