@@ -21,6 +21,7 @@ NAMES = (
     "replay",
     "send",
     "simulate",
+    "stats",
 )
 """Each command `a-b` is the `command` of the module `a_b` in this room."""
 

@@ -1,0 +1,64 @@
+"""`stats`: the figures of GET /stats in a terminal."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from flask.testing import FlaskClient
+
+from ..clock import HandClock
+from ..conftest import Receive
+from ..live import API_TOKEN
+from .conftest import Run, refused
+
+DAY = "2026-11-01"
+TOKEN = {"Authorization": f"Bearer {API_TOKEN}"}
+
+
+def test_it_shows_counts_rates_times_and_errors(run: Run, receive: Receive) -> None:
+    for seconds in (1, 3):
+        times = {"QueuedTime": f"{DAY} 00:00:00", "DeliveryReportTime": f"{DAY} 00:00:0{seconds}"}
+        receive("delivered", **times)
+    receive("failed", ErrorCode="30")
+    shown = [line.split() for line in run("stats").stdout.splitlines()]
+    for line in (
+        ["messages", "3"],
+        ["delivered", "2"],
+        ["failed", "1"],
+        ["final", "3"],
+        ["delivery", "rate", "66.6", "%"],
+        ["seconds", "to", "deliver,", "half", "1.0"],
+        ["seconds", "to", "deliver,", "95", "%", "3.0"],
+        ["30", "Spam", "detected", "permanent", "1"],
+    ):
+        assert line in shown
+
+
+def test_nothing_sent_is_no_rate_and_no_table_of_errors(run: Run) -> None:
+    lines = run("stats").stdout.splitlines()
+    assert "delivery rate" in lines
+    assert "" not in lines
+
+
+def test_json_is_what_the_api_answers(
+    run: Run, receive: Receive, client: FlaskClient, clock: HandClock
+) -> None:
+    receive("delivered")
+    asked = ["--since", "2020-01-01", "--until", "2099-01-01"]
+    answer = client.get("/stats?since=2020-01-01&until=2099-01-01", headers=TOKEN).get_json()
+    assert answer["total"] == 1
+    assert json.loads(run("stats", *asked, "--json").stdout) == answer
+    assert json.loads(run("stats", "--json").stdout)["until"] == f"{clock.now():%FT%T.%f}Z"
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (["--since", "yesterday"], "--since must be ISO 8601"),
+        (["--until", ""], "--until must be ISO 8601"),
+        (["--since", "2026-11-02", "--until", "2026-11-01"], "exchange the two"),
+    ],
+)
+def test_a_window_that_is_none_is_refused(run: Run, options: list[str], text: str) -> None:
+    assert text in refused(run("stats", *options))
