@@ -4,13 +4,14 @@ import contextlib
 import logging
 import os
 import re
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from dotenv import load_dotenv
 
-with contextlib.suppress(OSError, ValueError):  # wsgi.py reads it too, and says what is wrong
-    load_dotenv(Path(__file__).with_name(".env"))  # for PORT and LOG_LEVEL
+from smsstatus.paths import DOTENV
+
+with contextlib.suppress(OSError, ValueError):  # load_app reads it too, and says what is wrong
+    load_dotenv(DOTENV)  # for PORT and LOG_LEVEL
 
 # One process, many threads. SQLite takes one writer at a time: a second process would wait for
 # the first, while threads of one process share a transaction and its fsync.
@@ -19,7 +20,7 @@ worker_class = "smsstatus.server.worker.Worker"
 threads = 32
 
 # Heroku-style hosts set $PORT. Without it, only this machine is served. A wrong one stops the start
-# in wsgi.py, together with everything else that is wrong; until then any port will do.
+# in load_app, together with everything else that is wrong; until then any port will do.
 port = os.environ.get("PORT", "").strip()
 bind = [f"0.0.0.0:{port}" if port else "127.0.0.1:8000"]
 if port and not (re.fullmatch("[0-9]{1,5}", port) and 0 < int(port) < 65536):
@@ -68,7 +69,8 @@ def on_starting(server):  # noqa: ANN001, ANN201 - gunicorn's hooks
     if asked != "1":
         server.log.info(
             "WEB_CONCURRENCY=%s is not used: one process with %s threads writes SQLite fastest",
-            *(asked, threads),
+            asked,
+            threads,
         )
     announce(gunicorn_server(server.cfg), server.log)
 
@@ -95,7 +97,8 @@ def _compare_ports(worker, base_url):  # noqa: ANN001, ANN202
     if ports and named.hostname in ("127.0.0.1", "localhost") and named.port not in (None, *ports):
         worker.log.warning(
             "BASE_URL is %s, but this listens on port %s: callbacks are checked against BASE_URL",
-            *(base_url, ports[0]),
+            base_url,
+            ports[0],
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -12,8 +13,8 @@ from werkzeug.routing import MapAdapter
 from . import logs
 from .commands import Commands, is_command
 from .server.serving import BackgroundStarter, PrefixRemover
-from .service import Service
-from .settings import Settings
+from .service import Service, StartError
+from .settings import Settings, SettingsError, read_dotenv
 from .web import current, health, messages, problems, webhook
 
 
@@ -88,3 +89,14 @@ def create_app(settings: Settings | None = None) -> Flask:
     if to_be_served:
         app.wsgi_app = BackgroundStarter(app.wsgi_app, service)  # type: ignore[method-assign]
     return app
+
+
+def load_app() -> Flask:
+    """Make the application, with `.env` read; what is wrong ends the program, a line for each."""
+    try:
+        read_dotenv()
+        return create_app()
+    except (SettingsError, StartError) as error:
+        for line in str(error).splitlines():
+            print(f"smsstatus cannot start: {line}", file=sys.stderr)
+        raise SystemExit(4) from None  # 4 also keeps gunicorn's master from trying again

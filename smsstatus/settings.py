@@ -16,6 +16,8 @@ from urllib.parse import unquote, urlsplit
 
 import dotenv
 
+from .paths import DOTENV
+
 WEBHOOK_PATH = "/plivo/status"
 ROUTES = (
     *("plivo", "messages", "stats", "ui", "static"),
@@ -27,8 +29,6 @@ SENDER = r"^(\+?[1-9][0-9]{2,14}|[A-Za-z0-9][A-Za-z0-9 ]{0,10})$"
 """A number in E.164, a short code, or a sender ID of 1 to 11 letters; match it with re.ASCII."""
 SHORT_TOKEN = 16
 """An API_TOKEN with fewer characters than this can be guessed."""
-DOTENV = Path(__file__).parents[1] / ".env"
-"""The only one that is read: a file in a folder above belongs to another project."""
 
 _QUOTES = "\"'`\u00b4\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f\u00ab\u00bb\u2039\u203a"
 _EXAMPLES = {

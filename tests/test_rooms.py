@@ -18,7 +18,7 @@ ROOMS = {
     "plivo": ["plivo.api"],
     "requests": ["plivo.api"],
     "urllib3": ["plivo.api", "forwarding.deliver"],
-    "flask": ["smsstatus", "web", "ui", "commands"],
+    "flask": ["smsstatus", "__main__", "web", "ui", "commands"],
     "click": ["commands"],
     "smsstatus.store.sqlite": ["store.opening", "store.sqlite"],
     "smsstatus.store.postgres": ["store.opening", "store.postgres"],
@@ -39,27 +39,21 @@ WITHOUT_IO = {
 """What pure modules may import of Python's own; of pathlib the contract names the type."""
 
 TOOLS = [
-    "bounded",
-    "cache",
-    "clock",
-    "disks",
-    "files",
-    "locking",
-    "logs",
-    "metrics",
-    "promise",
-    "scheduling",
+    *["bounded", "cache", "clock", "disks", "files", "locking", "logs", "metrics", "paths"],
+    *["promise", "scheduling", "settings"],
 ]
+"""What every part may stand on."""
 
 FLOORS = [
     PURE,
-    [*TOOLS, "settings"],  # what every part may stand on
+    TOOLS,
     ["store", "plivo", "intake", "server", "forwarding"],  # each has to do with one thing outside
     ["service", "upkeep.caretaker"],  # the parts of one running service, with what it does alone
     ["sending", "upkeep", "readiness", "views"],  # what it does, or says, when it is asked
     ["web"],  # HTTP, for Plivo, programs and monitoring
     ["ui", "commands"],  # for people
     ["smsstatus"],  # the factory puts it all together
+    ["__main__"],  # the program
 ]
 """From the ground up: a module knows those of its own floor and of the floors below."""
 

@@ -15,10 +15,11 @@ import pytest
 
 from smsstatus import create_app
 from smsstatus.locking import FileLock
+from smsstatus.paths import SCHEMA
 from smsstatus.service import StartError
 from smsstatus.settings import Settings
 from smsstatus.store.contract import SchemaTooNew, StoreUnavailable
-from smsstatus.store.sqlite.schema import SCHEMA, SCHEMA_VERSION
+from smsstatus.store.sqlite.schema import SCHEMA_VERSION
 from smsstatus.store.sqlite.store import SqliteStore
 
 from .conftest import Query

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import cast
 
 import click
-from flask.cli import AppGroup, FlaskGroup
+from flask.cli import AppGroup
 
 NAMES = (
     "backup",
@@ -20,6 +20,7 @@ NAMES = (
     "reconcile",
     "replay",
     "send",
+    "serve",
     "simulate",
     "stats",
 )
@@ -40,11 +41,11 @@ class Commands(AppGroup):
 
 
 def is_command() -> bool:
-    """Is the application made for a flask command that does not serve?
+    """Is the application made for a command, of flask or of `smsstatus`, that does not serve?
 
     Some servers, uvicorn for instance, are click programs too.
     """
     context = click.get_current_context(silent=True)
-    if context is None or not isinstance(context.find_root().command, FlaskGroup):
+    if context is None or not isinstance(context.find_root().command, AppGroup):
         return False
     return context.info_name != "run"

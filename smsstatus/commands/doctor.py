@@ -20,12 +20,12 @@ from ..disks import MOUNTS
 from ..intake.records import NotReadable, read_file
 from ..intake.spool import SpoolUnavailable
 from ..logs import printable
+from ..paths import DOTENV
 from ..plivo import api as plivo_api
 from ..plivo.callback import PROBE_ANSWER, PROBE_FIELD
 from ..plivo.simulate import NoAnswer, deliver, request
 from ..server.serving import Server
 from ..service import DYNO_DISK, MOUNTED_ALONE, Service
-from ..settings import DOTENV
 from ..store.contract import Engine, StoreUnavailable
 from ..web.current import current_service
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from pathlib import Path
 
+from ...paths import SCHEMA
 from ..contract import SchemaTooNew
 from ..rules import FORMER_SIZE, first_status, order_key
 from .connection import Writable
 
 SCHEMA_VERSION = 3
-SCHEMA = Path(__file__).resolve().parents[3] / "schema.sql"
 
 
 def apply_schema(connection: Writable) -> None:

@@ -1,0 +1,128 @@
+"""The installed program: it needs no checkout, and its help no setting."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+from smsstatus.commands import NAMES
+
+from .live import API_TOKEN, ROOT, LiveService, environment
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package as it is built; pip fetches the build's backend from the package index."""
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder]
+    done = subprocess.run([*build, ROOT], capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (found,) = folder.iterdir()
+    return found
+
+
+@pytest.fixture(scope="module")
+def program(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`smsstatus` in a virtual environment of its own."""
+    folder = tmp_path_factory.mktemp("installed")
+    python = folder / "bin" / "python"
+    for command in (
+        [sys.executable, "-m", "venv", "--without-pip", folder],
+        [sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", wheel],
+    ):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "bin" / "smsstatus"
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Path:
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    return folder
+
+
+def variables(**more: str) -> dict[str, str]:
+    """The dependencies are those of this environment, which has no smsstatus installed."""
+    dependencies = sysconfig.get_path("purelib")
+    return {"PATH": os.environ["PATH"], "PYTHONPATH": dependencies, **more}
+
+
+def run(program: Path, folder: Path, *arguments: str, **more: str) -> str:
+    done = subprocess.run(
+        [program, *arguments],
+        cwd=folder,
+        env=variables(**more),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_wheel_has_every_file_of_the_package_and_nothing_else(wheel: Path) -> None:
+    package = [path for path in (ROOT / "smsstatus").rglob("*") if path.is_file()]
+    listed = {str(path.relative_to(ROOT)) for path in package if path.suffix != ".pyc"}
+    with closing(ZipFile(wheel)) as archive:
+        files = {name for name in archive.namelist() if ".dist-info/" not in name}
+    assert files == {*listed, "smsstatus/schema.sql", "smsstatus/gunicorn.conf.py"}
+
+
+def test_its_help_needs_no_setting(program: Path, empty: Path) -> None:
+    shown = run(program, empty, "--help").split("Commands:\n")[1]
+    assert [line.split()[0] for line in shown.splitlines()] == list(NAMES)
+    for name in NAMES:
+        assert run(program, empty, name, "--help").startswith(f"Usage: smsstatus {name} ")
+    assert list(empty.iterdir()) == []
+
+
+def test_without_settings_a_command_ends_with_a_line_for_each_that_is_missing(
+    program: Path, empty: Path
+) -> None:
+    done = subprocess.run(
+        [program, "init-db"], cwd=empty, env=variables(), capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout) == (4, "")
+    lines = done.stderr.splitlines()
+    assert [line.split()[3] for line in lines] == ["PLIVO_AUTH_TOKEN", "BASE_URL"]
+
+
+def test_it_reads_the_env_file_of_the_folder_where_it_is_started(
+    program: Path, empty: Path
+) -> None:
+    (empty / ".env").write_text("PLIVO_AUTH_TOKEN=a-token\nBASE_URL=https://sms.example.com\n")
+    assert run(program, empty, "init-db") == f"{empty / 'smsstatus.db'} is ready.\n"
+    assert json.loads(run(program, empty, "stats", "--json"))["total"] == 0
+
+
+@pytest.fixture
+def served(program: Path, empty: Path) -> Iterator[LiveService]:
+    service = LiveService(empty)
+    service.command = [str(program), "serve", "--bind", f"127.0.0.1:{service.port}"]
+    service.folder = empty
+    service.environment = environment(empty, service.plivo.base_url, **variables())
+    try:
+        yield service.start()
+    finally:
+        with suppress(ProcessLookupError):
+            service.kill()
+
+
+def test_serve_serves_all_of_it_under_the_projects_own_worker(served: LiveService) -> None:
+    token = {"Authorization": f"Bearer {API_TOKEN}"}
+    status, body = served.get("/readyz")
+    assert status == 200
+    assert json.loads(body)["server"]["worker"] == "smsstatus.server.worker.Worker"
+    for path in ("/", "/ui/send", "/ui/static/live.js", "/openapi.json", "/messages"):
+        assert served.get(path, token)[0] == 200
+    assert served.stop() == 0
