@@ -39,21 +39,28 @@ WITHOUT_IO = {
 """What pure modules may import of Python's own; of pathlib the contract names the type."""
 
 TOOLS = [
-    *["bounded", "cache", "clock", "disks", "files", "locking", "logs", "metrics", "paths"],
-    *["promise", "scheduling", "settings"],
+    "bounded",
+    "cache",
+    "clock",
+    "disks",
+    "files",
+    "locking",
+    "logs",
+    "metrics",
+    "paths",
+    "promise",
+    "scheduling",
 ]
-"""What every part may stand on."""
 
 FLOORS = [
     PURE,
-    TOOLS,
+    [*TOOLS, "settings"],  # what every part may stand on
     ["store", "plivo", "intake", "server", "forwarding"],  # each has to do with one thing outside
     ["service", "upkeep.caretaker"],  # the parts of one running service, with what it does alone
     ["sending", "upkeep", "readiness", "views"],  # what it does, or says, when it is asked
     ["web"],  # HTTP, for Plivo, programs and monitoring
     ["ui", "commands"],  # for people
-    ["smsstatus"],  # the factory puts it all together
-    ["__main__"],  # the program
+    ["smsstatus", "__main__"],  # the factory puts it all together, and the program starts it
 ]
 """From the ground up: a module knows those of its own floor and of the floors below."""
 

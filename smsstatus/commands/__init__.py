@@ -5,11 +5,13 @@ So the serving process imports none of them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
 from typing import cast
 
 import click
-from flask.cli import AppGroup
+from flask import Flask
+from flask.cli import AppGroup, ScriptInfo
 
 NAMES = (
     "backup",
@@ -38,6 +40,12 @@ class Commands(AppGroup):
             return super().get_command(ctx, cmd_name)
         module = import_module(f".{cmd_name.replace('-', '_')}", __name__)
         return cast(click.Command, module.command)
+
+
+def run(load_app: Callable[[], Flask]) -> None:
+    """Run the command that the command line names; `load_app` is called if it needs one."""
+    program = Commands(help="Receive Plivo's SMS status callbacks, and say what became of them.")
+    program(obj=ScriptInfo(create_app=load_app, set_debug_flag=False))
 
 
 def is_command() -> bool:
