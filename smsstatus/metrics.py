@@ -70,11 +70,14 @@ class Metrics:
             callbacks, refused = _labelled(self._callbacks), _labelled(self._refused)
         return [
             *family(
-                *("smsstatus_callbacks_total", "counter", "Callbacks by answer and reason."),
+                "smsstatus_callbacks_total",
+                "counter",
+                "Callbacks by answer and reason.",
                 callbacks,
             ),
             *family(
-                *("smsstatus_refused_requests_total", "counter"),
+                "smsstatus_refused_requests_total",
+                "counter",
                 "Requests refused before the application saw them, by answer and class of fault.",
                 refused,
             ),
@@ -82,7 +85,9 @@ class Metrics:
 
     def login_lines(self) -> list[str]:
         return family(
-            *("smsstatus_refused_logins_total", "counter", "Requests with a wrong API_TOKEN."),
+            "smsstatus_refused_logins_total",
+            "counter",
+            "Requests with a wrong API_TOKEN.",
             {"": self._refused_logins},
         )
 

@@ -121,14 +121,16 @@ def _claim(service: Service, key: str, fields: Mapping[str, object]) -> Message 
         claim = service.store.claim_key(key, digest)
     except (StoreUnavailable, WorkRefused) as error:
         raise KeyRefused(
-            *(503, "The Idempotency-Key cannot be kept"),
+            503,
+            "The Idempotency-Key cannot be kept",
             f"Nothing was sent, since it could be sent twice ({error}): see /readyz.",
         ) from None
     if claim is None:
         return None
     if claim.digest != digest:
         raise KeyRefused(
-            *(422, "This Idempotency-Key belongs to another message"),
+            422,
+            "This Idempotency-Key belongs to another message",
             "Nothing was sent. Give each message a key of its own.",
         )
     if claim.answer is not None:
@@ -138,12 +140,14 @@ def _claim(service: Service, key: str, fields: Mapping[str, object]) -> Message 
         return _kept_message(answer["message"])
     if abs(claim.age) < UNDER_WAY:
         raise KeyBusy(
-            *(409, "The first request with this Idempotency-Key is under way"),
+            409,
+            "The first request with this Idempotency-Key is under way",
             "Ask again to get its answer.",
             retry_after=BUSY_SECONDS,
         )
     raise plivo_api.PlivoError(
-        *(502, "Nobody knows what became of this message"),
+        502,
+        "Nobody knows what became of this message",
         "The first request with this Idempotency-Key was broken off. It may have been carried out.",
         may_have_happened=True,
     )

@@ -49,8 +49,8 @@ def _show(figures: dict[str, Any]) -> None:
         *figures["counts"].items(),
         ("final", figures["final"]),
         ("delivery rate", _rate(figures["delivered"], figures["final"])),
-        ("seconds to deliver, half", seconds["p50"]),
-        ("seconds to deliver, 95 %", seconds["p95"]),
+        ("seconds to deliver, median", seconds["p50"]),
+        ("seconds to deliver, 95th percentile", seconds["p95"]),
     ]
     table(("figure", "value"), rows)
     if figures["top_errors"]:

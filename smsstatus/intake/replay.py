@@ -263,7 +263,8 @@ class Drainer:
             names = self._spool.list_files(PASS_FILES)
             self._store.look()
             tally = drain(
-                *(self._store, self._spool),
+                self._store,
+                self._spool,
                 lambda: self._stop.is_set() or time.monotonic() > until,
                 names,
             )

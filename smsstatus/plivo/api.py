@@ -224,12 +224,10 @@ def _raise_for(answer: Answer) -> None:
                 502, "Plivo refused our credentials", f"{words}: {CREDENTIALS_HINT}."
             )
         case 402:
-            raise PlivoError(
-                *(402, "Not enough credit", f"{words}: add credit to the Plivo account."),
-            )
+            raise PlivoError(402, "Not enough credit", f"{words}: add credit to the Plivo account.")
         case 403:
             raise PlivoError(
-                *(403, "Plivo does not allow this", f"{words}: see the console's Geo Permissions."),
+                403, "Plivo does not allow this", f"{words}: see the console's Geo Permissions."
             )
         case 404:
             raise UnknownMessage(404, "Plivo does not know this", f"{words}.")
@@ -244,7 +242,9 @@ def _raise_for(answer: Answer) -> None:
             )
         case status if status >= 500 or status == 408:
             raise PlivoError(
-                *(502, "Plivo has trouble", f"{words}. The request may have been carried out."),
+                502,
+                "Plivo has trouble",
+                f"{words}. The request may have been carried out.",
                 retry_after=answer.retry_after,
                 may_have_happened=True,
             )

@@ -35,7 +35,8 @@ class Server(NamedTuple):
         if not self.deadlines:
             yield (
                 f"{self.worker} keeps no deadlines, so clients that stall can block all of it; "
-                "start `gunicorn wsgi:app` in the project's folder, with no other -c and no -k"
+                "start `smsstatus serve`, or `gunicorn wsgi:app` in the project's folder, with no "
+                "other -c and no -k"
             )
         if self.several:
             yield (

@@ -23,7 +23,8 @@ from ..web.problems import Problem
 from . import access, links, listing, message, overview, send, words
 
 blueprint = Blueprint(
-    *("ui", __name__),
+    "ui",
+    __name__,
     template_folder="templates",
     static_folder="static",
     static_url_path="/ui/static",

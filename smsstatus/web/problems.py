@@ -70,7 +70,8 @@ def _note_lost_callback(status: int) -> None:
     if left_out is not None:
         log.warning(
             "answered %s: a %s to %s%s",
-            *(status, request.method),
+            status,
+            request.method,
             _where(service.settings.webhook_url),
             f"; {left_out} more refused since the last such line" if left_out else "",
         )

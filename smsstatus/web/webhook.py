@@ -144,7 +144,8 @@ def _refuse(service: Service, reason: str, query: Pairs) -> Response:
         log.warning(
             "refused with 403: %s; %s checked against %s (is that the URL given to Plivo, and is "
             "PLIVO_AUTH_TOKEN of the same account? `doctor` tells more); headers: %s%s",
-            *(reason, request.method),
+            reason,
+            request.method,
             without_values(service.settings.webhook_url, query),
             names_of(request.headers.keys()),
             f"; {left_out} more refused since the last such line" if left_out else "",

@@ -28,8 +28,8 @@ def test_it_shows_counts_rates_times_and_errors(run: Run, receive: Receive) -> N
         ["failed", "1"],
         ["final", "3"],
         ["delivery", "rate", "66.6", "%"],
-        ["seconds", "to", "deliver,", "half", "1.0"],
-        ["seconds", "to", "deliver,", "95", "%", "3.0"],
+        ["seconds", "to", "deliver,", "median", "1.0"],
+        ["seconds", "to", "deliver,", "95th", "percentile", "3.0"],
         ["30", "Spam", "detected", "permanent", "1"],
     ):
         assert line in shown
