@@ -12,9 +12,10 @@ from werkzeug.routing import MapAdapter
 
 from . import logs
 from .commands import Commands, is_command
+from .env_file import read_dotenv
 from .server.serving import BackgroundStarter, PrefixRemover
 from .service import Service, StartError
-from .settings import Settings, SettingsError, read_dotenv
+from .settings import Settings, SettingsError
 from .web import current, health, messages, problems, webhook
 
 

@@ -18,7 +18,7 @@ ROOMS = {
     "plivo": ["plivo.api"],
     "requests": ["plivo.api"],
     "urllib3": ["plivo.api", "forwarding.deliver"],
-    "flask": ["smsstatus", "__main__", "web", "ui", "commands"],
+    "flask": ["smsstatus", "web", "ui", "commands"],
     "click": ["commands"],
     "smsstatus.store.sqlite": ["store.opening", "store.sqlite"],
     "smsstatus.store.postgres": ["store.opening", "store.postgres"],
@@ -26,14 +26,35 @@ ROOMS = {
 """What may be imported in these alone."""
 
 PURE = [
-    *["model", "query", "plivo.error_codes", "plivo.form", "plivo.signature", "plivo.callback"],
-    *["store.contract", "store.rules", "forwarding.signing", "forwarding.schedule"],
+    "model",
+    "query",
+    "plivo.error_codes",
+    "plivo.form",
+    "plivo.signature",
+    "plivo.callback",
+    "store.contract",
+    "store.rules",
+    "forwarding.signing",
+    "forwarding.schedule",
 ]
 """What a message and a callback are, what a store promises, what a query asks for."""
 
 WITHOUT_IO = {
-    *("__future__", "base64", "collections", "dataclasses", "datetime", "enum", "functools"),
-    *("hashlib", "hmac", "itertools", "json", "math", "pathlib", "re", "typing"),
+    "__future__",
+    "base64",
+    "collections",
+    "dataclasses",
+    "datetime",
+    "enum",
+    "functools",
+    "hashlib",
+    "hmac",
+    "itertools",
+    "json",
+    "math",
+    "pathlib",
+    "re",
+    "typing",
     "urllib.parse",
 }
 """What pure modules may import of Python's own; of pathlib the contract names the type."""
@@ -54,7 +75,7 @@ TOOLS = [
 
 FLOORS = [
     PURE,
-    [*TOOLS, "settings"],  # what every part may stand on
+    [*TOOLS, "settings", "env_file"],  # what every part may stand on
     ["store", "plivo", "intake", "server", "forwarding"],  # each has to do with one thing outside
     ["service", "upkeep.caretaker"],  # the parts of one running service, with what it does alone
     ["sending", "upkeep", "readiness", "views"],  # what it does, or says, when it is asked
