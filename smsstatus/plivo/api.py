@@ -146,9 +146,8 @@ def _call(settings: Settings, ask: Callable[[Any], object]) -> Answer:
 def _client(settings: Settings, auth_id: str) -> Any:
     """An SDK client that keeps the raw answer and calls PLIVO_API_URL, through a proxy if need be.
 
-    The SDK ignores the environment, so requests' own rules for it are applied: HTTPS_PROXY,
-    HTTP_PROXY, ALL_PROXY, NO_PROXY, REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE, and here SSL_CERT_FILE
-    after those.
+    The SDK ignores the environment, so requests' own rules are applied: HTTPS_PROXY, HTTP_PROXY,
+    ALL_PROXY, NO_PROXY, REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE, and after those SSL_CERT_FILE.
     https://requests.readthedocs.io/en/latest/user/advanced/#proxies
     """
     import plivo
@@ -187,11 +186,9 @@ def _client(settings: Settings, auth_id: str) -> Any:
             self.proxies, verify = found["proxies"], found["verify"]
             if verify is True:
                 verify = os.environ.get("SSL_CERT_FILE") or True
-            response = super().send_request(
-                request, allow_redirects=False, verify=verify, **options
-            )
-            self.answer = _answer_of(response)
-            return response
+            reply = super().send_request(request, allow_redirects=False, verify=verify, **options)
+            self.answer = _answer_of(reply)
+            return reply
 
     client = Client(auth_id, settings.auth_tokens[0], timeout=settings.plivo_timeouts)
     for scheme in ("http://", "https://"):

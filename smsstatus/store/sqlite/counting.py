@@ -62,6 +62,7 @@ def _stats(connection: sqlite3.Connection, since: str, until: str, counts: dict[
         FROM messages INDEXED BY messages_by_status_and_sender
         WHERE current_status = ? AND created_at >= ? AND created_at < ?
         ORDER BY created_at DESC LIMIT ?)"""
+    sample = (since, until, PERCENTILE_SAMPLE)
     seconds = connection.execute(
         f"""SELECT (julianday(delivered_at) - julianday(queued_at)) * 86400 FROM (
                 SELECT queued_at, iif(current_status = 'delivered', status_timestamp, (
@@ -69,11 +70,7 @@ def _stats(connection: sqlite3.Connection, since: str, until: str, counts: dict[
                     WHERE e.message_id = m.id AND e.status = 'delivered')) AS delivered_at
                 FROM ({newest} UNION ALL {newest} ORDER BY created_at DESC LIMIT ?) AS m)
             WHERE queued_at >= '{EARLIEST}' AND delivered_at >= '{EARLIEST}'""",
-        (
-            *("delivered", since, until, PERCENTILE_SAMPLE),
-            *("read", since, until, PERCENTILE_SAMPLE),
-            PERCENTILE_SAMPLE,
-        ),
+        ("delivered", *sample, "read", *sample, PERCENTILE_SAMPLE),
     ).fetchall()
     return Stats(
         counts,

@@ -154,8 +154,11 @@ def apply_update(connection: sqlite3.Connection, update: StatusUpdate) -> Outcom
         return Outcome.APPLIED
     log.info(
         "message %s: %s at %s came after %s at %s, which stands",
-        *(update.message_uuid, update.status, update.status_timestamp or "unknown time"),
-        *(standing[0][0], standing[0][1] or "unknown time"),
+        update.message_uuid,
+        update.status,
+        update.status_timestamp or "unknown time",
+        standing[0][0],
+        standing[0][1] or "unknown time",
     )
     return Outcome.OLDER
 

@@ -30,11 +30,6 @@ BATCH = 1000
 _UUID = re.compile(r"[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}")
 _NO_SEPARATORS = dict.fromkeys(map(ord, "?&=."))  # what can stand between names and values
 
-_STANDING = (
-    *("status", "status_timestamp", "error_code", "received_at", "is_final", "sequence", "rank"),
-    "digest",
-)
-
 _HAS_GREATER = f"""EXISTS (
     SELECT 1 FROM status_events AS e
     WHERE e.message_id = m.id AND ({order_key("e")}) > ({order_key("m")}))"""
@@ -93,7 +88,8 @@ def correct(connection: sqlite3.Connection, batch: Batch) -> None:
             f"""UPDATE messages AS m SET (
                     current_status, status_timestamp, error_code, updated_at, is_final, sequence,
                     rank, digest) = (
-                    SELECT {", ".join(_STANDING)} FROM status_events AS e
+                    SELECT status, status_timestamp, error_code, received_at, is_final, sequence,
+                        rank, digest FROM status_events AS e
                     WHERE e.message_id = m.id ORDER BY {order_key("e", "DESC")} LIMIT 1)
                 WHERE id = ? AND {_HAS_GREATER}""",
             (message_id,),
