@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from ..model import PHASES
 
-FORMER_SIZE = 16
-"""Bytes of a digest of version 2 of the schema."""
-
 
 def order_key(table: str, direction: str = "") -> str:
     """What a table's rows are ordered by, for a row value or, with ASC or DESC, an ORDER BY."""

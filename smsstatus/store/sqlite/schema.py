@@ -7,8 +7,9 @@ import sqlite3
 
 from ...paths import SCHEMA
 from ..contract import SchemaTooNew
-from ..rules import FORMER_SIZE, first_status, order_key
+from ..rules import first_status, order_key
 from .connection import Writable
+from .upgrade import FORMER_SIZE
 
 SCHEMA_VERSION = 3
 
@@ -64,7 +65,7 @@ _NOTE_UPGRADE = f"""
     BEGIN UPDATE messages SET initial_status = {first_status("new.id")} WHERE id = new.id; END;
     """
 """A program of version 2 that has the file open goes on writing by its own order key until it ends:
-at a deploy, for a minute. The triggers hold it to the key of now, in rows that are corrected too.
+at a deploy, for a minute. The triggers hold it to the present key, in corrected rows too.
 Whoever changes the key must drop them.
 """
 

@@ -12,11 +12,10 @@ from typing import Any
 from ...model import TEXT_DIGEST_SIZE, StatusUpdate
 from ...plivo.form import parse_form
 from ..contract import Outcome
-from ..rules import FORMER_SIZE, first_status, order_key
-from .upgrade import former_digest, former_owner
+from ..rules import first_status, order_key
+from .upgrade import FORMER_SIZE, former_digest, former_owner
 
 log = logging.getLogger(__name__)
-
 
 Bound = Callable[[sqlite3.Connection, StatusUpdate], sqlite3.Cursor]
 
@@ -24,7 +23,7 @@ Bound = Callable[[sqlite3.Connection, StatusUpdate], sqlite3.Cursor]
 def _bind(sql: str) -> Bound:
     """A statement whose :names are StatusUpdate's fields, executed with positional values."""
     pick = itemgetter(*map(StatusUpdate._fields.index, re.findall(r":(\w+)", sql)))
-    positional = re.sub(r":\w+", "?", sql)  # not ?1: of that Python 3.12.0 to 3.12.3 warn
+    positional = re.sub(r":\w+", "?", sql)  # not ?1: Python 3.12.0 to 3.12.3 warn about it
 
     def execute(connection: sqlite3.Connection, update: StatusUpdate) -> sqlite3.Cursor:
         values: Any = pick(update)
@@ -75,8 +74,8 @@ _UPSERT = """
         {only_if}
     """
 
-# SQLite writes the index of each column that is SET, also where the value stays: some pages more
-# for nearly every callback. So first without those; it is refused if one would change.
+# SQLite writes the index of each column that is SET, even if the value stays the same: some pages
+# more for nearly every callback. So first without those; it is refused if one would change.
 _KEYS = {"new_key": order_key("excluded"), "key": order_key("m")}
 _upsert_status = _bind(
     _UPSERT.format(
@@ -127,7 +126,7 @@ def apply_update(connection: sqlite3.Connection, update: StatusUpdate) -> Outcom
 
     Whatever the order in which a message's updates come, its row ends the same: the guard in the
     statement keeps the greatest order key, the least of differing numbers and times is kept, and
-    an update that comes late still fills in what only it tells.
+    an update that comes late still fills in what only it says.
     """
     if _is_pruned(connection, update):
         return Outcome.PRUNED

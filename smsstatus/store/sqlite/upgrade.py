@@ -3,8 +3,9 @@
 Version 2 had another order key, (is_final, status_timestamp, ...), and another digest, of all
 fields together. Bringing a file up to version 3 only adds empty tables. Rows that another update
 should stand in are corrected afterwards, some at a time, while callbacks come: the guard uses the
-new key from the start, and triggers have a program of then that still has the file open use it too
-(`database`). Events keep their digests, so an update is looked for under its former digest too.
+new key from the start, and triggers (see `schema`) make a program of version 2 that still has the
+file open use it too. Events keep their digests, so an update is looked for under its former digest
+too.
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ from urllib.parse import unquote, unquote_plus
 from ...model import TEXT_DIGEST_SIZE, StatusUpdate
 from ...plivo.callback import digest_of, domain_of
 from ...plivo.form import Malformed, parse_form
-from ..rules import FORMER_SIZE, first_status, order_key
+from ..rules import first_status, order_key
 from .connection import marks, reading
 
 BATCH = 1000
+FORMER_SIZE = 16
+"""Bytes of a digest of version 2."""
 
 _UUID = re.compile(r"[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}")
 _NO_SEPARATORS = dict.fromkeys(map(ord, "?&=."))  # what can stand between names and values
