@@ -16,8 +16,8 @@ from .intake.records import send_record, sent_update
 from .model import utc_now
 from .plivo import api as plivo_api
 from .service import Service
-from .settings import SENDER as SENDER
-from .store.contract import Event, Message, StoreUnavailable, WorkRefused
+from .settings import SENDER
+from .store.contract import Event, Message, StoreError
 
 E164 = r"^\+[1-9][0-9]{6,14}$"
 KEY = r"^[!-~]([ -~]{0,253}[!-~])?$"
@@ -119,7 +119,7 @@ def _claim(service: Service, key: str, fields: Mapping[str, object]) -> Message 
     digest = sha256(json.dumps(dict(fields), sort_keys=True).encode()).digest()
     try:
         claim = service.store.claim_key(key, digest)
-    except (StoreUnavailable, WorkRefused) as error:
+    except StoreError as error:
         raise KeyRefused(
             503,
             "The Idempotency-Key cannot be kept",
@@ -177,14 +177,14 @@ def _settle(service: Service, key: str | None, answer: dict[str, Any] | None) ->
             service.store.free_key(key)
         else:
             service.store.keep_answer(key, json.dumps(answer))
-    except (StoreUnavailable, WorkRefused) as error:
+    except StoreError as error:
         log.error("what became of an Idempotency-Key's message is not kept: %s", error)
 
 
 def _find(service: Service, message_uuid: str) -> Message | None:
     try:
         return service.store.find(message_uuid)
-    except StoreUnavailable:
+    except StoreError:
         return None
 
 

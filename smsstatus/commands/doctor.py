@@ -26,7 +26,7 @@ from ..plivo.callback import PROBE_ANSWER, PROBE_FIELD
 from ..plivo.simulate import NoAnswer, deliver, request
 from ..server.serving import Server
 from ..service import DYNO_DISK, MOUNTED_ALONE, Service
-from ..store.contract import Engine, StoreUnavailable
+from ..store.contract import Engine, StoreError
 from ..web.current import current_service
 
 Level = Literal["ok", "warn", "FAIL"]
@@ -117,26 +117,26 @@ def _database(service: Service) -> Check:
         return Check("warn", "database", text)
     try:
         service.store.probe()
-    except StoreUnavailable as error:
+    except StoreError as error:
         return Check(
             "FAIL",
             "database",
-            f"{path} takes no write ({error}). See that its folder exists, is writable and has "
+            f"{path} is not writable ({error}). Check that its folder exists, is writable and has "
             "space, and that no other program holds the file",
         )
     try:
         damage = service.store.find_damage(DAMAGE_SECONDS)
-    except StoreUnavailable as error:
+    except StoreError as error:
         damage = str(error)
     if damage:
         advice = service.store.damage_advice
         text = f"{path} is damaged ({damage}). If the service's log says no more of it: {advice}"
         return Check("FAIL", "database", text)
-    return Check("ok", "database", f"{path} takes a write, and no damage was found in it")
+    return Check("ok", "database", f"{path} is writable, and no damage was found in it")
 
 
 def _disk(path: Path, environ: Mapping[str, str], mounts: Path) -> Check:
-    """Does the disk survive a restart? As far as can be told from here."""
+    """Does the disk survive a restart, as far as can be seen from here?"""
     kind = disks.filesystem(path, mounts)
     if disks.is_mounted_alone(path, mounts):
         return Check("FAIL", "disk", f"{path} {MOUNTED_ALONE}")
@@ -172,7 +172,7 @@ def _spool(service: Service) -> Check:
     if depth.waiting and depth.oldest_seconds > STUCK_AFTER:
         text = (
             f"{depth.waiting} callbacks wait, the oldest for {depth.oldest_seconds:.0f} s: if the "
-            "service runs and the database takes a write, it refuses those; `replay` says why"
+            "service runs and the database is writable, it refuses those; `replay` says why"
         )
         return Check("warn", "spool", text)
     if depth.waiting:

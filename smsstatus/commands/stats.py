@@ -9,7 +9,7 @@ import click
 from flask.cli import with_appcontext
 
 from ..query import Fault, Query
-from ..store.contract import StoreUnavailable
+from ..store.contract import StoreError
 from ..views import stats_json
 from ..web.current import current_service
 from .terminal import table
@@ -32,7 +32,7 @@ def command(since: str | None, until: str | None, as_json: bool) -> None:
         raise click.ClickException(f"--{name} must be ISO 8601, for example 2026-11-01T00:00:00Z")
     try:
         figures = stats_json(service.store.stats(*window), *window)
-    except StoreUnavailable as error:
+    except StoreError as error:
         raise click.ClickException(f"the database cannot be read: {error}") from None
     if as_json:
         click.echo(json.dumps(figures, indent=2))
