@@ -13,9 +13,9 @@ CREATE TABLE IF NOT EXISTS messages (
     message_body     TEXT,                     -- the text, only for messages sent through this service
     initial_status   TEXT    NOT NULL,         -- status of the earliest update
     current_status   TEXT    NOT NULL,         -- status of the update that stands
-    status_timestamp TEXT    NOT NULL,         -- when that happened, by Plivo's clock; '' = not told
+    status_timestamp TEXT    NOT NULL,         -- when that happened, by Plivo's clock; '' = not reported
     error_code       TEXT,                     -- Plivo's ErrorCode of the update that stands; NULL = none
-    created_at       TEXT    NOT NULL,         -- when the message was first heard of, by our clock
+    created_at       TEXT    NOT NULL,         -- when the message was first seen, by our clock
     updated_at       TEXT    NOT NULL,         -- when the standing update was received, by our clock
     queued_at        TEXT,                     -- when Plivo queued it, by Plivo's clock
     checked_at       TEXT,                     -- when `reconcile` last asked Plivo about it
@@ -104,14 +104,14 @@ CREATE INDEX IF NOT EXISTS idempotency_keys_by_time ON idempotency_keys (claimed
 -- a message that has no row is not written.
 CREATE TABLE IF NOT EXISTS prunings (
     id               INTEGER PRIMARY KEY CHECK (id = 1),  -- one row at most
-    created_before   TEXT    NOT NULL          -- messages first heard of before that were removed
+    created_before   TEXT    NOT NULL          -- messages first seen before that were removed
 ) STRICT;
 
 -- What a file of an earlier version was when it was brought up to this one: no row in a new file.
 CREATE TABLE IF NOT EXISTS upgrades (
     version          INTEGER PRIMARY KEY,      -- the version it was brought up to
-    last_message     INTEGER NOT NULL,         -- id of the newest message of then
-    looked_at        INTEGER NOT NULL          -- messages up to this id stand by the order key of now
+    last_message     INTEGER NOT NULL,         -- id of the newest message at that time
+    looked_at        INTEGER NOT NULL          -- messages up to this id stand by the present order key
 ) STRICT;
 
 PRAGMA user_version = 3;

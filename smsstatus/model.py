@@ -17,10 +17,10 @@ RANKS = {
 """How far along a status is. A word Plivo has not documented ranks 0 and is not final."""
 
 SEND_RANK = -1
-"""Of the row we write when we send: any callback stands above it."""
+"""The rank of what we write when we send: any callback stands above it."""
 
 PHASES = {SEND_RANK: 0, 0: 1, 1: 1, 2: 2, 3: 3, 4: 3, 5: 4}
-"""By rank: what comes first in the order key, so that an update that tells less about time still
+"""By rank: what comes first in the order key, so that an update that says less about time still
 wins where its status is further along. `store.rules` makes SQL of this.
 """
 

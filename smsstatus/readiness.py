@@ -10,7 +10,7 @@ from .service import Service
 from .store.contract import StoreError
 
 READY_SECONDS = 1.0
-"""What was found is told for this long: finding out costs several fsyncs, and anybody may ask."""
+"""What was found counts for this long: finding out costs several fsyncs, and anybody may ask."""
 
 
 def readiness(service: Service) -> dict[str, Any]:

@@ -18,7 +18,7 @@ FEW = 20
 
 
 @click.command("simulate")
-@click.option("--url", help="Where the service is, as Plivo would be told it [BASE_URL].")
+@click.option("--url", help="Where the service is, as Plivo would call it [BASE_URL].")
 @click.option("--count", default=3, show_default=True, type=click.IntRange(1, 1_000_000))
 @with_appcontext
 def command(url: str | None, count: int) -> None:

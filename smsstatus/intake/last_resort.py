@@ -100,9 +100,9 @@ def _write(lines: Iterable[str]) -> None:
 
 
 def lines_of(log: IO[bytes]) -> Iterator[str]:
-    """The lines of a log, also of a gzipped one. Raises OSError, EOFError or zlib.error.
+    """The lines of a log, which may be gzipped. Raises OSError, EOFError or zlib.error.
 
-    Of a record only ASCII matters, so without its NULs UTF-16 can be read too.
+    Only the ASCII of a record matters, so UTF-16 without its NULs can be read too.
     """
     with io.BufferedReader(cast(io.RawIOBase, log)) as stream:
         packed = stream.peek(2).startswith(b"\x1f\x8b")
@@ -113,7 +113,7 @@ def lines_of(log: IO[bytes]) -> Iterator[str]:
 def read_log(lines: Iterable[str], tokens: Iterable[str]) -> Iterator[Callback | NotReadable]:
     """The callbacks in the lines of a log, and a NotReadable for each that cannot be read.
 
-    That one of them has a part missing shows at the end: lines can be doubled and out of order.
+    A missing part shows only at the end: lines can be doubled and out of order.
     """
     reader = _Reader(tuple(tokens))
     for number, line in enumerate(lines, 1):
@@ -134,7 +134,7 @@ class _Parts:
         self.line, self.trouble = number, trouble
 
     def what_is_wrong(self) -> str:
-        """Of one of several parts, which: its trouble alone would not say what is lost."""
+        """Its trouble, and which parts are missing where others were found."""
         if not self.found:
             return self.trouble
         lacking = [str(n) for n in range(1, self.total + 1) if n not in self.found]

@@ -40,7 +40,7 @@ class Line(NamedTuple):
 
 
 def file_name(stamp: str, callbacks: int) -> str:
-    """A new name for a file; it tells how many callbacks are in it, if there are several.
+    """A new name for a file; it says how many callbacks are in it, if there are several.
 
     Earlier versions, which cannot read several, leave files of that name alone.
     """

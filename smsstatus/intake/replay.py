@@ -23,9 +23,9 @@ from .spool import Spool
 DRAIN_SECONDS = 5.0
 CORRECTING_SECONDS = 1.0
 PASS_FILES = 5000
-"""After so many files or DRAIN_SECONDS the spool is listed again."""
+"""After this many files or DRAIN_SECONDS the spool is listed again."""
 TRIAL_SECONDS = 3.0
-"""So long a store that refused a file is asked whether it takes others: longer than it rests."""
+"""How long a store that refused a file is asked whether it takes others: longer than it rests."""
 
 Lines = Sequence[Line]
 
@@ -127,10 +127,10 @@ def drain(
 ) -> Tally:
     """Replay the spool, or these of its files, oldest first.
 
-    What cannot go now is passed by, in a file of its own, and tried again later. Of the files that
-    the store refused before one more refusal is enough: it costs the store a rest, in which live
-    callbacks are spooled. Raises StoreUnavailable if the store takes nothing, and OSError without
-    a spool.
+    What cannot go now is passed by, in a file of its own, and tried again later. Once the store has
+    refused one such file again, the others are left: each refusal costs the store a rest, in which
+    live callbacks are spooled. Raises StoreUnavailable if the store takes nothing, and OSError
+    without a spool.
     """
     tally = Tally()
     refused_again = False
@@ -229,7 +229,7 @@ def _takes_others(store: Store, stop: Callable[[], bool]) -> bool:
 
 
 class Drainer:
-    """A thread that empties the spool at start and whenever the store takes writes again.
+    """A thread that empties the spool at start and whenever the store is writable again.
 
     It also counts the spool's files, and looks at the database as a newcomer would, which is how a
     file that was damaged behind the writer's back is noticed while callbacks still go well. And it

@@ -32,7 +32,7 @@ from .gather import Gathered
 from .records import SUFFIXES, Line, callbacks_in, digest_of_fields, file_name, text_of
 
 LISTING_SECONDS = 15.0
-"""A count of the files is at most so old: a serving process counts every few seconds."""
+"""A count of the files is at most this old: a serving process counts every few seconds."""
 
 STUCK_SECONDS = 5.0
 STUCK_LONGEST = 600.0
@@ -104,7 +104,7 @@ class Spool:
     def prepare(self) -> None:
         """Create the folders and prove that they take files. Raises OSError.
 
-        Also if the folder above is missing: then a disk is not mounted, or a path is misspelt.
+        The folder above must exist: if not, a disk is not mounted, or a path is misspelt.
         """
         for folder in (self.folder, self.bad):
             self._prove(folder)
@@ -233,7 +233,7 @@ class Spool:
         probe.unlink(missing_ok=True)
 
     def _write(self, path: Path, content: bytes) -> None:
-        """Also where somebody has removed the folders meanwhile. Raises OSError."""
+        """Write a file, in folders that somebody may have removed meanwhile. Raises OSError."""
         make_folder(self.folder)
         make_folder(self.bad)
         self._write_synced(path, content)

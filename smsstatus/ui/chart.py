@@ -14,7 +14,6 @@ from itertools import pairwise
 from . import words
 
 BAR = 10
-GAP = 2
 HEIGHT = 100
 THINNEST = 1.5
 FEWEST = 4  # messages that the axis shows at least, so that one alone does not fill it

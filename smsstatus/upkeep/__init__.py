@@ -1,1 +1,1 @@
-"""What the service does by itself to keep its data right."""
+"""What keeps the data right: a thread that looks after it, and asking Plivo what was missed."""

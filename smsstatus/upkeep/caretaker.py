@@ -16,17 +16,18 @@ FIRST_SECONDS = 60.0
 DAY_SECONDS = 86_400.0
 AT_MOST_SECONDS = 30.0
 """How long the daily look at the file may take: it costs as much as reading all of it."""
-AGAIN_SECONDS = 60.0
 DAMAGED_SECONDS = 600.0
-"""The same where it is known to be damaged."""
+"""The same once a write or a count has met damage."""
+AGAIN_SECONDS = 60.0
+"""How soon a damaged file is looked at again."""
 
 log = logging.getLogger(__name__)
 
 
 class Caretaker:
-    """A thread that counts messages, and looks for damage: once a day, and where somebody met some.
+    """A thread that counts messages, and looks for damage: once a day, and when somebody met some.
 
-    Counting reads a whole index, so of the time it takes 1% at most.
+    Counting reads a whole index, so it is given 1% of the time at most.
     """
 
     def __init__(self, store: Store, clock: Clock) -> None:

@@ -24,7 +24,7 @@ def healthz() -> Response:
 
 @blueprint.get("/readyz")
 def readyz() -> tuple[Response, int]:
-    """200 if the store takes a write and the spool takes files; 503 with the reasons if not."""
+    """200 if store and spool are writable; 503 with the reasons if not."""
     found = readiness(current_service())
     return jsonify(found), 200 if found["ready"] else 503
 

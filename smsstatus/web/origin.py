@@ -39,7 +39,7 @@ def is_from_our_page() -> bool:
 
 
 def _is_ours(address: str) -> bool:
-    """Of BASE_URL, or of what this request was sent to: a proxy in front may have ended TLS."""
+    """Is it at BASE_URL, or where this request was sent to? A proxy in front may have ended TLS."""
     ours = [current_service().settings.base_url]
     ours += [f"{scheme}://{request.host}" for scheme in _DEFAULT_PORTS]
     origin = _origin(address)

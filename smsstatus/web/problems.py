@@ -63,7 +63,7 @@ def install(app: Flask) -> None:
 
 
 def _note_lost_callback(status: int) -> None:
-    """A callback that came to a wrong path, by a wrong method or cut: else nothing tells of it."""
+    """A callback that came to a wrong path, by a wrong method or cut: nothing else reports it."""
     service = current_service()
     service.metrics.count_callback(status, HTTPStatus(status).phrase.lower())
     left_out = service.refusals.allow()
@@ -79,15 +79,15 @@ def _note_lost_callback(status: int) -> None:
 
 def _where(webhook_url: str) -> str:
     """Which path it was, and the fix. The path is a stranger's, so it is not shown."""
-    told = f"the address to give to Plivo is {webhook_url}"
+    fix = f"the address to give to Plivo is {webhook_url}"
     if request.path == WEBHOOK_PATH:
-        return f"{WEBHOOK_PATH}; {told}"
+        return f"{WEBHOOK_PATH}; {fix}"
     if request.path.endswith(WEBHOOK_PATH):  # Plivo may well have the right address
-        told = (
+        fix = (
             f"it has something before {WEBHOOK_PATH} that BASE_URL has not: let the proxy in front "
             "take that off, or, if it is in the address that Plivo has, put it into BASE_URL"
         )
-    return f"another path, with a signature; {told}"
+    return f"another path, with a signature; {fix}"
 
 
 def require_token() -> None:
@@ -117,7 +117,7 @@ def _note_refused_login() -> None:
     service = current_service()
     service.metrics.count_refused_login()
     service.refused_logins.log(
-        log.warning, "a wrong API_TOKEN was shown; if by nobody of yours, somebody is guessing"
+        log.warning, "a wrong API_TOKEN was shown; if none of you did that, somebody is guessing"
     )
 
 

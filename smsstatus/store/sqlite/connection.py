@@ -20,7 +20,7 @@ class Writable(sqlite3.Connection):
     """A connection to a file that `apply_schema` has brought up to date."""
 
     was_upgraded = False
-    """Has the file been of an earlier version? Then digests of then can be in it."""
+    """Has the file been of an earlier version? Then it can hold that version's digests."""
 
 
 def open_writable(path: Path) -> Writable:

@@ -16,7 +16,7 @@ from ..rules import order_key
 from .connection import marks, reading
 
 COUNTED_TO_CHOOSE = 5000
-"""Of two indexes the one with fewer entries is walked; so far they are counted."""
+"""The index with fewer entries is walked; counting stops here, where both have many."""
 
 _SELECT = """SELECT message_uuid, sender_number, recipient_number, message_body, initial_status,
     current_status, status_timestamp, error_code, created_at, updated_at, is_final,
@@ -120,8 +120,8 @@ def _has_rarer_statuses(
 ) -> bool:
     """Are messages of these statuses rarer than those of this sender, if both are asked for?
 
-    Some senders have sent nearly everything, and some statuses are those of nearly everything. Of
-    two that are both frequent the sender is taken.
+    Some senders have sent nearly everything, and some statuses are those of nearly everything. If
+    both are frequent, the sender is taken.
     """
     others = filters.recipient or filters.recipient_ending or filters.error_code
     if others or not (filters.sender and filters.statuses):

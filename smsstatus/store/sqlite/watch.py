@@ -56,7 +56,7 @@ class Files:
         self.wal = path.with_name(path.name + "-wal")
         self.shm = path.with_name(path.name + "-shm")
         self._file = self._wal_file = _UNKNOWN
-        self._index: Identity | None = None  # the -shm that is in use; None: cannot be told
+        self._index: Identity | None = None  # the -shm that is in use; None: unknown
 
     def remember(self, index: Identity | None) -> bool:
         """A connection was opened, with this -shm. False: the file is not there."""
