@@ -28,7 +28,7 @@ class Breaker:
     def try_again(self) -> None:
         """Let one caller in each rest try. Raises StoreUnavailable for the others."""
         failure, now = self.failure, self._clock()
-        if now < self._retry_at:
+        if failure is not None and now < self._retry_at:
             raise StoreUnavailable(failure)
         self._retry_at = now + self._rest_seconds
 

@@ -85,3 +85,10 @@ def test_a_success_lets_everybody_through_and_is_logged_where_it_is_news(
     breaker.note_success()
     assert breaker.failure is None
     assert said(caplog)[1:] == [("WARNING", "store is writable again")]
+
+
+def test_a_success_ends_the_rest_of_the_failure_before_it(breaker: Breaker) -> None:
+    """Another thread may note it between a caller's look at `failure` and its trial."""
+    breaker.note_failure("full")
+    breaker.note_success()
+    breaker.try_again()
