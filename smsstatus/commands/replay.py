@@ -9,7 +9,7 @@ import click
 from flask.cli import with_appcontext
 
 from ..intake.last_resort import lines_of
-from ..intake.records import SUFFIXES, NotReadable
+from ..intake.records import NotReadable, is_file_name
 from ..intake.replay import NotReplayable, Tally, drain, replay_file, replay_log
 from ..logs import printable
 from ..store.contract import StoreUnavailable
@@ -35,7 +35,7 @@ def command(source: str | None) -> None:
             tally = drain(service.store, service.spool)
             for name, stuck in service.spool.stuck.items():
                 click.echo(f"{printable(name)} cannot be applied now: {stuck.reason}", err=True)
-        elif source.endswith(SUFFIXES):
+        elif is_file_name(source):
             replay_file(service.store, Path(source), tally)
         else:
             with click.open_file(source, "rb") as log:

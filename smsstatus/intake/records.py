@@ -47,6 +47,11 @@ def file_name(stamp: str, callbacks: int) -> str:
     return f"{stamp}-{uuid4().hex[:12]}" + (".json" if callbacks == 1 else f".{callbacks}.jsonl")
 
 
+def is_file_name(name: str) -> bool:
+    """Is it a spool file's name? A log of JSON lines can end in `.jsonl` too."""
+    return name.endswith(".json") or _SEVERAL.search(name) is not None
+
+
 def callbacks_in(name: str) -> int:
     """How many callbacks a file of this name holds."""
     several = _SEVERAL.search(name)

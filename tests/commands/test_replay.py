@@ -229,6 +229,14 @@ def test_a_logs_lines_of_last_resort_are_applied_and_no_others(
         assert len(content(query)[1]) == 2
 
 
+def test_a_log_of_json_lines_is_read_as_a_log(run: Run, tmp_path: Path, query: Query) -> None:
+    """Its name can end as that of a spool file with several callbacks does."""
+    path = tmp_path / "service.2026.jsonl"
+    path.write_text(json.dumps({"log": log_of(callback("a"))}) + "\n")
+    assert run("replay", path).stdout == "1 applied, 0 already known, 0 unreadable.\n"
+    assert messages(query) == ["a"]
+
+
 def test_a_log_without_them_is_no_trouble(run: Run) -> None:
     assert run("replay", "-", input=log_of()).stdout == NOTHING
 
