@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from urllib.parse import urlencode
 
@@ -17,7 +17,7 @@ from smsstatus.intake.spool import Spool
 from smsstatus.model import StatusUpdate
 from smsstatus.plivo.callback import PROBE_FIELD, Callback
 from smsstatus.settings import Settings
-from smsstatus.store.contract import Outcome
+from smsstatus.store.groupcommit import Ticket
 from smsstatus.store.sqlite.store import SqliteStore
 from smsstatus.web.current import service_of
 from smsstatus.web.webhook import MAX_BODY
@@ -173,7 +173,7 @@ def test_any_of_several_tokens_may_have_signed(settings: Settings, plivo: Plivo)
 class MistakenStore(SqliteStore):
     """One whose program has a mistake."""
 
-    def record(self, update: StatusUpdate) -> Outcome:
+    def begin(self, update: StatusUpdate, wake: Callable[[], None] | None = None) -> Ticket:
         raise KeyError("+14155550123")
 
 

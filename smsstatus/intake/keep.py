@@ -17,7 +17,7 @@ from ..plivo.callback import Callback, Unusable, digest_of, domain_of, parameter
 from ..plivo.form import Malformed, parse_form
 from ..promise import SPARE_SECONDS
 from ..settings import Settings
-from ..store.contract import Outcome, Store, StoreUnavailable, WorkRefused
+from ..store.contract import Outcome, Pending, Store, StoreUnavailable, WorkRefused
 from .last_resort import LastResort
 from .spool import Spool, SpoolUnavailable
 
@@ -78,8 +78,12 @@ def put_in_store(store: Store, read: Callable[[], StatusUpdate]) -> Kept:
 
     Raises only what is a mistake in the program.
     """
+    return _answer(lambda: store.record(read()))
+
+
+def _answer(ask: Callable[[], Outcome]) -> Kept:
     try:
-        return _ANSWERED[store.record(read())]
+        return _ANSWERED[ask()]
     except (Malformed, Unusable) as error:
         return Kept(Place.BAD, str(error))
     except StoreUnavailable as error:
@@ -88,14 +92,60 @@ def put_in_store(store: Store, read: Callable[[], StatusUpdate]) -> Kept:
         return Kept(Place.REFUSED, str(error))
 
 
-def keep(places: Places, callback: Callback, read: Callable[[], StatusUpdate]) -> Kept:
-    """Put a genuine callback, which `read` makes an update of, where it is safe. Never raises.
+class Keeping:
+    """A callback on its way to where it is safe. Making it does not wait; `end` may."""
 
-    Returns any place but NOT_NOW and REFUSED. Where it is NONCE_TAKEN or TEXT_TAKEN the callback
-    is a forgery and kept nowhere.
-    """
+    __slots__ = ("_callback", "_error", "_pending", "_places")
+
+    def __init__(
+        self,
+        places: Places,
+        callback: Callback,
+        read: Callable[[], StatusUpdate],
+        wake: Callable[[], None] | None = None,
+    ) -> None:
+        """Begin to write what `read` returns to the store; `wake` is called once it `is_ready`."""
+        self._places = places
+        self._callback = callback
+        self._pending: Pending | None = None
+        self._error: Exception | None = None
+        try:
+            self._pending = places.store.begin(read(), wake)
+        except Exception as error:  # `end` says what it means
+            self._error = error
+
+    @property
+    def is_ready(self) -> bool:
+        """Has the store answered, so that `end` does not wait for it?"""
+        return self._pending is None or self._pending.finished
+
+    @property
+    def is_stored(self) -> bool:
+        """Has the store taken it, so that `end` does not wait for anything?"""
+        return self._pending is not None and self._pending.error is None
+
+    def end(self) -> Kept:
+        """See it safe. Never raises. Returns any place but NOT_NOW and REFUSED.
+
+        Where it is NONCE_TAKEN or TEXT_TAKEN the callback is a forgery and kept nowhere.
+        """
+        return _keep(self._places, self._callback, self._ask)
+
+    def _ask(self) -> Outcome:
+        if self._pending is None:
+            assert self._error is not None
+            raise self._error
+        return self._places.store.finish(self._pending)
+
+
+def keep(places: Places, callback: Callback, read: Callable[[], StatusUpdate]) -> Kept:
+    """Put a callback, which `read` makes an update of, where it is safe; see Keeping.end."""
+    return _keep(places, callback, lambda: places.store.record(read()))
+
+
+def _keep(places: Places, callback: Callback, ask: Callable[[], Outcome]) -> Kept:
     try:
-        kept = put_in_store(places.store, read)
+        kept = _answer(ask)
     except Exception as error:  # a mistake of ours must not cost the callback
         kept = Kept(Place.REFUSED, without_text(error))
         log.error("a mistake in the program, callback goes to the spool: %s", kept.reason)

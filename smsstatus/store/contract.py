@@ -5,7 +5,7 @@ Times are UTC text in the form of `model.utc_timestamp`, so that text compares a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
@@ -165,6 +165,18 @@ class Engine:
     warning: str
 
 
+class Pending(Protocol):
+    """An update that is being written."""
+
+    @property
+    def finished(self) -> bool:
+        """Would `finish` not wait?"""
+
+    @property
+    def error(self) -> Exception | None:
+        """What `finish` would raise, once it is finished."""
+
+
 class Store(Protocol):
     """The messages and their events. Safe to use from any thread and after a fork.
 
@@ -180,6 +192,15 @@ class Store(Protocol):
 
     def prepare(self) -> None:
         """Create the store or what is missing in it. Raises SchemaTooNew."""
+
+    def begin(self, update: StatusUpdate, wake: Callable[[], None] | None = None) -> Pending:
+        """Have an update written durably, and do not wait.
+
+        `wake` is called, in another thread, once that is finished.
+        """
+
+    def finish(self, pending: Pending) -> Outcome:
+        """Wait for what has begun; when this returns it survives a power loss."""
 
     def record(self, update: StatusUpdate) -> Outcome:
         """Write one update durably; when this returns it survives a power loss."""

@@ -27,6 +27,7 @@ MAX_BATCH = 256
 
 T = TypeVar("T")
 Observer = Callable[[int, float], None]
+Wake = Callable[[], None]
 
 log = logging.getLogger(__name__)
 
@@ -51,14 +52,32 @@ class Mistake(WorkRefused):
     """A job failed as nobody foresaw. The text says where."""
 
 
+_Tickets = queue.SimpleQueue["Ticket | None"]
+
+
 class Ticket:
     """A job that waits, and the lock its caller waits on."""
 
-    __slots__ = ("_done", "answer", "error", "finished", "is_trial", "job")
+    __slots__ = (
+        "_done",
+        "answer",
+        "error",
+        "finished",
+        "is_trial",
+        "job",
+        "queue",
+        "until",
+        "wake",
+    )
 
-    def __init__(self, job: object, *, is_trial: bool) -> None:
+    def __init__(
+        self, job: object, queue: _Tickets, *, is_trial: bool, until: float, wake: Wake | None
+    ) -> None:
         self.job = job
+        self.queue = queue
         self.is_trial = is_trial
+        self.until = until
+        self.wake = wake
         self.answer: Any = None
         self.error: Exception | None = None
         self.finished = False
@@ -75,9 +94,6 @@ class Ticket:
 
     def wait(self, seconds: float) -> bool:
         return self._done.acquire(timeout=seconds)
-
-
-_Tickets = queue.SimpleQueue[Ticket | None]
 
 
 class GroupCommit:
@@ -111,14 +127,26 @@ class GroupCommit:
 
         Raises StoreUnavailable or WorkRefused; then see the module's guarantee.
         """
+        return self.finish(self.begin(job))
+
+    def begin(self, job: object, wake: Wake | None = None) -> Ticket:
+        """Queue `job` and do not wait. `wake` is called, in another thread, once it is finished.
+
+        Raises StoreUnavailable.
+        """
         if self._pid != os.getpid():
             self._start()
         tickets = self._queue
         is_trial = self._breaker.failure is not None and self._may_try()
-        ticket = Ticket(job, is_trial=is_trial)
+        until = self._clock() + self.answer_seconds
+        ticket = Ticket(job, tickets, is_trial=is_trial, until=until, wake=wake)
         tickets.put(ticket)
-        if not ticket.wait(self.answer_seconds):  # the disk hangs
-            if tickets is self._queue:  # else it came too late for a writer that was closed
+        return ticket
+
+    def finish(self, ticket: Ticket) -> Any:
+        """Wait for what has begun, until `answer_seconds` after that; its answer. See `submit`."""
+        if not ticket.wait(max(ticket.until - self._clock(), 0)):  # the disk hangs
+            if ticket.queue is self._queue:  # else it came too late for a writer that was closed
                 self._hanging = ticket
             failure = f"TimeoutError: no commit within {self.answer_seconds:g} s"
             self._breaker.note_failure(failure)
@@ -172,6 +200,9 @@ class GroupCommit:
             except Exception as error:  # without this thread nothing is written any more
                 log.error("store: a mistake in the program, %s", without_text(error))
                 _fail(batch, "unexpected error")
+            for wake in {ticket.wake for ticket in batch}:
+                if wake is not None:
+                    wake()
             if closing:
                 committer.close()
                 return

@@ -10,13 +10,14 @@ never gets it, with one exception: if not even the log takes it, 503, since a 20
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, abort, request
-from werkzeug.datastructures import Headers
+from werkzeug.datastructures import EnvironHeaders
 from werkzeug.exceptions import MethodNotAllowed
 
-from ..intake.keep import Place, keep
+from ..intake.keep import Keeping, Place
 from ..logs import names_of, without_values
 from ..model import utc_now
 from ..plivo.callback import PROBE_ANSWER, Callback, is_probe, status_update
@@ -27,11 +28,11 @@ from ..settings import WEBHOOK_PATH
 from .current import current_service
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 MAX_BODY = 65_536  # bytes; a status callback has about 600
 PLAIN_TEXT = "text/plain; charset=utf-8"
-_TAKEN_HEADERS = {"Content-Type": PLAIN_TEXT, "Content-Length": "0"}
+_TAKEN_HEADERS = (("Content-Type", PLAIN_TEXT), ("Content-Length", "0"))
 
 _SIGNATURE_KEYS = [(name, "HTTP_" + name.upper().replace("-", "_")) for name in HEADERS]
 
@@ -43,13 +44,6 @@ _NOWHERE = Place.NOWHERE  # once: in Python 3.11 each look at an enum's member i
 
 blueprint = Blueprint("webhook", __name__)
 log = logging.getLogger(__name__)
-
-
-class _Taken(Response):
-    """200 without a body, which gunicorn would send apart from the head; its head is complete."""
-
-    def get_wsgi_headers(self, environ: WSGIEnvironment) -> Headers:
-        return self.headers
 
 
 @blueprint.route(WEBHOOK_PATH, methods=["GET", "POST"], provide_automatic_options=False)
@@ -66,7 +60,7 @@ def receive_status() -> Response:
         query_pairs = parse_form(query)
         body_pairs = parse_form(body)
     except Malformed as error:
-        return _refuse(service, str(error), ())
+        return _refuse(service, str(error), (), environ)
     verdict = verify(
         {name: environ[key] for name, key in _SIGNATURE_KEYS if key in environ},
         method=method,
@@ -77,7 +71,7 @@ def receive_status() -> Response:
         accept_v2=service.settings.accept_v2,
     )
     if not verdict.genuine:
-        return _refuse(service, verdict.reason, query_pairs)
+        return _refuse(service, verdict.reason, query_pairs, environ)
 
     if is_probe(query_pairs if method == "GET" else body_pairs):
         service.metrics.count_callback(200, "probe")
@@ -91,18 +85,54 @@ def receive_status() -> Response:
         v2_nonce=verdict.v2_nonce,
         used_nonce=verdict.used_nonce,
     )
-    place = keep(
+    keeping = Keeping(
         service,
         callback,
         lambda: status_update(query_pairs, body_pairs, callback, text=verdict.text),
-    ).place
-    if place in _FORGED:
-        return _refuse(service, _FORGED[place], query_pairs)
-    if place is _NOWHERE:
-        service.metrics.count_callback(503, place)
-        return _plain("It could not be kept anywhere: try again.", 503)
-    service.metrics.count_callback(200, place)
-    return _Taken(headers=_TAKEN_HEADERS)
+        environ.get("smsstatus.wake"),
+    )
+    return _OnceKept(service, keeping, query_pairs)
+
+
+class _OnceKept(Response):
+    """The answer to a genuine callback, given once it is kept: in the first step of the iterable.
+
+    A server may take that step at once, and wait (PEP 3333), or when the iterable says that it
+    `is_ready`; then it waits only if it is not `is_stored`.
+    """
+
+    def __init__(self, service: Service, keeping: Keeping, query: Pairs) -> None:
+        super().__init__()
+        self._service = service
+        self._keeping = keeping
+        self._query = query
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        self._environ = environ
+        self._start_response = start_response
+        return self
+
+    @property
+    def is_ready(self) -> bool:
+        return self._keeping.is_ready
+
+    @property
+    def is_stored(self) -> bool:
+        return self._keeping.is_stored
+
+    def __iter__(self) -> Iterator[bytes]:
+        service, place = self._service, self._keeping.end().place
+        if place in _FORGED:
+            refusal = _refuse(service, _FORGED[place], self._query, self._environ)
+            yield from refusal(self._environ, self._start_response)
+        elif place is _NOWHERE:
+            service.metrics.count_callback(503, place)
+            answer = _plain("It could not be kept anywhere: try again.", 503)
+            yield from answer(self._environ, self._start_response)
+        else:
+            service.metrics.count_callback(200, place)
+            self._start_response("200 OK", [*_TAKEN_HEADERS])
+            yield b""
 
 
 def _raw_body(environ: WSGIEnvironment) -> bytes:
@@ -136,7 +166,7 @@ def _read(environ: WSGIEnvironment, size: int) -> bytes:
     return body
 
 
-def _refuse(service: Service, reason: str, query: Pairs) -> Response:
+def _refuse(service: Service, reason: str, query: Pairs, environ: WSGIEnvironment) -> Response:
     """Answer 403 and tell whoever runs this what to compare."""
     service.metrics.count_callback(403, reason)
     left_out = service.refusals.allow()
@@ -145,9 +175,9 @@ def _refuse(service: Service, reason: str, query: Pairs) -> Response:
             "refused with 403: %s; %s checked against %s (is that the URL given to Plivo, and is "
             "PLIVO_AUTH_TOKEN of the same account? `doctor` tells more); headers: %s%s",
             reason,
-            request.method,
+            environ["REQUEST_METHOD"],
             without_values(service.settings.webhook_url, query),
-            names_of(request.headers.keys()),
+            names_of(EnvironHeaders(environ).keys()),
             f"; {left_out} more refused since the last such line" if left_out else "",
         )
     return _plain("The signature does not match. See the service's log.", 403)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from queue import SimpleQueue
 
 import pytest
 
@@ -29,7 +30,7 @@ class Memory:
 
 
 def tickets(*jobs: str) -> list[Ticket]:
-    return [Ticket(job, is_trial=False) for job in jobs]
+    return [Ticket(job, SimpleQueue(), is_trial=False, until=0, wake=None) for job in jobs]
 
 
 def test_jobs_that_share_a_commit_get_each_its_own_answer() -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 from ...model import StatusUpdate
 from ..contract import (
@@ -17,13 +18,14 @@ from ..contract import (
     Message,
     Outcome,
     Page,
+    Pending,
     Position,
     Pulse,
     SchemaTooNew,
     Stats,
     StoreUnavailable,
 )
-from ..groupcommit import GroupCommit, Observer
+from ..groupcommit import GroupCommit, Observer, Ticket
 from . import counting, listing, repair, upgrade, upkeep, version
 from .committer import Committer
 from .connection import reading
@@ -81,6 +83,13 @@ class SqliteStore:
                 database.close()
         except (sqlite3.Error, OSError) as error:
             raise StoreUnavailable(str(error)) from error
+
+    def begin(self, update: StatusUpdate, wake: Callable[[], None] | None = None) -> Ticket:
+        return self.writer.begin(update, wake)
+
+    def finish(self, pending: Pending) -> Outcome:
+        outcome: Outcome = self.writer.finish(cast(Ticket, pending))
+        return outcome
 
     def record(self, update: StatusUpdate) -> Outcome:
         outcome: Outcome = self.writer.submit(update)
