@@ -13,11 +13,12 @@ from smsstatus.paths import DOTENV
 with contextlib.suppress(OSError, ValueError):  # load_app reads it too, and says what is wrong
     load_dotenv(DOTENV)  # for PORT and LOG_LEVEL
 
-# One process, many threads. SQLite takes one writer at a time: a second process would wait for
-# the first, while threads of one process share a transaction and its fsync.
+# One process. SQLite takes one writer at a time: a second process would wait for the first, while
+# callbacks that come together in one process share a transaction and its fsync. The worker's loop
+# serves them; the threads serve everything else, which may wait, for Plivo's API for instance.
 workers = 1
 worker_class = "smsstatus.server.worker.Worker"
-threads = 32
+threads = 8
 
 # Heroku-style hosts set $PORT. Without it, only this machine is served. A wrong one stops the start
 # in load_app, together with everything else that is wrong; until then any port will do.
@@ -37,7 +38,7 @@ timeout = 30
 # send while this side closes it fails. Heroku's closes after 90 s.
 # https://devcenter.heroku.com/articles/http-routing
 keepalive = 95
-worker_connections = 1000
+worker_connections = 65_536
 
 # What a stranger may send. Plivo needs about 15 fields of 100 bytes and, for GET, a URL of 1 KB.
 limit_request_line = 4094
@@ -67,11 +68,7 @@ def on_starting(server):  # noqa: ANN001, ANN201 - gunicorn's hooks
 
     asked = os.environ.get("WEB_CONCURRENCY", "1")
     if asked != "1":
-        server.log.info(
-            "WEB_CONCURRENCY=%s is not used: one process with %s threads writes SQLite fastest",
-            asked,
-            threads,
-        )
+        server.log.info("WEB_CONCURRENCY=%s is not used: one process writes SQLite fastest", asked)
     announce(gunicorn_server(server.cfg), server.log)
 
 

@@ -1,26 +1,26 @@
-"""What the project's gunicorn worker does for kept connections, and between its threads."""
+"""What the project's gunicorn worker does with connections: no client holds up another one."""
 
 from __future__ import annotations
 
 import contextlib
-import json
-import os
+import signal
 import socket
+import sys
 import threading
+import uuid
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from smsstatus.locking import FileLock
-from smsstatus.scheduling import wait_for_a_turn
-from smsstatus.server.worker import STAY_SECONDS
 
-from .faults.raw import connect, read_reply, wire
-from .live import LiveService, live_service
+from .faults.raw import connect, head, read_reply, wire
+from .live import API_TOKEN, LiveService, live_service, wait_until
+from .plivo_api import AUTH_ID, Asked, Reply, plivo_api
 
-THREADS = 32
+THREADS = 8
+FEW = 20
 
 
 @pytest.fixture(scope="module")
@@ -29,41 +29,29 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveService]:
         yield running
 
 
-@pytest.fixture
-def watched(tmp_path: Path) -> Iterator[LiveService]:
-    """The service with the routes of tests/watched.py, whose main loop may stand still."""
-    running = LiveService(
-        tmp_path, WATCHED_LIFE=str(tmp_path / "life"), GUNICORN_CMD_ARGS="--timeout 0"
-    )
-    running.application = "tests.watched:app"
-    try:
-        yield running.start()
-    finally:
-        running.kill()
-
-
 def get(path: str) -> bytes:
     return f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
-
-
-def ask(client: socket.socket, path: str) -> bytes:
-    client.sendall(get(path))
-    return read_reply(client).body
 
 
 def callback(service: LiveService) -> bytes:
     return wire(service.plivo.post(service.plivo.fields("sent")))
 
 
-@pytest.mark.parametrize("pause", [0, STAY_SECONDS / 2, STAY_SECONDS * 10])
-def test_a_kept_connection_is_served_again_whenever_its_next_request_comes(
-    service: LiveService, pause: float
-) -> None:
+def test_a_kept_connection_is_served_again_and_again(service: LiveService) -> None:
     with connect(service.port) as client:
-        for _ in range(5):
-            client.sendall(callback(service))
-            assert read_reply(client) == (200, b"", False)
-            threading.Event().wait(pause)
+        for path in [None, "/healthz", None, None, "/metrics", "/healthz", None]:
+            client.sendall(get(path) if path else callback(service))
+            assert read_reply(client)[0::2] == (200, False)
+
+
+def test_a_request_is_served_whatever_pieces_it_comes_in(service: LiveService) -> None:
+    request = callback(service)
+    with connect(service.port) as client:
+        for cut in (1, 10, request.index(b"\r\n\r\n") + 2, len(request) - 1):
+            client.sendall(request[:cut])
+            assert service.get("/healthz")[0] == 200  # by then the first piece has been read
+            client.sendall(request[cut:])
+            assert read_reply(client).status == 200
 
 
 @pytest.mark.parametrize(
@@ -94,97 +82,161 @@ def test_more_kept_connections_than_threads_are_all_served(service: LiveService)
             assert [read_reply(client).status for client in clients] == [200] * len(clients)
 
 
-def test_as_many_busy_connections_as_threads_leave_room_for_one_more(watched: LiveService) -> None:
-    """Each thread would stay with its client for as long as that one sends."""
-    all_busy, over = threading.Barrier(THREADS + 1), threading.Event()
-
-    def keep_busy() -> set[int]:
-        with connect(watched.port, 60) as client:
-            client.sendall(callback(watched))
-            answers = {read_reply(client).status}
-            all_busy.wait(60)
-            while not over.is_set():
-                client.sendall(callback(watched))
-                answers.add(read_reply(client).status)
-        return answers
-
-    with ThreadPoolExecutor(THREADS) as executor:
-        busy = [executor.submit(keep_busy) for _ in range(THREADS)]
-        try:
-            all_busy.wait(60)
-            for _ in range(5):
-                with connect(watched.port, 30) as client:
-                    client.sendall(callback(watched))
-                    assert read_reply(client).status == 200
-        finally:
-            over.set()
-        assert set().union(*(each.result(60) for each in busy)) == {200}
-
-
-usual_policy = pytest.mark.skipif(
-    not hasattr(os, "sched_getscheduler") or os.sched_getscheduler(0) != os.SCHED_OTHER,
-    reason="not Linux, or somebody chose another policy",
-)
-
-
-@usual_policy
-def test_a_woken_thread_does_not_interrupt_the_one_that_holds_the_interpreter(
-    watched: LiveService,
-) -> None:
-    main_loop, serving = json.loads(watched.get("/policies")[1])
-    assert (main_loop, serving) == (os.SCHED_OTHER, os.SCHED_BATCH)
-
-
-@usual_policy
-def test_a_policy_that_somebody_chose_stays() -> None:
-    def run() -> int:
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-        wait_for_a_turn()
-        return os.sched_getscheduler(0)
-
-    with ThreadPoolExecutor(1) as executor:
-        assert executor.submit(run).result(60) == os.SCHED_IDLE
-
-
-def test_no_request_has_gunicorn_look_a_setting_up(watched: LiveService) -> None:
-    with connect(watched.port, 60) as client:
-        for _ in range(2):
-            assert json.loads(ask(client, "/looked-up")) == []
-
-
-def test_a_next_request_that_comes_at_once_does_not_pass_the_main_loop(
-    watched: LiveService,
-) -> None:
-    with connect(watched.port, 30) as client:
-        assert ask(client, "/hold") == b"held\n"
-        assert [ask(client, "/served") for _ in range(5)] == [b"held\n"] * 5
-
-
-def test_requests_that_came_together_are_answered_in_turn_without_passing_it(
-    watched: LiveService,
-) -> None:
-    with connect(watched.port, 30) as client:
-        client.sendall(get("/hold") + get("/served") * 20)
+def test_requests_that_came_together_are_answered_in_turn(service: LiveService) -> None:
+    """More than Python could call functions within one another for."""
+    with connect(service.port) as client:
+        client.sendall((get("/healthz") + callback(service) + get("/nowhere")) * 400)
+        client.sendall(head("GET /healthz HTTP/1.1", {"Connection": "close"}))
         answers = b""
-        while answers.count(b"\r\n\r\nheld\n") < 21:
-            received = client.recv(65_536)
-            assert received
+        while received := client.recv(65_536):
             answers += received
-    assert b"free" not in answers
+    statuses = [part[:3] for part in answers.split(b"HTTP/1.1 ")[1:]]
+    assert statuses == [b"200", b"200", b"404"] * 400 + [b"200"]
 
 
-def test_a_worker_whose_master_is_gone_ends_also_beside_a_busy_client(
-    watched: LiveService,
+def test_who_sends_no_more_is_answered_what_was_sent(service: LiveService) -> None:
+    with connect(service.port) as client:
+        client.sendall(callback(service) * 3)
+        client.shutdown(socket.SHUT_WR)
+        answers = b""
+        while received := client.recv(65_536):
+            answers += received
+    assert answers.count(b"HTTP/1.1 200 OK\r\n") == 3
+
+
+def test_the_head_of_a_request_may_have_64_kib(service: LiveService) -> None:
+    lines = {f"X-{n}": "x" * 8000 for n in range(9)}
+    for lines_sent, status in ((7, 200), (9, 431)):
+        with connect(service.port) as client:
+            client.sendall(head("GET /healthz HTTP/1.1", dict([*lines.items()][:lines_sent])))
+            assert read_reply(client).status == status
+
+
+def test_a_body_in_more_chunks_than_any_client_makes_is_refused(service: LiveService) -> None:
+    begin = head("POST /plivo/status HTTP/1.1", {"Transfer-Encoding": "chunked"})
+    with connect(service.port) as client:
+        client.sendall(begin + b"1\r\nx\r\n" * 1500)
+        assert read_reply(client).status == 431
+
+
+def test_callbacks_are_answered_while_every_thread_waits_for_plivo(tmp_path: Path) -> None:
+    released, asked = threading.Event(), threading.Semaphore(0)
+
+    def hang(_: Asked) -> Reply:
+        asked.release()
+        return Reply(202, {"message_uuid": [str(uuid.uuid4())]}, wait=released)
+
+    body = b"to=%2B14155550123&text=Hello&from=%2B14155550100"
+    sending = head(
+        "POST /messages HTTP/1.1",
+        {
+            "Host": "x",
+            "Authorization": f"Bearer {API_TOKEN}",
+            "Content-Type": "application/x-www-form-urlencoded",
+            "Content-Length": str(len(body)),
+        },
+    )
+    with plivo_api() as standin, contextlib.ExitStack() as stack:
+        standin.reply = hang
+        more = {"PLIVO_AUTH_ID": AUTH_ID, "PLIVO_API_URL": standin.url}
+        service = stack.enter_context(live_service(tmp_path, **more))
+        senders = [stack.enter_context(connect(service.port)) for _ in range(THREADS + 1)]
+        stack.callback(released.set)
+        for sender in senders:
+            sender.sendall(sending + body)
+        for _ in range(THREADS):
+            assert asked.acquire(timeout=60)
+        with connect(service.port) as client:
+            client.sendall(callback(service))
+            assert read_reply(client).status == 200
+        released.set()
+        assert {read_reply(sender).status for sender in senders} == {202}
+
+
+def test_over_the_limit_of_connections_the_one_that_is_idle_for_longest_goes(
+    tmp_path: Path,
 ) -> None:
-    assert watched.process is not None
-    with connect(watched.port, 60) as client, contextlib.suppress(ConnectionError):
-        client.sendall(callback(watched))
-        read_reply(client)
-        watched.process.kill()
-        closing = False
-        while not closing:
-            client.sendall(callback(watched))
-            closing = read_reply(client).closing
-    watched.process.wait(60)
-    with FileLock(watched.log.with_name("life")).hold(60):
-        pass  # the worker held it as long as it lived
+    limit = {"GUNICORN_CMD_ARGS": f"--worker-connections {FEW}"}
+    with live_service(tmp_path, **limit) as service, contextlib.ExitStack() as stack:
+        wait_until(lambda: not _queues(service.port), what="who asked whether it answers is gone")
+        idle = [stack.enter_context(connect(service.port)) for _ in range(FEW)]
+        for client in idle:
+            client.sendall(callback(service))
+            assert read_reply(client).status == 200
+        with connect(service.port) as client:
+            client.sendall(callback(service))
+            assert read_reply(client).status == 200
+        assert idle[0].recv(1) == b""
+        idle[-1].sendall(callback(service))
+        assert read_reply(idle[-1]).status == 200
+
+
+def test_more_idle_clients_than_files_may_be_open_leave_room_for_callbacks(
+    tmp_path: Path,
+) -> None:
+    service = LiveService(tmp_path)
+    limited = "import os, resource as r, sys; r.setrlimit(r.RLIMIT_NOFILE, (200, 200)); "
+    service.command = [
+        *(sys.executable, "-c", limited + "os.execv(sys.argv[1], sys.argv[1:])"),
+        *(*service.gunicorn, service.application),
+    ]
+    with contextlib.ExitStack() as stack:
+        stack.callback(service.kill)
+        service.start()
+        for _ in range(300):
+            stack.enter_context(connect(service.port))
+        with connect(service.port) as client:
+            client.sendall(callback(service))
+            assert read_reply(client).status == 200
+        log = service.log.read_text()
+    assert "Too many open files" not in log
+    assert log.count("Booting worker") == 1
+
+
+@pytest.mark.parametrize("told", [signal.SIGINT, signal.SIGQUIT, signal.SIGTERM])
+def test_what_was_sent_is_answered_whatever_signal_stops_it(
+    tmp_path: Path, told: signal.Signals
+) -> None:
+    """The lock on the database keeps the callbacks from being answered at once."""
+    with live_service(tmp_path) as service, contextlib.ExitStack() as stack:
+        assert service.process is not None
+        first = stack.enter_context(connect(service.port))
+        first.sendall(callback(service))
+        assert read_reply(first).status == 200
+        with FileLock(Path(f"{service.database}.lock")).hold(60):
+            clients = [stack.enter_context(connect(service.port)) for _ in range(FEW)]
+            for client in clients:
+                client.sendall(callback(service))
+            wait_until(lambda: not any(_queues(service.port)), what="the requests were read")
+            service.process.send_signal(told)
+        assert [read_reply(client).status for client in clients] == [200] * FEW
+        assert service.process.wait(60) == 0
+
+
+def _queues(port: int) -> list[int]:
+    """For each connection that the service has: how many bytes the kernel holds for it to read."""
+    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    fields = [line.split() for line in lines]
+    return [
+        int(queues.partition(":")[2], 16)
+        for _, local, _, state, queues, *_ in fields
+        if local.endswith(f":{port:04X}") and state in ("01", "08")  # established, or close wait
+    ]
+
+
+def test_a_worker_whose_master_is_gone_ends_also_beside_a_busy_client(tmp_path: Path) -> None:
+    service = LiveService(tmp_path)
+    try:
+        service.start()
+        assert service.process is not None
+        with connect(service.port) as client, contextlib.suppress(ConnectionError):
+            client.sendall(callback(service))
+            read_reply(client)
+            service.process.kill()
+            closing = False
+            while not closing:
+                client.sendall(callback(service))
+                closing = read_reply(client).closing
+        wait_until(lambda: not service.answers(), what="the worker is gone")
+    finally:
+        service.kill()

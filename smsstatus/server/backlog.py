@@ -9,6 +9,7 @@ import select
 import socket
 import struct
 import time
+from collections.abc import Callable
 from typing import Any
 
 HANDSHAKE_SECONDS = 0.05
@@ -69,3 +70,17 @@ def keep_out_new_connections(listener: Any) -> None:
     described = struct.pack("HP", len(_DROP_SYN), ctypes.addressof(program))
     with contextlib.suppress(OSError):
         listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, described)
+
+
+def close(listener: Any, parent: int, accept: Callable[[Any], None]) -> None:
+    """Accept what waits, then close; what would come between the two is kept out.
+
+    Not if the parent keeps it open: then this is a reload, and a new worker accepts them.
+    """
+    held = is_held_by(parent, listener)
+    if held is False:
+        keep_out_new_connections(listener)
+    if not held:
+        while is_waiting(listener):
+            accept(listener)
+    listener.close()

@@ -1,222 +1,393 @@
-"""gunicorn's gthread worker, with gaps closed and less work for each request.
+"""gunicorn's worker for this service: one loop that never waits, and threads for what may.
 
-* It has no deadlines: as many stalled clients as there are threads stop the service for
-  good (https://github.com/benoitc/gunicorn/issues/2652). Here a request has READ_SECONDS to
-  arrive; then its socket's receiving side is shut down, so that the waiting thread sees the end.
-  The kernel gives up a client that does not read its answer after SEND_SECONDS.
-* On SIGTERM it drops the connections that wait in the accept backlog, with requests already
-  sent (https://github.com/benoitc/gunicorn/issues/3397). Here they are accepted and answered
-  before the listener closes; a later client is refused and can go elsewhere.
-* It closes a connection by waiting in its main loop, up to 2 s, for the client to close first, so
-  a few clients that never close can stop the service. Here the poller waits for them.
-* It hands every request of a kept connection from the waiting thread to the main loop, and on to
-  another thread. Here a thread that has answered stays for STAY_SECONDS, if nobody needs it.
-* It calls functions each time it reads a setting, looks twice for the rest of a body that was
-  read, and lets the kernel replace the thread that holds the interpreter by one that was woken.
-  docs/performance.md says what each of these cost.
+The loop accepts, reads each request until it is whole, and hands it on. A callback runs in the loop
+itself, and all that are ready share a commit; everything else runs in one of a few threads. So a
+client that is slow holds nothing but its own connection, and that only for as long as its state
+allows.
+
+What the loop relies on is PEP 3333: an application may call start_response as late as in the first
+step of its iterable. The webhook's does so once the callback is kept. Such an iterable says by
+`is_ready` whether that step would wait for the commit, and by `is_stored` whether it would wait
+for anything else, such as the spool; it calls environ["smsstatus.wake"] when either may change.
 """
 
 from __future__ import annotations
 
 import contextlib
-import select
+import errno
+import os
+import queue
+import resource
 import selectors
 import socket
+import sys
+import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
+from collections import deque
+from datetime import timedelta
+from io import BytesIO
 from typing import Any
 
-from gunicorn.config import Config
-from gunicorn.http.body import Body, LengthReader
-from gunicorn.workers.gthread import TConn, ThreadWorker
+from gunicorn.arbiter import Arbiter
+from gunicorn.http import wsgi
+from gunicorn.http.message import Request
+from gunicorn.workers.base import Worker as BaseWorker
 
-from ..scheduling import wait_for_a_turn
+from ..settings import WEBHOOK_PATH
 from . import backlog, serving
+from .connection import Connection, State
 
 READ_SECONDS = 4.0
+"""For a request's head, and once more for its body."""
 SEND_SECONDS = 4.0
-STAY_SECONDS = 0.005
 LINGER_SECONDS = 2.0
+ANSWER_SECONDS = 3.0
+"""A callback whose commit takes longer goes to a thread, which puts it into the spool."""
 LOOK_SECONDS = 0.25
-_LINGER_BYTES = 65_536
+RESERVED_FILES = 64
+"""Descriptors that connections leave to the store, the spool, the log and Plivo's API."""
+_AT_ONCE = 64  # connections accepted before others get their turn
+_UNREAD = 65_536  # bytes taken in while a request is being served, or to be thrown away
+_READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 
 
-class Worker(ThreadWorker):  # type: ignore[misc]
-    """gthread with a read deadline and a backlog that is served before stopping."""
+class Worker(BaseWorker):  # type: ignore[misc]
+    """One loop and `cfg.threads` threads."""
 
     keeps_deadlines = True
     """For gunicorn_server, which asks any worker class."""
-    alive: bool  # gunicorn's: False once the worker must stop
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._queued: dict[TConn, bool] = {}
-        self._reading: dict[TConn, float] = {}
-        self._lingering: dict[TConn, tuple[float, int]] = {}
-        self._next_look = 0.0
+    sockets: list[Any]
+    alive: bool  # gunicorn's: False once the worker is to stop
 
     def init_process(self) -> None:
         """Runs once, in the new process."""
-        for listener in self.sockets:
-            _give_up_sending(listener)
-        settle(self.cfg)
+        if self.cfg.is_ssl:
+            self.log.error("TLS is for the proxy in front: remove --certfile and --keyfile")
+            sys.exit(Arbiter.APP_LOAD_ERROR)
+        files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        self._most = max(min(self.cfg.worker_connections, files - RESERVED_FILES), 1)
+        self._poller = selectors.DefaultSelector()
+        self._in: dict[State, dict[Connection, float]] = {state: {} for state in State}
+        """Since when each connection is in its state; the oldest first."""
+        self._seconds = {
+            State.IDLE: max(float(self.cfg.keepalive), READ_SECONDS),
+            State.READING: READ_SECONDS,
+            State.COMMITTING: ANSWER_SECONDS,
+            State.WRITING: SEND_SECONDS,
+            State.LINGERING: LINGER_SECONDS,
+        }
+        self._again: deque[Connection] = deque()
+        """Those whose next request has come with an earlier one."""
+        self._jobs: queue.SimpleQueue[Connection] = queue.SimpleQueue()
+        self._answered: deque[Connection] = deque()
+        """By threads."""
+        self._has_threads = False
+        self._next_look = 0.0
         serving.running = serving.gunicorn_server(self.cfg)
         super().init_process()
 
-    def get_thread_pool(self) -> ThreadPoolExecutor:
-        """gunicorn's hook."""
-        return ThreadPoolExecutor(self.cfg.threads, initializer=wait_for_a_turn)
+    def handle_quit(self, sig: int, frame: Any) -> None:
+        """SIGINT and SIGQUIT stop as gently as SIGTERM: terminals and Fly send SIGINT."""
+        self.alive = False
 
-    def is_parent_alive(self) -> bool:
-        """Asked by the main loop, which ends if not: so the threads must not go on either."""
-        if not super().is_parent_alive():
-            self.alive = False
-        return self.alive
+    def run(self) -> None:
+        """gunicorn's hook: serve until told to stop."""
+        for _ in range(self.cfg.threads):
+            with contextlib.suppress(RuntimeError):  # the host allows no more
+                threading.Thread(target=self._work, daemon=True).start()
+                self._has_threads = True
+        self._poller.register(self.PIPE[0], _READ)
+        self._listen(True)
+        while self.alive and os.getppid() == self.ppid:
+            self._turn()
+        self._stop()
 
-    def enqueue_req(self, conn: TConn) -> None:
-        """Hand a connection to the threads; runs in the main loop."""
-        self._queued[conn] = True
-        super().enqueue_req(conn)
+    def _stop(self) -> None:
+        """Answer what was sent, also what waits to be accepted."""
+        self.alive = False
+        self._listen(False)
+        for listener in self.sockets:
+            backlog.close(listener, self.ppid, self._accept)
+        self.sockets = []
+        self._seconds[State.IDLE] = LINGER_SECONDS
+        until = time.monotonic() + self.cfg.graceful_timeout
+        while any(self._in.values()) and time.monotonic() < until:
+            self._turn()
 
-    def handle(self, conn: TConn) -> Any:
-        """Serve a request, and those that follow it at once; runs in a thread."""
-        self._queued.pop(conn, False)
-        while True:
-            self._reading[conn] = time.monotonic() + READ_SECONDS
-            try:
-                keep = super().handle(conn)
-            finally:
-                self._reading.pop(conn, 0.0)
-            if keep is not True or not self._goes_on(conn):
-                return keep
+    def _listen(self, wanted: bool) -> None:
+        for listener in self.sockets:
+            listener.setblocking(False)
+            if wanted and listener not in self._poller.get_map():
+                self._poller.register(listener, _READ)
+            elif not wanted and listener in self._poller.get_map():
+                self._poller.unregister(listener)
 
-    def _goes_on(self, conn: TConn) -> bool:
-        """Does the client send its next request at once, while nobody waits for this thread?"""
-        if self._queued or not self.alive:
-            return False
-        if conn.parser.unreader.buf.getvalue():
-            return True
-        waiter = select.poll()
-        waiter.register(conn.sock, select.POLLIN)
-        return bool(waiter.poll(STAY_SECONDS * 1000))
-
-    def _keepalive_after(self, conn: TConn, keepalive: bool) -> bool:
-        """gunicorn reads what the application left of the body, now and before the next request.
-
-        Where nothing is left, the parser need not look: it is as it was before its first request.
-        """
-        keep = keepalive and (
-            _is_read(conn.parser.mesg.body) or super()._keepalive_after(conn, keepalive)
-        )
-        if keep:
-            conn.parser.mesg = None  # else the next request would seem to have arrived already
-        return bool(keep)
-
-    def murder_pending(self) -> None:
-        """Called by the main loop at least once a second, and after each of its events."""
-        super().murder_pending()
+    def _turn(self) -> None:
+        """Do what can be done now, or wait up to LOOK_SECONDS for something."""
+        is_woken = False
+        for key, events in self._poller.select(0 if self._again else LOOK_SECONDS):
+            if key.data is not None:
+                self._serve(key.data, events)
+            elif key.fd == self.PIPE[0]:
+                is_woken = True
+                with contextlib.suppress(BlockingIOError):
+                    os.read(key.fd, 4096)
+            else:
+                self._accept(key.fileobj)
+        for _ in range(len(self._again)):
+            self._next(self._again.popleft())
+        if is_woken:
+            for connection in [c for c in self._in[State.COMMITTING] if c.iterable.is_ready]:
+                self._give_answer(connection)
+            while self._answered:
+                self._take_back(self._answered.popleft())
         now = time.monotonic()
-        if now < self._next_look:
+        if now >= self._next_look:
+            self._next_look = now + LOOK_SECONDS
+            self.notify()
+            self._look(now)
+
+    def _look(self, now: float) -> None:
+        """End what has taken too long."""
+        for state, seconds in self._seconds.items():
+            for connection, since in list(self._in[state].items()):
+                if since + seconds > now:
+                    break
+                if state is State.COMMITTING:
+                    self._to_thread(connection)
+                elif state is State.READING and connection.request is not None:
+                    self._next(connection, is_late=True)
+                else:
+                    if state is State.WRITING:
+                        self.log.error("", exc_info=TimeoutError())
+                    self._close(connection)
+        if self.alive:
+            self._listen(True)
+
+    def _wake(self) -> None:
+        """Have the loop look at what is done. From any thread."""
+        with contextlib.suppress(BlockingIOError):  # it will look in any case
+            os.write(self.PIPE[1], b".")
+
+    # Connections.
+
+    def _accept(self, listener: Any) -> None:
+        for _ in range(_AT_ONCE):
+            try:
+                sock, address = listener.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in (errno.EMFILE, errno.ENFILE):
+                    self._make_room()
+                    self._listen(False)
+                return
+            if sum(map(len, self._in.values())) >= self._most and not self._make_room():
+                self._listen(False)  # until the next look
+            sock.setblocking(False)
+            with contextlib.suppress(OSError):  # a Unix socket
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection = Connection(sock, address, listener.getsockname())
+            self._move(connection, State.IDLE)
+            self._watch(connection, _READ)
+
+    def _make_room(self) -> bool:
+        """Hang up on whoever has been waited for longest; False if nobody is waited for."""
+        for state in (State.LINGERING, State.IDLE, State.WRITING, State.READING):
+            for connection in self._in[state]:
+                self._close(connection)
+                return True
+        return False
+
+    def _move(self, connection: Connection, state: State) -> None:
+        self._in[connection.state].pop(connection, None)
+        connection.state = state
+        self._in[state][connection] = time.monotonic()
+
+    def _watch(self, connection: Connection, events: int) -> None:
+        """Have the poller look for these events on it; 0: for none."""
+        if connection.watched == events:
             return
-        self._next_look = now + LOOK_SECONDS
-        for conn, deadline in list(self._reading.items()):
-            # Looked up again: by now the thread may have gone on to the connection's next request.
-            # One that has arrived is left alone, however long its answer takes: it may be kept.
-            if now > deadline == self._reading.get(conn) and not _has_arrived(conn):
-                with contextlib.suppress(OSError):
-                    conn.sock.shutdown(socket.SHUT_RD)
-        for conn, (until, _) in list(self._lingering.items()):
-            if now > until:
-                self._let_go(conn)
-
-    def finish_request(self, conn: TConn, fs: Future[Any]) -> None:
-        """Keep or close a connection; runs in the main loop, so it must not wait.
-
-        gunicorn waits here for up to 2 s for the client to close its side; meanwhile nobody is
-        accepted. Here the poller waits.
-        """
-        try:
-            keep = fs.result()
-        except Exception:  # whatever failed, it is logged by now: what is left is to hang up
-            keep = False
-        if keep:
-            super().finish_request(conn, fs)
+        if not events:
+            self._poller.unregister(connection.sock)
+        elif connection.watched:
+            self._poller.modify(connection.sock, events, connection)
         else:
-            self._hang_up(conn)
+            self._poller.register(connection.sock, events, connection)
+        connection.watched = events
 
-    def _hang_up(self, conn: TConn) -> None:
-        try:
-            conn.sock.shutdown(socket.SHUT_WR)
-            conn.sock.setblocking(False)
-            self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._drain, conn))
-            self._lingering[conn] = (time.monotonic() + LINGER_SECONDS, _LINGER_BYTES)
-        except (OSError, ValueError, KeyError):  # the client was faster
-            self.nr_conns -= 1
-            conn.close()
+    def _close(self, connection: Connection) -> None:
+        self._in[connection.state].pop(connection, None)
+        self._watch(connection, 0)
+        connection.sock.close()
 
-    def _drain(self, conn: TConn, client: socket.socket) -> None:
-        """Unread bytes would make the kernel reset the connection, and discard the answer."""
-        until, room = self._lingering[conn]
+    def _hang_up(self, connection: Connection) -> None:
+        """Close once the client has: unread bytes would have the kernel reset the answer.
+
+        RFC 9112, section 9.6.
+        """
+        connection.is_closing = True
+        if connection.unsent:
+            return self._write(connection)
         try:
-            data = client.recv(4096)
+            connection.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            return self._close(connection)
+        if connection.at_end:
+            return self._close(connection)
+        connection.received.clear()
+        self._move(connection, State.LINGERING)
+        return self._watch(connection, _READ)
+
+    def _write(self, connection: Connection) -> None:
+        self._move(connection, State.WRITING)
+        self._watch(connection, _WRITE)
+
+    def _serve(self, connection: Connection, events: int) -> None:
+        """Something can be read, or written."""
+        try:
+            if events & _WRITE:
+                connection.send_more()
+                self._after(connection)
+                return
+            connection.receive()
         except BlockingIOError:
             return
         except OSError:
-            data = b""
-        self._lingering[conn] = (until, room - len(data))
-        if not data or room <= len(data):
-            self._let_go(conn)
+            connection.at_end = True
+            connection.received.clear()
+        state = connection.state
+        is_over = connection.at_end or len(connection.received) > _UNREAD
+        if state is State.LINGERING:
+            if is_over:
+                self._close(connection)
+        elif state is State.COMMITTING:  # the next one, before this one's answer
+            if is_over:
+                self._watch(connection, 0)
+        elif connection.at_end and state is State.IDLE:
+            self._close(connection)
+        else:
+            self._next(connection)
 
-    def _let_go(self, conn: TConn) -> None:
-        del self._lingering[conn]
-        with contextlib.suppress(OSError, KeyError, ValueError):
-            self.poller.unregister(conn.sock)
-        self.nr_conns -= 1
-        conn.close()
+    # Requests.
 
-    def set_accept_enabled(self, enabled: bool) -> None:
-        """Stop accepting; when the worker stops for good, take in the backlog first."""
-        super().set_accept_enabled(enabled)
-        if not enabled and not self.alive:
-            for listener in self.sockets:
-                self._take_backlog(listener)
+    def _next(self, connection: Connection, *, is_late: bool = False) -> None:
+        """Serve the next request if it is whole, or if the rest of it is not waited for."""
+        had_head = connection.request is not None
+        request = None
+        try:
+            found = connection.next_request(self.cfg, is_late=is_late)
+            if found is not None:
+                request, body = found
+                self._begin(connection, request, body)
+            elif connection.at_end:
+                self.log.debug("Ignored premature client disconnection.")
+                self._close(connection)
+            else:
+                self._watch(connection, _READ)
+                has_head = connection.request is not None
+                if connection.state is not State.READING or has_head > had_head:
+                    self._move(connection, State.READING)
+        except Exception as error:
+            self.handle_error(request, connection, connection.address, error)
+            self._hang_up(connection)
 
-    def _take_backlog(self, listener: Any) -> None:
-        """Accept what waits; connections between the last accept and the close are kept out."""
-        held = backlog.is_held_by(self.ppid, listener)
-        if held is False:
-            backlog.keep_out_new_connections(listener)
-        if not held:  # else this is a reload: a new worker accepts them
-            while self.nr_conns < self.worker_connections and backlog.is_waiting(listener):
-                self.accept(listener)
-        listener.close()
+    def _begin(self, connection: Connection, request: Request, body: bytes) -> None:
+        self.nr += 1
+        if self.nr >= self.max_requests:
+            self.alive = False
+        if not self.alive or not self.cfg.keepalive:
+            request.force_close()
+        response, environ = wsgi.create(
+            request, connection, connection.address, connection.server, self.cfg
+        )
+        environ["wsgi.input"] = BytesIO(body)
+        environ["wsgi.multithread"] = True
+        environ["smsstatus.wake"] = self._wake
+        connection.begin(response, environ)
+        if not request.path.endswith(WEBHOOK_PATH):
+            self._to_thread(connection)
+            return
+        connection.iterable = self.wsgi(environ, response.start_response)
+        if getattr(connection.iterable, "is_ready", True):
+            self._give_answer(connection)
+        else:
+            self._move(connection, State.COMMITTING)
 
+    def _give_answer(self, connection: Connection) -> None:
+        if not getattr(connection.iterable, "is_stored", True):
+            self._to_thread(connection)
+            return
+        self._respond(connection)
+        self._after(connection)
 
-def _give_up_sending(listener: Any) -> None:
-    """Let sends to this listener's clients fail once nothing was read for SEND_SECONDS.
+    def _respond(self, connection: Connection) -> None:
+        """Send what the application answers; in the loop or in a thread."""
+        response, environ = connection.response, connection.environ
+        try:
+            if connection.iterable is None:
+                connection.iterable = self.wsgi(environ, response.start_response)
+            try:
+                for item in connection.iterable:
+                    response.write(item)
+                response.close()
+            finally:
+                took = timedelta(seconds=time.monotonic() - connection.began)
+                self.log.access(response, response.req, environ, took)
+                if hasattr(connection.iterable, "close"):
+                    connection.iterable.close()
+        except Exception as error:
+            self._fail(connection, error)
 
-    The connections that it accepts inherit this. tcp(7), TCP_USER_TIMEOUT.
-    """
-    with contextlib.suppress(AttributeError, OSError):  # elsewhere than on Linux; a Unix socket
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(SEND_SECONDS * 1000))
+    def _fail(self, connection: Connection, error: Exception) -> None:
+        """The client is gone, or it does not take its answer, or the application has a mistake."""
+        response = connection.response
+        response.force_close()
+        if isinstance(error, TimeoutError):
+            self.log.exception("")
+        elif isinstance(error, ConnectionError):
+            connection.at_end = True
+        elif response.headers_sent:
+            self.log.exception("Error handling request")
+        else:
+            self.handle_error(response.req, connection, connection.address, error)
 
+    def _after(self, connection: Connection) -> None:
+        """The answer is given, or some more of it is sent."""
+        if connection.unsent:
+            self._write(connection)
+        elif connection.is_closing or connection.response.should_close():
+            self._hang_up(connection)
+        elif connection.at_end or connection.received:
+            self._move(connection, State.READING)
+            self._watch(connection, 0)
+            self._again.append(connection)
+        else:
+            self._move(connection, State.IDLE)
+            self._watch(connection, _READ)
 
-def settle(config: Config) -> None:
-    """Turn gunicorn's settings into plain attributes: they no longer change once a worker runs.
+    # Threads.
 
-    A request reads them some 20 times and once for each header, each time through two functions.
-    """
-    config.__dict__.update({name: setting.get() for name, setting in config.settings.items()})
+    def _to_thread(self, connection: Connection) -> None:
+        self._move(connection, State.SERVING)
+        self._watch(connection, 0)
+        connection.is_threads = True
+        connection.sock.settimeout(SEND_SECONDS)
+        if self._has_threads:
+            self._jobs.put(connection)
+        else:
+            self._work_on(connection)
 
+    def _work(self) -> None:
+        while True:
+            self._work_on(self._jobs.get())
 
-def _has_arrived(conn: TConn) -> bool:
-    """Has the application read all of the connection's current request?"""
-    message = conn.parser and conn.parser.mesg
-    return bool(message) and _is_read(message.body)
+    def _work_on(self, connection: Connection) -> None:
+        self._respond(connection)
+        self._answered.append(connection)
+        self._wake()
 
-
-def _is_read(body: Body) -> bool:
-    """Has the application read this body to its end? Always False for a chunked one."""
-    at_end = isinstance(body.reader, LengthReader) and body.reader.length == 0
-    return at_end and not body.buf.tell() and not body.failed
+    def _take_back(self, connection: Connection) -> None:
+        connection.is_threads = False
+        connection.sock.setblocking(False)
+        self._after(connection)

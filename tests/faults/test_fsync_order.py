@@ -77,13 +77,14 @@ def _ways(traced: list[Call]) -> Counter[str]:
     `store`, `spool` or `log`, or `too early`: in none of them. On a busy machine, which strace
     makes slower still, the store may take too long for one, and the spool too.
     """
-    came: dict[int, tuple[int, str]] = {}
+    came: dict[str, tuple[int, str]] = {}
     ways = Counter[str]()
     for index, call in enumerate(traced):
+        connection = call.arguments.partition(",")[0]
         if call.name == "recvfrom" and "MessageUUID=" in call.arguments:
-            came[call.thread] = (index, _body(call.arguments))
+            came[connection] = (index, _body(call.arguments))
         elif call.name in ("sendto", "sendmsg", "write") and "HTTP/1.1 200" in call.arguments:
-            start, body = came.pop(call.thread, (0, ""))
+            start, body = came.pop(connection, (0, ""))
             if body:
                 ways[_way(traced[start:index], body, call)] += 1
     return ways

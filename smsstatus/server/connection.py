@@ -1,0 +1,225 @@
+"""A client's connection: bytes in, whole requests out; answers in, bytes out. It never waits.
+
+gunicorn's parser reads the requests, from bytes that are all there. Here is decided only when they
+are, and how many there may be.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from enum import Enum
+from io import BytesIO
+from typing import Any
+
+from gunicorn.config import Config
+from gunicorn.http.body import ChunkedReader, LengthReader
+from gunicorn.http.errors import (
+    ChunkMissingTerminator,
+    InvalidRequestLine,
+    LimitRequestHeaders,
+    LimitRequestLine,
+    NoMoreData,
+)
+from gunicorn.http.message import Request
+from gunicorn.http.unreader import Unreader
+
+MAX_HEAD = 65_536  # bytes; parsing that many costs about a millisecond
+MAX_BODY = 65_536  # bytes; a status callback has about 600
+MAX_CHUNKS = 1024
+"""Chunks are costly: each is some 4 µs for gunicorn's parser, however small."""
+_TRIES = 4
+"""How often a chunked body may look whole and not be."""
+_RECEIVED = 65_536
+
+
+class _Whole(Unreader):  # type: ignore[misc]
+    """Bytes that are all there, for gunicorn's parser."""
+
+    def __init__(self, data: bytes) -> None:
+        self.buf = BytesIO(data)
+
+    def chunk(self, size_hint: int | None = None) -> bytes:
+        return b""
+
+
+class State(Enum):
+    """What a connection waits for."""
+
+    IDLE = "its next request"
+    READING = "the rest of a request"
+    COMMITTING = "its callback's commit"
+    SERVING = "a thread's answer"
+    WRITING = "the client to take its answer"
+    LINGERING = "the client to close"
+
+
+class Connection:
+    """One client. The loop owns it, or for one request a thread."""
+
+    __slots__ = (
+        "_searched",
+        "_tries",
+        "address",
+        "at_end",
+        "began",
+        "environ",
+        "is_closing",
+        "is_threads",
+        "iterable",
+        "number",
+        "received",
+        "request",
+        "response",
+        "server",
+        "sock",
+        "state",
+        "unsent",
+        "watched",
+    )
+
+    def __init__(self, sock: socket.socket, address: Any, server: Any) -> None:
+        self.sock = sock
+        self.address = address
+        """The client's, as accept returns it."""
+        self.server = server
+        """The listener's, as getsockname returns it."""
+        self.state = State.IDLE
+        self.watched = 0
+        """The events that the poller looks for."""
+        self.received = bytearray()
+        self.unsent = bytearray()
+        self.request: Request | None = None
+        """The one whose head is there, and whose body is not yet."""
+        self.number = 0
+        self.response: Any = None
+        self.environ: dict[str, Any] = {}
+        self.iterable: Any = None
+        """What the application returned, once it did."""
+        self.began = 0.0
+        self.is_threads = False
+        self.at_end = False
+        """Does the client send no more?"""
+        self.is_closing = False
+        self._tries = self._searched = 0
+
+    def receive(self) -> None:
+        """Take in what has come. Raises OSError."""
+        data = self.sock.recv(_RECEIVED)
+        self.received += data
+        self.at_end = not data
+
+    def begin(self, response: Any, environ: dict[str, Any]) -> None:
+        """Have the request that was read last answered with these."""
+        self.response = response
+        self.environ = environ
+        self.iterable = None
+        self.began = time.monotonic()
+
+    def next_request(
+        self, config: Config, *, is_late: bool = False
+    ) -> tuple[Request, bytes] | None:
+        """The next request and its body, once it is whole. Raises what gunicorn's parser raises.
+
+        A body is shorter than announced if the client sends no more, or if the rest `is_late`: the
+        application says so.
+        """
+        if self.request is None:
+            head = self._head(config)
+            if head is None:
+                return None
+            self.number += 1
+            self._tries = self._searched = 0
+            self.request = Request(config, _Whole(head), self.address, self.number)
+        if is_late:
+            self.request.force_close()
+        body = self._body(self.request, is_all=is_late or self.at_end)
+        if body is None:
+            if self.request._expected_100_continue:
+                self.request._expected_100_continue = False
+                self.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+            return None
+        request, self.request = self.request, None
+        request._expected_100_continue = False
+        return request, body
+
+    def _head(self, config: Config) -> bytes | None:
+        received = self.received
+        end = received.find(b"\r\n\r\n") + 4
+        if end < 4:
+            if len(received) > MAX_HEAD:
+                raise LimitRequestHeaders("the head is too large")
+            if len(received) > config.limit_request_line + 2 and b"\r\n" not in received:
+                raise LimitRequestLine(len(received), config.limit_request_line)
+            if received.count(b"\n") != received.count(b"\r\n"):
+                raise InvalidRequestLine("bare LF as line terminator")
+            return None
+        if end > MAX_HEAD:
+            raise LimitRequestHeaders("the head is too large")
+        return self._take(end)
+
+    def _body(self, request: Request, *, is_all: bool) -> bytes | None:
+        reader = request.body.reader
+        if not isinstance(reader, LengthReader):
+            return self._chunked_body(request, is_all=is_all)
+        length: int = reader.length
+        if length > MAX_BODY:  # answered without it; where the next request begins is not known
+            request.force_close()
+            return b""
+        if len(self.received) < length and not is_all:
+            return None
+        return self._take(length) if length else b""
+
+    def _chunked_body(self, request: Request, *, is_all: bool) -> bytes | None:
+        received = self.received
+        if received.count(b"\n") > 2 * MAX_CHUNKS or len(received) > 4 * MAX_BODY:
+            raise LimitRequestHeaders("too many chunks")
+        if (
+            received.find(b"\r\n\r\n", self._searched) < 0
+            and len(received) <= MAX_BODY
+            and not is_all
+        ):
+            self._searched = max(0, len(received) - 3)
+            return None
+        self._searched = max(0, len(received) - 3)
+        whole = _Whole(bytes(received))
+        try:
+            body: bytes = ChunkedReader(request, whole).read(MAX_BODY + 1)
+        except (NoMoreData, ChunkMissingTerminator) as error:
+            self._tries += 1
+            if is_all or self._tries > _TRIES or len(getattr(error, "term", b"")) == 2:
+                raise ChunkMissingTerminator(b"") from None
+            return None
+        self.received = bytearray(whole.buf.getvalue())
+        if len(body) > MAX_BODY:
+            request.force_close()
+        return body
+
+    def _take(self, size: int) -> bytes:
+        taken = bytes(self.received[:size])
+        del self.received[:size]
+        return taken
+
+    # What gunicorn's answers call of a socket.
+
+    def sendall(self, data: bytes) -> None:
+        """Send now what the client takes now, the rest later; in a thread, all of it. OSError."""
+        if self.is_threads:
+            self.sock.sendall(data)
+            return
+        if not self.unsent:
+            try:
+                sent = self.sock.send(data)
+            except BlockingIOError:
+                sent = 0
+            if sent == len(data):
+                return
+            data = data[sent:]
+        self.unsent += data
+
+    def send_more(self) -> None:
+        """The client takes something again. Raises OSError."""
+        del self.unsent[: self.sock.send(self.unsent)]
+
+    def gettimeout(self) -> float:
+        return 0.0
