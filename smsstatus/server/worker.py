@@ -14,12 +14,10 @@ for anything else, such as the spool; it calls environ["smsstatus.wake"] when ei
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import queue
 import resource
 import selectors
-import socket
 import sys
 import threading
 import time
@@ -33,22 +31,20 @@ from gunicorn.http import wsgi
 from gunicorn.http.message import Request
 from gunicorn.workers.base import Worker as BaseWorker
 
+from ..promise import STORE_SECONDS
 from ..settings import WEBHOOK_PATH
 from . import backlog, serving
 from .connection import Connection, State
+from .connections import READ, WRITE, Connections
 
 READ_SECONDS = 4.0
 """For a request's head, and once more for its body."""
 SEND_SECONDS = 4.0
 LINGER_SECONDS = 2.0
-ANSWER_SECONDS = 3.0
-"""A callback whose commit takes longer goes to a thread, which puts it into the spool."""
 LOOK_SECONDS = 0.25
 RESERVED_FILES = 64
 """Descriptors that connections leave to the store, the spool, the log and Plivo's API."""
-_AT_ONCE = 64  # connections accepted before others get their turn
 _UNREAD = 65_536  # bytes taken in while a request is being served, or to be thrown away
-_READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 
 
 class Worker(BaseWorker):  # type: ignore[misc]
@@ -65,14 +61,14 @@ class Worker(BaseWorker):  # type: ignore[misc]
             self.log.error("TLS is for the proxy in front: remove --certfile and --keyfile")
             sys.exit(Arbiter.APP_LOAD_ERROR)
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        self._most = max(min(self.cfg.worker_connections, files - RESERVED_FILES), 1)
         self._poller = selectors.DefaultSelector()
-        self._in: dict[State, dict[Connection, float]] = {state: {} for state in State}
-        """Since when each connection is in its state; the oldest first."""
+        self._connections = Connections(
+            self._poller, max(min(self.cfg.worker_connections, files - RESERVED_FILES), 1)
+        )
         self._seconds = {
             State.IDLE: max(float(self.cfg.keepalive), READ_SECONDS),
             State.READING: READ_SECONDS,
-            State.COMMITTING: ANSWER_SECONDS,
+            State.COMMITTING: STORE_SECONDS,
             State.WRITING: SEND_SECONDS,
             State.LINGERING: LINGER_SECONDS,
         }
@@ -96,7 +92,7 @@ class Worker(BaseWorker):  # type: ignore[misc]
             with contextlib.suppress(RuntimeError):  # the host allows no more
                 threading.Thread(target=self._work, daemon=True).start()
                 self._has_threads = True
-        self._poller.register(self.PIPE[0], _READ)
+        self._poller.register(self.PIPE[0], READ)
         self._listen(True)
         while self.alive and os.getppid() == self.ppid:
             self._turn()
@@ -111,14 +107,14 @@ class Worker(BaseWorker):  # type: ignore[misc]
         self.sockets = []
         self._seconds[State.IDLE] = LINGER_SECONDS
         until = time.monotonic() + self.cfg.graceful_timeout
-        while any(self._in.values()) and time.monotonic() < until:
+        while len(self._connections) and time.monotonic() < until:
             self._turn()
 
     def _listen(self, wanted: bool) -> None:
         for listener in self.sockets:
             listener.setblocking(False)
             if wanted and listener not in self._poller.get_map():
-                self._poller.register(listener, _READ)
+                self._poller.register(listener, READ)
             elif not wanted and listener in self._poller.get_map():
                 self._poller.unregister(listener)
 
@@ -137,8 +133,9 @@ class Worker(BaseWorker):  # type: ignore[misc]
         for _ in range(len(self._again)):
             self._next(self._again.popleft())
         if is_woken:
-            for connection in [c for c in self._in[State.COMMITTING] if c.iterable.is_ready]:
-                self._give_answer(connection)
+            for connection in self._connections.all_in(State.COMMITTING):
+                if connection.iterable.is_ready:
+                    self._give_answer(connection)
             while self._answered:
                 self._take_back(self._answered.popleft())
         now = time.monotonic()
@@ -150,9 +147,7 @@ class Worker(BaseWorker):  # type: ignore[misc]
     def _look(self, now: float) -> None:
         """End what has taken too long."""
         for state, seconds in self._seconds.items():
-            for connection, since in list(self._in[state].items()):
-                if since + seconds > now:
-                    break
+            for connection in self._connections.all_in(state, until=now - seconds):
                 if state is State.COMMITTING:
                     self._to_thread(connection)
                 elif state is State.READING and connection.request is not None:
@@ -160,7 +155,7 @@ class Worker(BaseWorker):  # type: ignore[misc]
                 else:
                     if state is State.WRITING:
                         self.log.error("", exc_info=TimeoutError())
-                    self._close(connection)
+                    self._connections.close(connection)
         if self.alive:
             self._listen(True)
 
@@ -169,84 +164,16 @@ class Worker(BaseWorker):  # type: ignore[misc]
         with contextlib.suppress(BlockingIOError):  # it will look in any case
             os.write(self.PIPE[1], b".")
 
-    # Connections.
-
     def _accept(self, listener: Any) -> None:
-        for _ in range(_AT_ONCE):
-            try:
-                sock, address = listener.accept()
-            except BlockingIOError:
-                return
-            except OSError as error:
-                if error.errno in (errno.EMFILE, errno.ENFILE):
-                    self._make_room()
-                    self._listen(False)
-                return
-            if sum(map(len, self._in.values())) >= self._most and not self._make_room():
-                self._listen(False)  # until the next look
-            sock.setblocking(False)
-            with contextlib.suppress(OSError):  # a Unix socket
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connection = Connection(sock, address, listener.getsockname())
-            self._move(connection, State.IDLE)
-            self._watch(connection, _READ)
+        if not self._connections.accept(listener):
+            self._listen(False)  # until the next look
 
-    def _make_room(self) -> bool:
-        """Hang up on whoever has been waited for longest; False if nobody is waited for."""
-        for state in (State.LINGERING, State.IDLE, State.WRITING, State.READING):
-            for connection in self._in[state]:
-                self._close(connection)
-                return True
-        return False
-
-    def _move(self, connection: Connection, state: State) -> None:
-        self._in[connection.state].pop(connection, None)
-        connection.state = state
-        self._in[state][connection] = time.monotonic()
-
-    def _watch(self, connection: Connection, events: int) -> None:
-        """Have the poller look for these events on it; 0: for none."""
-        if connection.watched == events:
-            return
-        if not events:
-            self._poller.unregister(connection.sock)
-        elif connection.watched:
-            self._poller.modify(connection.sock, events, connection)
-        else:
-            self._poller.register(connection.sock, events, connection)
-        connection.watched = events
-
-    def _close(self, connection: Connection) -> None:
-        self._in[connection.state].pop(connection, None)
-        self._watch(connection, 0)
-        connection.sock.close()
-
-    def _hang_up(self, connection: Connection) -> None:
-        """Close once the client has: unread bytes would have the kernel reset the answer.
-
-        RFC 9112, section 9.6.
-        """
-        connection.is_closing = True
-        if connection.unsent:
-            return self._write(connection)
-        try:
-            connection.sock.shutdown(socket.SHUT_WR)
-        except OSError:
-            return self._close(connection)
-        if connection.at_end:
-            return self._close(connection)
-        connection.received.clear()
-        self._move(connection, State.LINGERING)
-        return self._watch(connection, _READ)
-
-    def _write(self, connection: Connection) -> None:
-        self._move(connection, State.WRITING)
-        self._watch(connection, _WRITE)
+    # Requests.
 
     def _serve(self, connection: Connection, events: int) -> None:
         """Something can be read, or written."""
         try:
-            if events & _WRITE:
+            if events & WRITE:
                 connection.send_more()
                 self._after(connection)
                 return
@@ -260,16 +187,14 @@ class Worker(BaseWorker):  # type: ignore[misc]
         is_over = connection.at_end or len(connection.received) > _UNREAD
         if state is State.LINGERING:
             if is_over:
-                self._close(connection)
+                self._connections.close(connection)
         elif state is State.COMMITTING:  # the next one, before this one's answer
             if is_over:
-                self._watch(connection, 0)
+                self._connections.watch(connection, 0)
         elif connection.at_end and state is State.IDLE:
-            self._close(connection)
+            self._connections.close(connection)
         else:
             self._next(connection)
-
-    # Requests.
 
     def _next(self, connection: Connection, *, is_late: bool = False) -> None:
         """Serve the next request if it is whole, or if the rest of it is not waited for."""
@@ -282,15 +207,15 @@ class Worker(BaseWorker):  # type: ignore[misc]
                 self._begin(connection, request, body)
             elif connection.at_end:
                 self.log.debug("Ignored premature client disconnection.")
-                self._close(connection)
+                self._connections.close(connection)
             else:
-                self._watch(connection, _READ)
+                self._connections.watch(connection, READ)
                 has_head = connection.request is not None
                 if connection.state is not State.READING or has_head > had_head:
-                    self._move(connection, State.READING)
+                    self._connections.move(connection, State.READING)
         except Exception as error:
             self.handle_error(request, connection, connection.address, error)
-            self._hang_up(connection)
+            self._connections.hang_up(connection)
 
     def _begin(self, connection: Connection, request: Request, body: bytes) -> None:
         self.nr += 1
@@ -312,7 +237,7 @@ class Worker(BaseWorker):  # type: ignore[misc]
         if getattr(connection.iterable, "is_ready", True):
             self._give_answer(connection)
         else:
-            self._move(connection, State.COMMITTING)
+            self._connections.move(connection, State.COMMITTING)
 
     def _give_answer(self, connection: Connection) -> None:
         if not getattr(connection.iterable, "is_stored", True):
@@ -355,22 +280,22 @@ class Worker(BaseWorker):  # type: ignore[misc]
     def _after(self, connection: Connection) -> None:
         """The answer is given, or some more of it is sent."""
         if connection.unsent:
-            self._write(connection)
+            self._connections.write(connection)
         elif connection.is_closing or connection.response.should_close():
-            self._hang_up(connection)
+            self._connections.hang_up(connection)
         elif connection.at_end or connection.received:
-            self._move(connection, State.READING)
-            self._watch(connection, 0)
+            self._connections.move(connection, State.READING)
+            self._connections.watch(connection, 0)
             self._again.append(connection)
         else:
-            self._move(connection, State.IDLE)
-            self._watch(connection, _READ)
+            self._connections.move(connection, State.IDLE)
+            self._connections.watch(connection, READ)
 
     # Threads.
 
     def _to_thread(self, connection: Connection) -> None:
-        self._move(connection, State.SERVING)
-        self._watch(connection, 0)
+        self._connections.move(connection, State.SERVING)
+        self._connections.watch(connection, 0)
         connection.is_threads = True
         connection.sock.settimeout(SEND_SECONDS)
         if self._has_threads:
