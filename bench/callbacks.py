@@ -31,7 +31,7 @@ CARRIER_ERRORS = ("30", "40", "50", "100", "200")
 
 
 RANKS = {"queued": 1, "sent": 2, "failed": 3, "undelivered": 3, "delivered": 4}
-"""Of the statuses made here: how far along each is."""
+"""How far along each of the statuses made here is."""
 
 
 class Callback(NamedTuple):

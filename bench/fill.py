@@ -79,7 +79,7 @@ class _Rows(NamedTuple):
 
 
 def fill(database: Path, messages: int) -> Filled:
-    """Make `database` with so many messages, and about three events for each. Shows progress.
+    """Make `database` with this many messages, and about three events for each. Shows progress.
 
     Another process makes the rows while this one inserts them.
     """
@@ -122,7 +122,7 @@ def _make_rows(start: datetime, apart: float, numbers: range) -> _Rows:
 
 
 def _open_for_filling(database: Path) -> sqlite3.Connection:
-    """Nothing here is durable: a fill that is cut short is begun anew."""
+    """Nothing here is durable: a fill that is cut short begins again."""
     connection = sqlite3.connect(database, isolation_level=None)
     connection.execute("PRAGMA journal_mode = OFF")
     connection.execute("PRAGMA synchronous = OFF")

@@ -14,7 +14,7 @@ HOW_TO_GET_CC = "no C compiler: `apt-get install gcc libc6-dev`, or your system'
 
 
 class NoCompiler(Exception):
-    """The library cannot be built here. The text says how to mend it."""
+    """The library cannot be built here. The text says how to fix it."""
 
 
 def build() -> Path:

@@ -26,7 +26,7 @@ NOBODY = "19999999999"
 
 @dataclass(frozen=True)
 class Latency:
-    """Of one kind of request; a single one has no p99. `note`: why nothing was measured."""
+    """How long a kind of request took; one alone has no p99. `note`: why it was not measured."""
 
     p50_ms: float | None = None
     p99_ms: float | None = None

@@ -32,7 +32,7 @@ class StartFailed(Exception):
 
 @dataclass(frozen=True)
 class Memory:
-    """Of all processes of a service. `pss` shares out pages that several of them hold."""
+    """What all processes of a service hold. `pss` shares out pages that several of them hold."""
 
     rss_mb: float
     pss_mb: float

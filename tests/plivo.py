@@ -32,7 +32,7 @@ class Request(NamedTuple):
 
 @dataclass(frozen=True)
 class Plivo:
-    """Signs callbacks with `token` for the address `base_url` that it was told."""
+    """Signs callbacks with `token` for the address `base_url` that it was given."""
 
     token: str = "test-token"
     base_url: str = "https://sms.example.com"

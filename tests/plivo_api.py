@@ -27,7 +27,7 @@ class Reply:
     wait: threading.Event | None = None
     """Answer only once this is set: a Plivo that hangs."""
     hang_up_after: int | None = None
-    """Close the connection after so many bytes of the content; -1: without answering at all."""
+    """Close the connection after this many bytes of the content; -1: without answering at all."""
 
     def encoded(self) -> bytes:
         return (

@@ -65,7 +65,7 @@ def test_windows_line_ends_and_a_byte_order_mark_make_no_difference(
 @pytest.mark.parametrize("own", [True, False], ids=["beside our own", "alone"])
 @pytest.mark.parametrize("command", [IMPORT, FLASK], ids=["import", "flask"])
 def test_one_in_a_folder_above_is_not_read(project: Path, command: list[str], own: bool) -> None:
-    """Also where it says what is set in earnest: that stays."""
+    """What is really set stays, even if that file says the same."""
     for name, more in ((".env", "API_TOKEN=token-of-another-one\n"), (".flaskenv", "UI=off\n")):
         (project.parent / name).write_text(f"{more}DATABASE_URL=postgres://a/b\nPORT=no\n")
     variables = {"API_TOKEN": "token-of-another-one"}

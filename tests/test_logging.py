@@ -1,4 +1,4 @@
-"""What a log line tells the person who has to mend something, and what it must not tell."""
+"""What a log line says to the person who has to fix something, and what it must not say."""
 
 from __future__ import annotations
 

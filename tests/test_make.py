@@ -56,7 +56,7 @@ def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 class Clone:
     """A clean clone in which `make run` was said with an old Python, and then with this one.
 
-    Of the try with the old one a virtual environment is left, as makefiles of earlier versions did.
+    The try with the old one has left a virtual environment, as makefiles of earlier versions did.
     """
 
     def __init__(self, folder: Path) -> None:

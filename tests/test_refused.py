@@ -1,4 +1,4 @@
-"""What the server's parser refuses, the application never sees: it is counted and told of."""
+"""What the server's parser refuses, the application never sees: it is counted and reported."""
 
 from __future__ import annotations
 

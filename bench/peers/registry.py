@@ -23,7 +23,7 @@ INSTALL_SECONDS = 900
 
 
 class Unavailable(Exception):
-    """This service cannot be run here. The text says why, and how to mend it."""
+    """This service cannot be run here. The text says why, and how to fix it."""
 
 
 class Peer(ABC):
@@ -220,7 +220,7 @@ def _install(command: list[str], folder: Path) -> None:
 
 
 def _fingerprint(pinned: Path) -> str:
-    """Of what is to be installed, and of the machine's node and python it was built with."""
+    """A digest of what is to be installed, and of the node and python it was built with."""
     tools = f"{shutil.which('node')} {sys.version}"
     return hashlib.sha256(pinned.read_bytes() + tools.encode()).hexdigest()
 

@@ -45,7 +45,7 @@ def everything(answer: TestResponse) -> tuple[int, bytes, str | None]:
 
 
 def make_older(database: Path, age: timedelta) -> None:
-    """As if the keys had been claimed so long ago."""
+    """As if the keys had been claimed this long ago."""
     before = utc_timestamp(str(datetime.now(UTC) - age))
     with closing(sqlite3.connect(database, isolation_level=None, timeout=30)) as connection:
         connection.execute("UPDATE idempotency_keys SET claimed_at = ?", (before,))

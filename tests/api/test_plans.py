@@ -267,7 +267,7 @@ def test_of_a_reference_and_another_filter_the_rarer_one_is_walked(
 
 @pytest.fixture(scope="module")
 def lopsided(full: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One sender has sent nearly everything, one seldom sends, and one has just begun; only the
+    """One sender has sent nearly everything, one rarely sends, and one has just begun; only the
     newest messages are not final yet.
     """
     path = tmp_path_factory.mktemp("lopsided") / "sms.db"

@@ -44,7 +44,7 @@ def nobody_waits(clock: HandClock) -> None:
 
 
 def silent(number: int, age: timedelta = HOUR, status: str = "sent", **more: Any) -> dict[str, Any]:
-    """A message that was last heard of so long ago."""
+    """A message whose last update came this long ago."""
     created_at = utc_timestamp(str(datetime.now(UTC) - age))
     return row(number, created_at, status, **more)
 

@@ -161,7 +161,7 @@ def test_a_spool_that_somebody_removed_is_made_again(service: Service) -> None:
 
 
 def test_a_file_is_applied_and_left_where_it_is(run: Run, service: Service, query: Query) -> None:
-    service.spool.keep_bad(callback("a"), "mended since")
+    service.spool.keep_bad(callback("a"), "fixed since")
     (path,) = service.spool.bad.iterdir()
     assert run("replay", path).stdout == "1 applied, 0 already known, 0 unreadable.\n"
     before = content(query)

@@ -81,7 +81,7 @@ class Load:
         return [delivery for delivery in list(self.deliveries) if delivery.status != 200]
 
     def wait_for(self, answers: int, seconds: float = 120.0) -> None:
-        """Wait until so many more callbacks were answered."""
+        """Wait until this many more callbacks were answered."""
         enough = len(self.deliveries) + answers
         wait_until(lambda: len(self.deliveries) >= enough, seconds, f"{answers} more answers")
 

@@ -95,7 +95,7 @@ def wait_until_drained(service: LiveService) -> None:
 
 
 def wait_until_spooled(service: LiveService, count: int) -> None:
-    """Wait until so many callbacks wait in the spool."""
+    """Wait until this many callbacks wait in the spool."""
     wait_until(lambda: len(spooled_bodies(service.spool)) >= count, 120, "callbacks are spooled")
 
 

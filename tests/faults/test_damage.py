@@ -136,7 +136,7 @@ def test_an_overwritten_header_costs_nothing_from_before_and_since(
     """Under load page 1 is soon in the WAL again, so that the damage may not even be seen."""
     _overwrite_header(service.database)
     began = time.monotonic()
-    wait_until(lambda: stored_bodies(service.database), what="the file can be read afresh")
+    wait_until(lambda: stored_bodies(service.database), what="the file can be read by others")
     promise(time.monotonic() - began, 10)
     _goes_on(service, load, report, "header overwritten (written again within 10 s)")
 
@@ -144,7 +144,7 @@ def test_an_overwritten_header_costs_nothing_from_before_and_since(
 def test_an_overwritten_header_is_noticed_and_written_anew_in_10_seconds_without_any_callback(
     service: LiveService, load: Load, figure: Figure, promise: Promise
 ) -> None:
-    """After a checkpoint, so that nobody can open the database afresh."""
+    """After a checkpoint, so that nobody else can open the database."""
     load.stop()
     wait_until(lambda: _checkpoint(service.database, "FULL"), what="all is in the database file")
     with held(worker_pid(service)):
@@ -152,7 +152,7 @@ def test_an_overwritten_header_is_noticed_and_written_anew_in_10_seconds_without
         with pytest.raises(sqlite3.DatabaseError):
             query(service.database, "SELECT count(*) FROM messages")
     began = time.monotonic()
-    wait_until(lambda: stored_bodies(service.database), what="the file can be read afresh")
+    wait_until(lambda: stored_bodies(service.database), what="the file can be read by others")
     seconds = time.monotonic() - began
     lost = not_stored(load.acknowledged, service)
     figure(
@@ -326,7 +326,7 @@ def _goes_on(
     what: str,
     since: float = 0.0,
 ) -> None:
-    """After damage that the service mends by itself: all that matters ends in the database."""
+    """After damage that the service repairs by itself: all that matters ends in the database."""
     load.wait_for(150)
     wait_until_ready(service)
     load.wait_for(50)
@@ -348,7 +348,7 @@ def _waits_in_the_spool(
     """Damage that lasts: not ready, spooling, nothing missing; after `undo` all is drained."""
     wait_until_spooled(service, 50)
     assert not is_ready(service)
-    in_vain = _drained_in_vain(service)  # the drainer must not take the damage for mended
+    in_vain = _drained_in_vain(service)  # the drainer must not take the damage for repaired
     wait_until(lambda: _drained_in_vain(service) > in_vain + 1, what="the drainer has tried twice")
     assert not is_ready(service)
     # The database may be unreadable meanwhile: then what was stored before counts when it is back.

@@ -109,7 +109,7 @@ def test_a_refused_request_costs_less_cpu_than_an_accepted_one(
 def _touches(call: Call, service: LiveService) -> bool:
     """Does this call touch a file? The log's lines are counted apart.
 
-    Of the writes that are traced others go to a pipe, by which the main loop is woken.
+    Other traced writes go to a pipe, by which the main loop is woken.
     """
     target = call.arguments.partition(",")[0]
     if call.name == "write":

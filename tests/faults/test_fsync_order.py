@@ -72,7 +72,7 @@ def test_every_200_for_a_spooled_callback_is_sent_after_its_file_and_folder_are_
 
 
 def _ways(traced: list[Call]) -> Counter[str]:
-    """Of the callbacks that came in and were answered 200 in the trace: how many were where.
+    """How many of the callbacks that were answered 200 in the trace were where by then.
 
     `store`, `spool` or `log`, or `too early`: in none of them. On a busy machine, which strace
     makes slower still, the store may take too long for one, and the spool too.

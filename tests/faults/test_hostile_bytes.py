@@ -45,7 +45,7 @@ _HEADER_VALUES = st.text(max_size=100) | st.sampled_from(["", ",", "A" * 44, "A"
 
 
 def _tries(examples: int, full: bool) -> settings:
-    """So many; in `make test` the same ones each time, and never too slow."""
+    """This many; in `make test` the same ones each time, and never too slow."""
     return settings(
         max_examples=examples,
         derandomize=not full,

@@ -52,7 +52,7 @@ def test_at_a_reload_the_old_worker_leaves_what_waits_to_the_new_one(tmp_path: P
             backlog = [clients.enter_context(connect(service.port)) for _ in range(100)]
             for client in backlog:
                 client.sendall(wire(service.plivo.post(service.plivo.fields("sent"))))
-            wait_until(partial(_pending, old, signal.SIGTERM), what="the old worker is told")
+            wait_until(partial(_pending, old, signal.SIGTERM), what="the old worker has the signal")
         wait_until(lambda: old not in _workers(service), what="the old worker is gone")
         assert len(select.select(backlog, [], [], 0)[0]) < len(backlog)
         os.kill(new, signal.SIGCONT)
@@ -134,7 +134,9 @@ def test_requests_that_wait_to_be_accepted_when_sigterm_comes_are_all_answered(
                     client.sendall(wire(request, keep_alive=False))
                 if told == "the master":
                     service.process.send_signal(signal.SIGTERM)
-                    wait_until(partial(_pending, worker, signal.SIGTERM), what="the worker is told")
+                    wait_until(
+                        partial(_pending, worker, signal.SIGTERM), what="the worker has the signal"
+                    )
                 else:
                     os.kill(worker, signal.SIGTERM)
             if told != "the master":
