@@ -158,7 +158,10 @@ GOALS = (
     Goal("throughput against Fastify", _ratio("full", "fastify", rate), 1.2, True, "x"),
     Goal(
         "throughput against Fastify, fsync + 2 ms",
-        *(_ratio("slow-fsync", "fastify", rate), 6, True, "x"),
+        _ratio("slow-fsync", "fastify", rate),
+        6,
+        True,
+        "x",
     ),
     Goal("p99 at saturation against Fastify", _ratio("full", "fastify", p99), 0.2, False, "x"),
     Goal("throughput against FastAPI", _ratio("full", "fastapi", rate), 1.6, True, "x"),
@@ -166,7 +169,9 @@ GOALS = (
     Goal("p99 at a steady 200/s", _own("steady", p99), 10, False, " ms"),
     Goal(
         "fsyncs per callback at saturation",
-        *(_own("full", lambda run: run.fsyncs_per_callback), 0.2, False),
+        _own("full", lambda run: run.fsyncs_per_callback),
+        0.2,
+        False,
     ),
     Goal("start to first 200", _own("startup", lambda run: run.start_seconds), 1.0, False, " s"),
     Goal("resident memory under load", _own("full", lambda run: run.rss_mb), 90, False, " MB"),

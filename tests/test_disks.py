@@ -67,7 +67,12 @@ def test_doctor_says_so_too(service: LiveService, volume: Path) -> None:
         subprocess.run(
             with_mount(
                 f"--bind '{volume / 'kept.db'}' '{service.database}'",
-                *(sys.executable, "-m", "flask", "--app", "wsgi", "doctor"),
+                sys.executable,
+                "-m",
+                "flask",
+                "--app",
+                "wsgi",
+                "doctor",
             ),
             cwd=service.folder,
             env=service.environment,

@@ -74,7 +74,7 @@ def test_doing_it_again_makes_new_messages(tmp_path: Path, service: LiveService)
 
 def test_another_address_and_count_can_be_given(tmp_path: Path, service: LiveService) -> None:
     done = simulate(
-        *(tmp_path, "https://sms.example.com"), *("--url", f"{service.address}/", "--count", "30")
+        tmp_path, "https://sms.example.com", "--url", f"{service.address}/", "--count", "30"
     )
     assert done.returncode == 0
     assert len(done.stdout.splitlines()) < 20

@@ -34,7 +34,9 @@ def every_kind(writable: sqlite3.Connection) -> list[dict[str, Any]]:
     kinds = product(TIMES, STATUSES, NUMBERS, NUMBERS, CODES)
     rows = [
         row(
-            *(number, created_at, status),
+            number,
+            created_at,
+            status,
             sender_number=sender,
             recipient_number=recipient,
             error_code=code,

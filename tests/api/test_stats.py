@@ -28,7 +28,9 @@ def at(seconds: float) -> str:
 def delivered(number: int, after: float | None, status: str = "delivered") -> dict[str, Any]:
     """A message that was delivered `after` seconds; None: Plivo did not tell when."""
     return row(
-        *(number, at(number), status),
+        number,
+        at(number),
+        status,
         queued_at=at(100),
         status_timestamp="" if after is None else at(100 + after),
     )

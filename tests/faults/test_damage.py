@@ -172,7 +172,10 @@ def test_a_replaced_database_is_used_and_nothing_answered_since_is_lost(
     in_backup, gone = _older_backup(service, load, tmp_path / "backup.db")
     os.replace(tmp_path / "backup.db", service.database)
     _goes_on(
-        *(service, load, report, "database replaced by an older backup (adopted)"),
+        service,
+        load,
+        report,
+        "database replaced by an older backup (adopted)",
         time.monotonic(),
     )
     assert "was replaced: using the new one" in service.log.read_text()
@@ -226,8 +229,12 @@ def test_a_truncated_database_is_left_alone_until_it_is_moved_away_and_nothing_s
                 path.rename(path.with_name("cut-" + path.name))
 
     _waits_in_the_spool(
-        *(service, load, report, "database truncated to 0 (spooled until it is moved away)"),
-        *(began, undo),
+        service,
+        load,
+        report,
+        "database truncated to 0 (spooled until it is moved away)",
+        began,
+        undo,
     )
     assert "was truncated: move it and its -wal and -shm away" in service.log.read_text()
 
@@ -292,8 +299,12 @@ def test_while_the_database_is_immutable_callbacks_are_spooled_and_nothing_is_lo
     _chattr("+i", files)
     try:
         _waits_in_the_spool(
-            *(service, load, report, "database made read-only by chattr +i (spooled meanwhile)"),
-            *(0.0, lambda: _chattr("-i", files)),
+            service,
+            load,
+            report,
+            "database made read-only by chattr +i (spooled meanwhile)",
+            0.0,
+            lambda: _chattr("-i", files),
         )
     finally:
         with contextlib.suppress(OSError, subprocess.SubprocessError):
@@ -308,13 +319,21 @@ def test_while_the_file_system_is_read_only_callbacks_are_spooled_and_nothing_is
     with contextlib.ExitStack() as read_only:
         read_only.enter_context(
             strace(
-                *(worker_pid(service), tmp_path / "trace"),
-                *("-e", "trace=pwrite64", "-e", "inject=pwrite64:error=EROFS"),
+                worker_pid(service),
+                tmp_path / "trace",
+                "-e",
+                "trace=pwrite64",
+                "-e",
+                "inject=pwrite64:error=EROFS",
             )
         )
         _waits_in_the_spool(
-            *(service, load, report, "file system of the database read-only (spooled meanwhile)"),
-            *(0.0, read_only.close),
+            service,
+            load,
+            report,
+            "file system of the database read-only (spooled meanwhile)",
+            0.0,
+            read_only.close,
         )
     assert "store is not writable" in service.log.read_text()
 

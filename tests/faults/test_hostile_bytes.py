@@ -145,7 +145,9 @@ def test_no_bytes_over_a_socket_get_an_answer_outside_the_table_or_leave_a_trace
 
     requests = st.builds(
         lambda start, headers, body: b"\r\n".join([start, *headers, b"", body]),
-        *(starts, lines, st.binary(max_size=40)),
+        starts,
+        lines,
+        st.binary(max_size=40),
     )
 
     @_tries(5000 if full else 300, full)

@@ -26,7 +26,8 @@ def test_filters_and_paging(browser: Browser, tmp_path: Path) -> None:
     with running_site(tmp_path) as site, visiting(browser, site) as visitor:
         sent = [
             row(
-                *(number, "2026-11-01T00:00:00.000000Z"),
+                number,
+                "2026-11-01T00:00:00.000000Z",
                 sender_number="14155550100",
                 recipient_number=f"1415555{number:04}",
             )
