@@ -190,9 +190,20 @@ def _message_row(message: _Message) -> Row:
     first, last = message.steps[0], message.steps[-1]
     rank = RANKS[last.status]
     return (
-        *(message.id, message.uuid, message.sender, message.recipient, last.status, last.at),
-        *(last.error_code, first.at, last.at, first.at),
-        *(rank > 2, len(message.steps), rank, last.digest),
+        message.id,
+        message.uuid,
+        message.sender,
+        message.recipient,
+        last.status,
+        last.at,
+        last.error_code,
+        first.at,
+        last.at,
+        first.at,
+        rank > 2,
+        len(message.steps),
+        rank,
+        last.digest,
     )
 
 
@@ -200,8 +211,16 @@ def _event_row(message: _Message, number: int) -> Row:
     step = message.steps[number]
     rank = RANKS[step.status]
     return (
-        *(message.id, step.digest, step.status, step.at, step.error_code, number + 1, rank),
-        *(rank > 2, step.at, _parameters(message, number)),
+        message.id,
+        step.digest,
+        step.status,
+        step.at,
+        step.error_code,
+        number + 1,
+        rank,
+        rank > 2,
+        step.at,
+        _parameters(message, number),
     )
 
 

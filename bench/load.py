@@ -53,10 +53,22 @@ def saturate(port: int, slices: Path, offset: int, seconds: int) -> Saturated:
     report = slices / "report.json"
     report.unlink(missing_ok=True)
     command = [
-        *("taskset", "-c", str(LOAD_CORE), find_wrk() or "wrk"),
-        *(f"-t{CONNECTIONS}", f"-c{CONNECTIONS}", f"-d{seconds}s", "--timeout", "20s"),
-        *("-s", str(BENCH / "wrk.lua"), f"http://127.0.0.1:{port}/", "--"),
-        *(str(slices), str(offset), str(report)),
+        "taskset",
+        "-c",
+        str(LOAD_CORE),
+        find_wrk() or "wrk",
+        f"-t{CONNECTIONS}",
+        f"-c{CONNECTIONS}",
+        f"-d{seconds}s",
+        "--timeout",
+        "20s",
+        "-s",
+        str(BENCH / "wrk.lua"),
+        f"http://127.0.0.1:{port}/",
+        "--",
+        str(slices),
+        str(offset),
+        str(report),
     ]
     result = subprocess.run(
         command, capture_output=True, text=True, timeout=seconds + 60, check=False

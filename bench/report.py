@@ -14,8 +14,19 @@ from bench.peers.registry import ALL, LAYERS
 
 Value = Callable[[Run], float | None]
 HEADINGS = (
-    *("profile", "service", "callbacks/s", "smsstatus is", "p50 ms", "p99 ms", "max ms"),
-    *("CPU s / 1,000", "fsyncs / callback", "RSS (PSS) MB", "start s", "not 200", "lost"),
+    "profile",
+    "service",
+    "callbacks/s",
+    "smsstatus is",
+    "p50 ms",
+    "p99 ms",
+    "max ms",
+    "CPU s / 1,000",
+    "fsyncs / callback",
+    "RSS (PSS) MB",
+    "start s",
+    "not 200",
+    "lost",
 )
 
 

@@ -30,8 +30,14 @@ def test_each_code_has_words_and_one_of_three_judgements(code: str) -> None:
 @pytest.mark.parametrize(
     ("code", "retry"),
     [
-        *(("50", "permanent"), ("70", "permanent"), ("200", "permanent"), ("30", "permanent")),
-        *(("20", "transient"), ("80", "transient"), ("420", "transient"), ("1000", "unknown")),
+        ("50", "permanent"),
+        ("70", "permanent"),
+        ("200", "permanent"),
+        ("30", "permanent"),
+        ("20", "transient"),
+        ("80", "transient"),
+        ("420", "transient"),
+        ("1000", "unknown"),
     ],
 )
 def test_what_a_retry_can_do(code: str, retry: str) -> None:

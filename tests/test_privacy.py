@@ -111,11 +111,21 @@ def api_requests() -> list[Request]:
         for headers in (bearer, wrong)
         for accept in ("application/json", "text/csv")
         for path in (
-            *("/messages", f"/messages?{by_number}", "/stats", "/openapi.json"),
-            *(f"/messages?to={RECIPIENT[1:]}-x", f"/messages?q={quote_plus(TEXT)}"),
-            *(f"/messages?cursor={RECIPIENT[1:]}", f"/stats?since={RECIPIENT[1:]}"),
-            *("/messages/00000000-0000-4000-8000-000000000000", "/messages/none"),
-            *("/healthz", "/readyz", "/metrics", f"/?{by_number}", f"/none?{by_number}"),
+            "/messages",
+            f"/messages?{by_number}",
+            "/stats",
+            "/openapi.json",
+            f"/messages?to={RECIPIENT[1:]}-x",
+            f"/messages?q={quote_plus(TEXT)}",
+            f"/messages?cursor={RECIPIENT[1:]}",
+            f"/stats?since={RECIPIENT[1:]}",
+            "/messages/00000000-0000-4000-8000-000000000000",
+            "/messages/none",
+            "/healthz",
+            "/readyz",
+            "/metrics",
+            f"/?{by_number}",
+            f"/none?{by_number}",
         )
     ]
     return [*posted, *asked]
@@ -145,7 +155,8 @@ def everything(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
 REFUSALS = [
     *(Reply(status, {"error": f"to {RECIPIENT}: {TEXT}"}) for status in (400, 401, 402, 403, 404)),
     *(Reply(status, {"error": f"to {RECIPIENT}: {TEXT}"}) for status in (200, 302, 429, 500, 503)),
-    *(Reply(200, f"<html>{TEXT} {RECIPIENT}".encode()), Reply(hang_up_after=-1)),
+    Reply(200, f"<html>{TEXT} {RECIPIENT}".encode()),
+    Reply(hang_up_after=-1),
     Reply(202, {"message_uuid": ["x"]}, hang_up_after=5),
 ]
 

@@ -29,8 +29,20 @@ Pairs = list[tuple[str, str]]
 
 UUID, OTHER = "83876bdb-2b0c-11ee-8b1a-0242ac110002", "9f0f6a52-1111-4a4a-9d9d-0242ac11000a"
 NAMES = (
-    *("ErrorCode", "MessageUUID", "ParentMessageUUID", "Status", "From", "To", "Sequence"),
-    *("QueuedTime", "SentTime", "DeliveryReportTime", "MessageTime", "Units", "MNC", "MCC"),
+    "ErrorCode",
+    "MessageUUID",
+    "ParentMessageUUID",
+    "Status",
+    "From",
+    "To",
+    "Sequence",
+    "QueuedTime",
+    "SentTime",
+    "DeliveryReportTime",
+    "MessageTime",
+    "Units",
+    "MNC",
+    "MCC",
 )
 NAME = re.compile("|".join(NAMES))
 TABLES = {

@@ -28,7 +28,8 @@ REFUSED = {
     "InvalidRequestLine": (400, f"{SECRET}\r\n\r\n"),
     "InvalidHeaderName": (400, f"GET / HTTP/1.1\r\nX {SECRET}: x\r\n\r\n"),
     "UnsupportedTransferCoding": (
-        *(501, f"POST / HTTP/1.1\r\nTransfer-Encoding: x{SECRET}\r\n\r\n"),
+        501,
+        f"POST / HTTP/1.1\r\nTransfer-Encoding: x{SECRET}\r\n\r\n",
     ),
     "ExpectationFailed": (417, f"POST / HTTP/1.1\r\nExpect: {SECRET}\r\n\r\n"),
 }

@@ -48,8 +48,16 @@ def test_a_message_has_the_promised_columns(settings: Settings, query: Query) ->
     SqliteStore(settings.database_path).prepare()
     columns = [row["name"] for row in query("SELECT name FROM pragma_table_info('messages')")]
     assert columns[1:11] == [
-        *("message_uuid", "sender_number", "recipient_number", "message_body", "initial_status"),
-        *("current_status", "status_timestamp", "error_code", "created_at", "updated_at"),
+        "message_uuid",
+        "sender_number",
+        "recipient_number",
+        "message_body",
+        "initial_status",
+        "current_status",
+        "status_timestamp",
+        "error_code",
+        "created_at",
+        "updated_at",
     ]
 
 

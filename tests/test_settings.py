@@ -48,8 +48,16 @@ def test_two_variables_are_enough(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 @pytest.mark.parametrize(
     "name",
     [
-        *("PLIVO_AUTH_ID", "PLIVO_SENDER", "API_TOKEN", "DATABASE_URL", "SPOOL_DIR", "ACCEPT_V2"),
-        *("UI", "PLIVO_API_URL", "LOG_LEVEL", "PORT"),
+        "PLIVO_AUTH_ID",
+        "PLIVO_SENDER",
+        "API_TOKEN",
+        "DATABASE_URL",
+        "SPOOL_DIR",
+        "ACCEPT_V2",
+        "UI",
+        "PLIVO_API_URL",
+        "LOG_LEVEL",
+        "PORT",
     ],
 )
 @pytest.mark.parametrize("blank", ["", "  "])
@@ -128,16 +136,29 @@ WRONG = [
     *(
         ("API_TOKEN", value)
         for value in (
-            *(f'"{SECRET}"', f"'{SECRET}'", f"\u201c{SECRET}\u201d", f"{SECRET}\u201d"),
-            *(f"{SECRET}\u200b", f"{SECRET}\n{SECRET}", f"{SECRET}\t{SECRET}", f"{SECRET}\udcff"),
+            f'"{SECRET}"',
+            f"'{SECRET}'",
+            f"\u201c{SECRET}\u201d",
+            f"{SECRET}\u201d",
+            f"{SECRET}\u200b",
+            f"{SECRET}\n{SECRET}",
+            f"{SECRET}\t{SECRET}",
+            f"{SECRET}\udcff",
             f"{SECRET} # for the page",
         )
     ),
     *(
         ("PLIVO_SENDER", value)
         for value in (
-            *('"+14155550100"', "+1 415 555 0100", "+1-415-555-0100", "My-Shop", "Caf\u00e9"),
-            *("+014155550100", "elevenletters", "+14155550100 # ours", "\uff0b14155550100"),
+            '"+14155550100"',
+            "+1 415 555 0100",
+            "+1-415-555-0100",
+            "My-Shop",
+            "Caf\u00e9",
+            "+014155550100",
+            "elevenletters",
+            "+14155550100 # ours",
+            "\uff0b14155550100",
         )
     ),
     ("SPOOL_DIR", "'/data/spool'"),
@@ -163,10 +184,21 @@ WRONG = [
     *(
         ("DATABASE_URL", value)
         for value in (
-            *("smsstatus.db", "/data/smsstatus.db", "sqlite:", "sqlite://", "sqlite:///"),
-            *("sqlite:////", "sqlite:///folder/", "sqlite://host/file", "sqlite:///a.db?mode=ro"),
-            *(f"postgres://user:{SECRET}@host/db", f"postgresql+psycopg://user:{SECRET}@host/db"),
-            *(f"mysql://{SECRET}", f"{SECRET}://x", SECRET, "sqlite:///:memory:"),
+            "smsstatus.db",
+            "/data/smsstatus.db",
+            "sqlite:",
+            "sqlite://",
+            "sqlite:///",
+            "sqlite:////",
+            "sqlite:///folder/",
+            "sqlite://host/file",
+            "sqlite:///a.db?mode=ro",
+            f"postgres://user:{SECRET}@host/db",
+            f"postgresql+psycopg://user:{SECRET}@host/db",
+            f"mysql://{SECRET}",
+            f"{SECRET}://x",
+            SECRET,
+            "sqlite:///:memory:",
         )
     ),
     *((name, value) for name in ("ACCEPT_V2", "UI") for value in ("maybe", SECRET, "tru", "2")),

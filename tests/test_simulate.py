@@ -85,8 +85,15 @@ def test_another_address_and_count_can_be_given(tmp_path: Path, service: LiveSer
 @pytest.mark.parametrize(
     "url",
     [
-        *("127.0.0.1:8000", "localhost:8000", "sms.example.com", "//127.0.0.1:8000", "http://"),
-        *("ftp://127.0.0.1", "http://127.0.0.1:port", "http://127.0.0.1:99999", "http:127.0.0.1"),
+        "127.0.0.1:8000",
+        "localhost:8000",
+        "sms.example.com",
+        "//127.0.0.1:8000",
+        "http://",
+        "ftp://127.0.0.1",
+        "http://127.0.0.1:port",
+        "http://127.0.0.1:99999",
+        "http:127.0.0.1",
     ],
 )
 def test_an_address_without_scheme_or_host_is_refused_with_what_to_write(

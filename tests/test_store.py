@@ -303,9 +303,21 @@ def _arrivals(draw: st.DrawFn) -> tuple[list[Arrival], list[Arrival]]:
 
 
 _COLUMNS = (
-    *("sender_number", "recipient_number", "message_body", "initial_status", "current_status"),
-    *("status_timestamp", "error_code", "created_at", "updated_at", "queued_at", "checked_at"),
-    *("is_final", "sequence", "rank", "digest"),
+    "sender_number",
+    "recipient_number",
+    "message_body",
+    "initial_status",
+    "current_status",
+    "status_timestamp",
+    "error_code",
+    "created_at",
+    "updated_at",
+    "queued_at",
+    "checked_at",
+    "is_final",
+    "sequence",
+    "rank",
+    "digest",
 )
 _SELECT_EVENTS = """
     SELECT e.digest, e.status, e.status_timestamp, e.error_code, e.sequence, e.rank, e.is_final,

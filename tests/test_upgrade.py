@@ -61,9 +61,17 @@ def as_they_should_be(messages: dict[str, list[Event]]) -> set[tuple[Any, ...]]:
         last = max(events, key=lambda event: event.key)
         rows.add(
             (
-                *(uuid, first.status, last.status, last.status_timestamp, last.error_code),
-                *(events[0].received_at, last.received_at, last.is_final, last.sequence),
-                *(last.rank, last.digest),
+                uuid,
+                first.status,
+                last.status,
+                last.status_timestamp,
+                last.error_code,
+                events[0].received_at,
+                last.received_at,
+                last.is_final,
+                last.sequence,
+                last.rank,
+                last.digest,
             )
         )
     return rows

@@ -100,9 +100,17 @@ def fill(path: Path, messages: dict[str, list[Event]]) -> None:
                        updated_at, is_final, sequence, rank, digest)
                    VALUES (?, '1', '2', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
                 (
-                    *(uuid, first.status, stands.status, stands.status_timestamp),
-                    *(stands.error_code, events[0].received_at, stands.received_at),
-                    *(stands.is_final, stands.sequence, stands.rank, stands.digest),
+                    uuid,
+                    first.status,
+                    stands.status,
+                    stands.status_timestamp,
+                    stands.error_code,
+                    events[0].received_at,
+                    stands.received_at,
+                    stands.is_final,
+                    stands.sequence,
+                    stands.rank,
+                    stands.digest,
                 ),
             ).lastrowid
             connection.executemany(

@@ -243,7 +243,10 @@ def test_no_json_in_a_cursor_is_trouble(content: Any) -> None:
         *(("since", text) for text in ("0000-01-01", "2026-11-01T00:00:00Z\n")),
         *(("status", text) for text in ("", "5", "sent;", "x" * 50, "sent\n", "\u00fc", "' OR 1")),
         *((name, text) for name in ("to", "from", "error_code") for text in ("", " \n", "a\0b")),
-        *(("page", "2"), ("Status", "sent"), ("sort", "x"), ("x" * 100, "")),
+        ("page", "2"),
+        ("Status", "sent"),
+        ("sort", "x"),
+        ("x" * 100, ""),
     ],
 )
 def test_a_bad_parameter_is_named_with_what_is_expected(
@@ -318,9 +321,13 @@ def test_only_status_may_be_given_more_than_once(refusing: FlaskClient, name: st
 @pytest.mark.parametrize(
     ("since", "count"),
     [
-        *(("2026-11-01", 4), ("2026-11-01T00:00", 4), ("2026-11-01 00:00:01", 3)),
-        *(("2026-11-01T00:00:01.5Z", 2), ("2026-11-01T05:30:02%2B05:30", 2)),
-        *(("2026-10-31T19:00:03-05:00", 1), ("2026-11-01T00:00:03.000001Z", 0)),
+        ("2026-11-01", 4),
+        ("2026-11-01T00:00", 4),
+        ("2026-11-01 00:00:01", 3),
+        ("2026-11-01T00:00:01.5Z", 2),
+        ("2026-11-01T05:30:02%2B05:30", 2),
+        ("2026-10-31T19:00:03-05:00", 1),
+        ("2026-11-01T00:00:03.000001Z", 0),
     ],
 )
 def test_times_are_iso_8601_and_since_is_inclusive(

@@ -235,7 +235,10 @@ LOPSIDED = """
 @pytest.mark.parametrize(
     ("sender", "status"),
     [
-        *[("rare", "failed"), ("rare", "delivered"), ("usual", "failed"), ("burst", "delivered")],
+        ("rare", "failed"),
+        ("rare", "delivered"),
+        ("usual", "failed"),
+        ("burst", "delivered"),
         ("usual", "sent"),
     ],
 )

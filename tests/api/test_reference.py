@@ -35,8 +35,10 @@ def ordered(deliver: Deliver, plivo: Plivo) -> str:
     """A message that was sent for an order; its UUID. There are others."""
     fields = plivo.fields("delivered")
     for query, values in (
-        *(("order=43&shop=9", plivo.fields("sent")), ("", plivo.fields("sent"))),
-        *((QUERY, fields), ("order=420&order2=42", plivo.fields("sent"))),
+        ("order=43&shop=9", plivo.fields("sent")),
+        ("", plivo.fields("sent")),
+        (QUERY, fields),
+        ("order=420&order2=42", plivo.fields("sent")),
     ):
         assert deliver(plivo.post(values, query=query)).status_code == 200
     return fields["MessageUUID"]
@@ -50,7 +52,10 @@ def test_the_reference_is_an_object_of_the_addresss_parameters(
     assert message["recipient_number"] == "+14155550123", "a parameter is no field of Plivo's"
     listed = api.get("/messages").get_json()["messages"]
     assert [message["reference"] for message in listed] == [
-        *({"order": "420", "order2": "42"}, PARAMETERS, None, {"order": "43", "shop": "9"}),
+        {"order": "420", "order2": "42"},
+        PARAMETERS,
+        None,
+        {"order": "43", "shop": "9"},
     ]
 
 

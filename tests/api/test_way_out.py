@@ -42,9 +42,22 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("tls") / "plivo.pem"
     subprocess.run(
         [
-            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
-            *("-keyout", path, "-out", path.with_suffix(".crt"), "-subj", f"/CN={PLIVO}"),
-            *("-addext", f"subjectAltName=DNS:{PLIVO},IP:127.0.0.1"),
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "2",
+            "-keyout",
+            path,
+            "-out",
+            path.with_suffix(".crt"),
+            "-subj",
+            f"/CN={PLIVO}",
+            "-addext",
+            f"subjectAltName=DNS:{PLIVO},IP:127.0.0.1",
         ],
         check=True,
         capture_output=True,
@@ -234,9 +247,12 @@ def test_a_proxy_for_plain_http_that_wants_a_login_sends_nothing(
 @pytest.mark.parametrize(
     "address",
     [
-        *("http://someone:secret@127.0.0.1:{}", "someone:secret@127.0.0.1:{}"),
-        *("socks5://someone:secret@127.0.0.1:{}", "http://someone:secret@[nonsense:{}"),
-        *("http://someone:secret@:{}", "https://someone:secret@127.0.0.1:{}"),
+        "http://someone:secret@127.0.0.1:{}",
+        "someone:secret@127.0.0.1:{}",
+        "socks5://someone:secret@127.0.0.1:{}",
+        "http://someone:secret@[nonsense:{}",
+        "http://someone:secret@:{}",
+        "https://someone:secret@127.0.0.1:{}",
     ],
 )
 def test_a_proxy_that_cannot_be_used_sends_nothing_and_its_password_is_not_told(

@@ -34,8 +34,17 @@ from ..plivo_api import AUTH_ID, PlivoApi, Reply
 from .conftest import Run, command
 
 NAMES = (
-    *("settings", "BASE_URL", "database", "disk", "spool", "SQLite", "Plivo account", "clock"),
-    *("public road", "forgery", "server"),
+    "settings",
+    "BASE_URL",
+    "database",
+    "disk",
+    "spool",
+    "SQLite",
+    "Plivo account",
+    "clock",
+    "public road",
+    "forgery",
+    "server",
 )
 
 Examine = Callable[..., dict[str, Check]]
@@ -236,9 +245,18 @@ def test_callbacks_in_the_spool_are_worth_a_warning(app: Flask, place: str, word
 @pytest.mark.parametrize(
     ("version", "level"),
     [
-        *(((3, 51, 3), "ok"), ((3, 52, 0), "ok"), ((4, 0, 0), "ok"), ((3, 51, 2), "warn")),
-        *(((3, 50, 7), "ok"), ((3, 50, 8), "ok"), ((3, 50, 6), "warn"), ((3, 51, 0), "warn")),
-        *(((3, 44, 6), "ok"), ((3, 44, 5), "warn"), ((3, 45, 0), "warn"), ((3, 40, 1), "warn")),
+        ((3, 51, 3), "ok"),
+        ((3, 52, 0), "ok"),
+        ((4, 0, 0), "ok"),
+        ((3, 51, 2), "warn"),
+        ((3, 50, 7), "ok"),
+        ((3, 50, 8), "ok"),
+        ((3, 50, 6), "warn"),
+        ((3, 51, 0), "warn"),
+        ((3, 44, 6), "ok"),
+        ((3, 44, 5), "warn"),
+        ((3, 45, 0), "warn"),
+        ((3, 40, 1), "warn"),
     ],
 )
 def test_a_sqlite_with_the_wal_reset_bug_is_worth_a_warning(

@@ -29,7 +29,11 @@ def test_a_table_shows_the_newest_first(run: Run, receive: Receive, bounced: str
     newest = receive("sent", From="ACME")
     head, *lines = run("messages").stdout.splitlines()
     assert head.split() == [
-        *("created_at", "message_uuid", "sender_number", "recipient_number", "current_status"),
+        "created_at",
+        "message_uuid",
+        "sender_number",
+        "recipient_number",
+        "current_status",
         "error",
     ]
     assert [line.split()[1] for line in lines] == [newest, bounced]

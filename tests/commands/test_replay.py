@@ -61,7 +61,9 @@ def test_the_spool_is_applied_and_emptied(run: Run, service: Service, query: Que
         service.spool.keep(callback(name, status), "a reason")
     done = run("replay")
     assert (done.exit_code, done.stdout, done.stderr) == (
-        *(0, "3 applied, 0 already known, 0 unreadable.\n", ""),
+        0,
+        "3 applied, 0 already known, 0 unreadable.\n",
+        "",
     )
     assert query(f"{SELECT} ORDER BY message_uuid") == [
         {"message_uuid": name, "current_status": "delivered", "created_at": RECEIVED}
@@ -173,7 +175,14 @@ def test_a_file_is_applied_and_left_where_it_is(run: Run, service: Service, quer
 @pytest.mark.parametrize(
     "text",
     [
-        *("", "{", "null", "[]", "5", "{}", '{"method": "POST"}', "\ud800"),
+        "",
+        "{",
+        "null",
+        "[]",
+        "5",
+        "{}",
+        '{"method": "POST"}',
+        "\ud800",
         json.dumps({**unusable()._asdict(), "reason": "", "version": 1}),
         json.dumps({**callback("a")._asdict(), "body": 5}),
         json.dumps({**callback("a")._asdict(), "v2_nonce": 5}),
@@ -383,7 +392,8 @@ def test_a_part_cannot_be_put_into_another_record_or_place(run: Run, query: Quer
     ids = [re.findall(r" 2\.([\w-]{11})\.", line)[0] for line in (lines[0], others[0])]
     moved = [line.replace(ids[0], ids[1]) for line in lines]
     swapped = [
-        *(lines[0].replace(f"{ids[0]}.1.", f"{ids[0]}.2."), lines[1].replace(".2.", ".1.")),
+        lines[0].replace(f"{ids[0]}.1.", f"{ids[0]}.2."),
+        lines[1].replace(".2.", ".1."),
         *lines[2:],
     ]
     for log in (moved, swapped):

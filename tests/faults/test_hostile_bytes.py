@@ -131,9 +131,15 @@ def test_no_bytes_over_a_socket_get_an_answer_outside_the_table_or_leave_a_trace
     starts = st.sampled_from(
         [
             *(f"{method} {WEBHOOK_PATH} HTTP/1.1".encode() for method in ("POST", "GET", "PUT")),
-            *(b"OPTIONS * HTTP/1.1", b"HEAD /plivo/status HTTP/1.1", b"GET / HTTP/1.0"),
-            *(b"GET /readyz HTTP/3.7", b"PRI * HTTP/2.0", b"get /metrics HTTP/1.1"),
-            *(b"GET http://[/ HTTP/1.1", b"GET /plivo/status?%ff=%00 HTTP/1.1", b"CONNECT a:1"),
+            b"OPTIONS * HTTP/1.1",
+            b"HEAD /plivo/status HTTP/1.1",
+            b"GET / HTTP/1.0",
+            b"GET /readyz HTTP/3.7",
+            b"PRI * HTTP/2.0",
+            b"get /metrics HTTP/1.1",
+            b"GET http://[/ HTTP/1.1",
+            b"GET /plivo/status?%ff=%00 HTTP/1.1",
+            b"CONNECT a:1",
         ]
     ) | st.binary(max_size=30)
 

@@ -34,8 +34,13 @@ from tests.plivo import Fields, send
 from tests.plivo_api import AUTH_ID, PlivoApi, plivo_api
 
 FLAGS = (
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
 )
 LOGIN = {"username": "anyone", "password": API_TOKEN}
 SENDER = "+14155550100"

@@ -51,8 +51,14 @@ def test_a_small_share_is_never_nothing() -> None:
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        *((0, "0.0 s"), (2.34, "2.3 s"), (9.96, "10 s"), (59.6, "1 min")),
-        *((61, "1 min 1 s"), (3600, "1 h"), (7500, "2 h 5 min"), (86400 * 2 + 3600, "2 d 1 h")),
+        (0, "0.0 s"),
+        (2.34, "2.3 s"),
+        (9.96, "10 s"),
+        (59.6, "1 min"),
+        (61, "1 min 1 s"),
+        (3600, "1 h"),
+        (7500, "2 h 5 min"),
+        (86400 * 2 + 3600, "2 d 1 h"),
     ],
 )
 def test_a_time_span_has_two_units_at_most(seconds: float, text: str) -> None:
@@ -62,7 +68,9 @@ def test_a_time_span_has_two_units_at_most(seconds: float, text: str) -> None:
 def test_an_undocumented_status_waits_and_comes_last() -> None:
     assert words.outcome("<b>new</b>") == "wait"
     assert words.in_order({"zzz": 1, "delivered": 2, "queued": 3}) == [
-        *(("queued", 3), ("delivered", 2), ("zzz", 1)),
+        ("queued", 3),
+        ("delivered", 2),
+        ("zzz", 1),
     ]
 
 
