@@ -224,6 +224,6 @@ def _day_after(moment: str) -> str:
 
 
 def _sequence(text: str) -> int:
-    """Plivo's order of generation; 0 when absent or not a number SQLite can hold."""
+    """Plivo's order of generation; 0 when absent or not a number that every store can hold."""
     text = text.strip()
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= 18 else 0
