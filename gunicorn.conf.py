@@ -77,12 +77,14 @@ def post_worker_init(worker):  # noqa: ANN001, ANN201
     import gc
 
     from smsstatus.server import serving
+    from smsstatus.settings import WEBHOOK_PATH
     from smsstatus.web.current import service_of
 
     serving.running = serving.gunicorn_server(worker.cfg)
     gc.freeze()  # what is loaded by now stays, so there is no use in collecting it again and again
     service = service_of(worker.wsgi)
     service.start()
+    worker.loop_paths = {WEBHOOK_PATH, service.settings.prefix + WEBHOOK_PATH}
     _compare_ports(worker, service.settings.base_url)
 
 

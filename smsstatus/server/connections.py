@@ -30,6 +30,9 @@ class Connections:
     def __len__(self) -> int:
         return sum(map(len, self._in.values()))
 
+    def __contains__(self, connection: Connection) -> bool:
+        return connection in self._in[connection.state]
+
     def all_in(self, state: State, until: float | None = None) -> list[Connection]:
         """Those in a state, the oldest first; with `until` those that came into it before."""
         connections = []

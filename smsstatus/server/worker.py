@@ -27,6 +27,7 @@ from io import BytesIO
 from typing import Any
 
 from gunicorn.arbiter import Arbiter
+from gunicorn.config import Config
 from gunicorn.http import wsgi
 from gunicorn.http.message import Request
 from gunicorn.workers.base import Worker as BaseWorker
@@ -47,12 +48,17 @@ RESERVED_FILES = 64
 _UNREAD = 65_536  # bytes taken in while a request is being served, or to be thrown away
 
 
+_Queue = queue.SimpleQueue[Connection]
+
+
 class Worker(BaseWorker):  # type: ignore[misc]
     """One loop and `cfg.threads` threads."""
 
     keeps_deadlines = True
     """For gunicorn_server, which asks any worker class."""
     sockets: list[Any]
+    loop_paths = frozenset([WEBHOOK_PATH])
+    """What is run in the loop: a view that does not wait, whatever is asked of it."""
     alive: bool  # gunicorn's: False once the worker is to stop
 
     def init_process(self) -> None:
@@ -74,12 +80,16 @@ class Worker(BaseWorker):  # type: ignore[misc]
         }
         self._again: deque[Connection] = deque()
         """Those whose next request has come with an earlier one."""
-        self._jobs: queue.SimpleQueue[Connection] = queue.SimpleQueue()
+        self._requests: _Queue = queue.SimpleQueue()
+        self._callbacks: _Queue = queue.SimpleQueue()
+        """Those that the store did not take, for threads of their own: others wait for Plivo."""
         self._answered: deque[Connection] = deque()
         """By threads."""
-        self._has_threads = False
+        self._served: set[_Queue] = set()
+        """Those with a thread at least."""
         self._next_look = 0.0
         serving.running = serving.gunicorn_server(self.cfg)
+        _settle(self.cfg)
         super().init_process()
 
     def handle_quit(self, sig: int, frame: Any) -> None:
@@ -88,10 +98,10 @@ class Worker(BaseWorker):  # type: ignore[misc]
 
     def run(self) -> None:
         """gunicorn's hook: serve until told to stop."""
-        for _ in range(self.cfg.threads):
+        for jobs in [self._callbacks, self._requests] * self.cfg.threads:
             with contextlib.suppress(RuntimeError):  # the host allows no more
-                threading.Thread(target=self._work, daemon=True).start()
-                self._has_threads = True
+                threading.Thread(target=self._work, args=(jobs,), daemon=True).start()
+                self._served.add(jobs)
         self._poller.register(self.PIPE[0], READ)
         self._listen(True)
         while self.alive and os.getppid() == self.ppid:
@@ -131,7 +141,9 @@ class Worker(BaseWorker):  # type: ignore[misc]
             else:
                 self._accept(key.fileobj)
         for _ in range(len(self._again)):
-            self._next(self._again.popleft())
+            connection = self._again.popleft()
+            if connection in self._connections:  # else it had to make room for another
+                self._next(connection)
         if is_woken:
             for connection in self._connections.all_in(State.COMMITTING):
                 if connection.iterable.is_ready:
@@ -149,7 +161,7 @@ class Worker(BaseWorker):  # type: ignore[misc]
         for state, seconds in self._seconds.items():
             for connection in self._connections.all_in(state, until=now - seconds):
                 if state is State.COMMITTING:
-                    self._to_thread(connection)
+                    self._to_thread(connection, self._callbacks)
                 elif state is State.READING and connection.request is not None:
                     self._next(connection, is_late=True)
                 else:
@@ -230,8 +242,8 @@ class Worker(BaseWorker):  # type: ignore[misc]
         environ["wsgi.multithread"] = True
         environ["smsstatus.wake"] = self._wake
         connection.begin(response, environ)
-        if not request.path.endswith(WEBHOOK_PATH):
-            self._to_thread(connection)
+        if request.path not in self.loop_paths:
+            self._to_thread(connection, self._requests)
             return
         connection.iterable = self.wsgi(environ, response.start_response)
         if getattr(connection.iterable, "is_ready", True):
@@ -241,7 +253,7 @@ class Worker(BaseWorker):  # type: ignore[misc]
 
     def _give_answer(self, connection: Connection) -> None:
         if not getattr(connection.iterable, "is_stored", True):
-            self._to_thread(connection)
+            self._to_thread(connection, self._callbacks)
             return
         self._respond(connection)
         self._after(connection)
@@ -293,19 +305,19 @@ class Worker(BaseWorker):  # type: ignore[misc]
 
     # Threads.
 
-    def _to_thread(self, connection: Connection) -> None:
+    def _to_thread(self, connection: Connection, jobs: _Queue) -> None:
         self._connections.move(connection, State.SERVING)
         self._connections.watch(connection, 0)
         connection.is_threads = True
         connection.sock.settimeout(SEND_SECONDS)
-        if self._has_threads:
-            self._jobs.put(connection)
+        if jobs in self._served:
+            jobs.put(connection)
         else:
             self._work_on(connection)
 
-    def _work(self) -> None:
+    def _work(self, jobs: _Queue) -> None:
         while True:
-            self._work_on(self._jobs.get())
+            self._work_on(jobs.get())
 
     def _work_on(self, connection: Connection) -> None:
         self._respond(connection)
@@ -316,3 +328,11 @@ class Worker(BaseWorker):  # type: ignore[misc]
         connection.is_threads = False
         connection.sock.setblocking(False)
         self._after(connection)
+
+
+def _settle(config: Config) -> None:
+    """Make plain attributes of gunicorn's settings, which change no more once a worker runs.
+
+    A request looks at them some 20 times and once for each header, each time through two functions.
+    """
+    config.__dict__.update({name: setting.get() for name, setting in config.settings.items()})

@@ -8,6 +8,7 @@ bounded: `submit` takes `answer_seconds` at most.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import queue
@@ -87,9 +88,9 @@ class Ticket:
     def finish(self, answer: object = None, error: Exception | None = None) -> None:
         """Let the caller go on. The first call counts."""
         if not self.finished:
-            self.finished = True
             self.answer = answer
             self.error = error
+            self.finished = True  # last: who sees this looks at the others
             self._done.release()
 
     def wait(self, seconds: float) -> bool:
@@ -137,7 +138,8 @@ class GroupCommit:
         if self._pid != os.getpid():
             self._start()
         tickets = self._queue
-        is_trial = self._breaker.failure is not None and self._may_try()
+        failure = self._breaker.failure
+        is_trial = failure is not None and self._may_try(failure)
         until = self._clock() + self.answer_seconds
         ticket = Ticket(job, tickets, is_trial=is_trial, until=until, wake=wake)
         tickets.put(ticket)
@@ -182,11 +184,11 @@ class GroupCommit:
                 raise StoreUnavailable(str(error)) from None
             self._pid = os.getpid()
 
-    def _may_try(self) -> bool:
+    def _may_try(self, failure: str) -> bool:
         """While a job hangs nobody has to try: when it ends, that is a trial. Else see Breaker."""
         hanging = self._hanging
         if hanging is not None and not hanging.finished:
-            raise StoreUnavailable(self._breaker.failure)
+            raise StoreUnavailable(failure)
         self._breaker.try_again()
         return True
 
@@ -202,7 +204,8 @@ class GroupCommit:
                 _fail(batch, "unexpected error")
             for wake in {ticket.wake for ticket in batch}:
                 if wake is not None:
-                    wake()
+                    with contextlib.suppress(OSError):  # whoever waited is gone
+                        wake()
             if closing:
                 committer.close()
                 return
