@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import socket
+import struct
 import sys
 import threading
 import uuid
@@ -16,6 +18,7 @@ import pytest
 from smsstatus.locking import FileLock
 
 from .faults.raw import connect, head, read_reply, wire
+from .faults.workers import Narrow, serve_with
 from .live import API_TOKEN, LiveService, live_service, wait_until
 from .plivo_api import AUTH_ID, Asked, Reply, plivo_api
 
@@ -31,6 +34,36 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveService]:
 
 def get(path: str) -> bytes:
     return f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+
+
+def unread(port: int) -> socket.socket:
+    """A client whose kernel takes little that it does not read."""
+    client = socket.socket()
+    client.settimeout(60)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+    client.connect(("127.0.0.1", port))
+    return client
+
+
+def reset(client: socket.socket) -> None:
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+
+
+def worker_of(service: LiveService) -> str:
+    """The process id of its worker."""
+    assert service.process is not None
+    master = service.process.pid
+    return Path(f"/proc/{master}/task/{master}/children").read_text().split()[0]
+
+
+def sockets_of(service: LiveService) -> int:
+    """How many its worker has open: one of them listens."""
+    number = 0
+    for link in Path(f"/proc/{worker_of(service)}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed since
+            number += os.readlink(link).startswith("socket:")
+    return number
 
 
 def callback(service: LiveService) -> bytes:
@@ -102,6 +135,31 @@ def test_who_sends_no_more_is_answered_what_was_sent(service: LiveService) -> No
         while received := client.recv(65_536):
             answers += received
     assert answers.count(b"HTTP/1.1 200 OK\r\n") == 3
+
+
+def test_a_client_that_is_gone_before_100_continue_is_not_worth_a_line_in_the_log(
+    service: LiveService,
+) -> None:
+    for _ in range(FEW):
+        client = connect(service.port)
+        headers = {"Expect": "100-continue", "Content-Length": "5"}
+        client.sendall(head("POST /plivo/status HTTP/1.1", headers))
+        reset(client)
+    wait_until(lambda: not _queues(service.port), what="all are gone")
+    assert "Traceback" not in service.log.read_text()
+
+
+def test_a_client_that_is_gone_before_it_took_its_refusal_is_let_go(tmp_path: Path) -> None:
+    """One of them is refused with what the kernel's buffer takes only a part of."""
+    bad = head("POST /plivo/status HTTP/1.1", {"Transfer-Encoding": "chunked"}) + b"no\r\n\r\n"
+    with live_service(tmp_path, **serve_with(Narrow)) as service:
+        for answers in range(10):
+            client = unread(service.port)
+            client.sendall(get("/x/plivo/status") * answers + bad)
+            for _ in range(5):
+                assert service.get("/healthz")[0] == 200  # by then it has what it takes
+            reset(client)
+        wait_until(lambda: sockets_of(service) == 1, what="only the listener is open")
 
 
 def test_the_head_of_a_request_may_have_64_kib(service: LiveService) -> None:

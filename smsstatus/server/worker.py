@@ -193,6 +193,9 @@ class Worker(BaseWorker):  # type: ignore[misc]
         except BlockingIOError:
             return
         except OSError:
+            if connection.state is not State.COMMITTING:
+                self._close(connection)
+                return
             connection.at_end = True
             connection.received.clear()
         state = connection.state
@@ -225,6 +228,8 @@ class Worker(BaseWorker):  # type: ignore[misc]
                 has_head = connection.request is not None
                 if connection.state is not State.READING or has_head > had_head:
                     self._connections.move(connection, State.READING)
+        except ConnectionError:
+            self._connections.close(connection)
         except Exception as error:
             self.handle_error(request, connection, connection.address, error)
             self._connections.hang_up(connection)

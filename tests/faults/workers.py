@@ -6,6 +6,8 @@ application. `make faults` takes the real numbers wherever a promise in seconds 
 
 from __future__ import annotations
 
+import socket
+
 from smsstatus.intake import replay
 from smsstatus.server import backlog, worker
 from smsstatus.server.worker import Worker
@@ -42,6 +44,15 @@ class Patient(Worker):
 
     def init_process(self) -> None:
         backlog.MASTER_SECONDS = 60.0
+        super().init_process()
+
+
+class Narrow(Worker):
+    """What a client does not read fills the kernel's buffer for it after a few answers."""
+
+    def init_process(self) -> None:
+        for listener in self.sockets:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)  # the least there is
         super().init_process()
 
 
