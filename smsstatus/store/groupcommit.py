@@ -90,7 +90,7 @@ class Ticket:
         if not self.finished:
             self.answer = answer
             self.error = error
-            self.finished = True  # last: who sees this looks at the others
+            self.finished = True  # last: whoever sees it goes on to look at the two above
             self._done.release()
 
     def wait(self, seconds: float) -> bool:

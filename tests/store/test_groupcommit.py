@@ -71,3 +71,18 @@ def test_where_it_fails_between_two_that_are_committed_alone_the_first_keeps_its
     assert [ticket.finished for ticket in batch] == [True, True, False]
     batch[0].finish(error=StoreUnavailable("full"))  # as for all of a batch that failed
     assert (batch[0].answer, batch[0].error) == ("A", None)
+
+
+def test_whoever_sees_that_a_job_is_finished_sees_its_error_too() -> None:
+    seen: list[Exception | None] = []
+
+    class Watched(Ticket):
+        def __setattr__(self, name: str, value: object) -> None:
+            super().__setattr__(name, value)
+            if name == "finished" and value:
+                seen.append(self.error)
+
+    failure = StoreUnavailable("the disk is full")
+    ticket = Watched("job", SimpleQueue(), is_trial=False, until=0, wake=None)
+    ticket.finish(error=failure)
+    assert seen == [failure]
