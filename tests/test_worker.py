@@ -66,6 +66,12 @@ def sockets_of(service: LiveService) -> int:
     return number
 
 
+def kibibytes_of(service: LiveService) -> int:
+    """The memory that its worker takes."""
+    status = Path(f"/proc/{worker_of(service)}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0])
+
+
 def callback(service: LiveService) -> bytes:
     return wire(service.plivo.post(service.plivo.fields("sent")))
 
@@ -160,6 +166,18 @@ def test_a_client_that_is_gone_before_it_took_its_refusal_is_let_go(tmp_path: Pa
                 assert service.get("/healthz")[0] == 200  # by then it has what it takes
             reset(client)
         wait_until(lambda: sockets_of(service) == 1, what="only the listener is open")
+
+
+def test_an_idle_client_does_not_keep_the_memory_of_its_last_request(service: LiveService) -> None:
+    size, clients = 65_536, 200
+    request = head("POST /healthz HTTP/1.1", {"Content-Length": str(size)}) + bytes(size)
+    with contextlib.ExitStack() as stack:
+        before = kibibytes_of(service)
+        for _ in range(clients):
+            client = stack.enter_context(connect(service.port))
+            client.sendall(request)
+            assert read_reply(client)[0::2] == (405, False)
+        assert (kibibytes_of(service) - before) * 1024 < size * clients / 2
 
 
 def test_the_head_of_a_request_may_have_64_kib(service: LiveService) -> None:

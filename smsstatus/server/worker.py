@@ -305,6 +305,7 @@ class Worker(BaseWorker):  # type: ignore[misc]
             self._connections.watch(connection, 0)
             self._again.append(connection)
         else:
+            connection.begin(None, {})  # else the last request's memory is kept as long as this
             self._connections.move(connection, State.IDLE)
             self._connections.watch(connection, READ)
 
