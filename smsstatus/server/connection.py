@@ -26,6 +26,8 @@ from gunicorn.http.unreader import Unreader
 
 MAX_HEAD = 65_536  # bytes; parsing that many costs about a millisecond
 MAX_BODY = 65_536  # bytes; a status callback has about 600
+MAX_UNSENT = 65_536
+"""What a thread leaves to the loop, so that only a download of more can hold a thread."""
 MAX_CHUNKS = 1024
 """Chunks are costly: each is some 4 µs for gunicorn's parser, however small."""
 _TRIES = 4
@@ -65,9 +67,9 @@ class Connection:
         "began",
         "environ",
         "is_closing",
-        "is_threads",
         "iterable",
         "number",
+        "patience",
         "received",
         "request",
         "response",
@@ -97,7 +99,8 @@ class Connection:
         self.iterable: Any = None
         """What the application returned, once it did."""
         self.began = 0.0
-        self.is_threads = False
+        self.patience = 0.0
+        """For how many seconds a thread may wait for the client; 0 where the loop answers."""
         self.at_end = False
         """Does the client send no more?"""
         self.is_closing = False
@@ -203,10 +206,10 @@ class Connection:
     # What gunicorn's answers call of a socket.
 
     def sendall(self, data: bytes) -> None:
-        """Send now what the client takes now, the rest later; in a thread, all of it. OSError."""
-        if self.is_threads:
-            self.sock.sendall(data)
-            return
+        """Send what the client takes now, and leave the rest, or some of it, to the loop. OSError.
+
+        A thread waits only where more than MAX_UNSENT bytes would be left.
+        """
         if not self.unsent:
             try:
                 sent = self.sock.send(data)
@@ -216,6 +219,13 @@ class Connection:
                 return
             data = data[sent:]
         self.unsent += data
+        if self.patience and len(self.unsent) > MAX_UNSENT:
+            self.sock.settimeout(self.patience)
+            try:
+                self.sock.sendall(self.unsent)
+            finally:
+                self.unsent.clear()
+                self.sock.setblocking(False)
 
     def send_more(self) -> None:
         """The client takes something again. Raises OSError."""

@@ -88,7 +88,8 @@ class Connections:
 
     def write(self, connection: Connection) -> None:
         """Wait for the client to take what is not sent yet."""
-        self.move(connection, State.WRITING)
+        if connection.state is not State.WRITING:  # taking some of it wins no time
+            self.move(connection, State.WRITING)
         self.watch(connection, WRITE)
 
     def hang_up(self, connection: Connection) -> None:

@@ -314,8 +314,7 @@ class Worker(BaseWorker):  # type: ignore[misc]
     def _to_thread(self, connection: Connection, jobs: _Queue) -> None:
         self._connections.move(connection, State.SERVING)
         self._connections.watch(connection, 0)
-        connection.is_threads = True
-        connection.sock.settimeout(SEND_SECONDS)
+        connection.patience = SEND_SECONDS
         if jobs in self._served:
             jobs.put(connection)
         else:
@@ -331,8 +330,7 @@ class Worker(BaseWorker):  # type: ignore[misc]
         self._wake()
 
     def _take_back(self, connection: Connection) -> None:
-        connection.is_threads = False
-        connection.sock.setblocking(False)
+        connection.patience = 0.0
         self._after(connection)
 
 
