@@ -195,7 +195,11 @@ def test_a_body_in_more_chunks_than_any_client_makes_is_refused(service: LiveSer
         assert read_reply(client).status == 431
 
 
-def test_callbacks_are_answered_while_every_thread_waits_for_plivo(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_locked", [False, True], ids=["stored", "spooled"])
+def test_callbacks_are_answered_while_every_thread_waits_for_plivo(
+    tmp_path: Path, is_locked: bool
+) -> None:
+    """Also those that have to be spooled, which a thread does, and more sends wait for a thread."""
     released, asked = threading.Event(), threading.Semaphore(0)
 
     def hang(_: Asked) -> Reply:
@@ -216,15 +220,18 @@ def test_callbacks_are_answered_while_every_thread_waits_for_plivo(tmp_path: Pat
         standin.reply = hang
         more = {"PLIVO_AUTH_ID": AUTH_ID, "PLIVO_API_URL": standin.url}
         service = stack.enter_context(live_service(tmp_path, **more))
-        senders = [stack.enter_context(connect(service.port)) for _ in range(THREADS + 1)]
+        senders = [stack.enter_context(connect(service.port)) for _ in range(2 * THREADS)]
         stack.callback(released.set)
         for sender in senders:
             sender.sendall(sending + body)
         for _ in range(THREADS):
             assert asked.acquire(timeout=60)
-        with connect(service.port) as client:
+        with contextlib.ExitStack() as lock, connect(service.port) as client:
+            if is_locked:
+                lock.enter_context(FileLock(Path(f"{service.database}.lock")).hold(60))
             client.sendall(callback(service))
             assert read_reply(client).status == 200
+        assert not asked.acquire(blocking=False)  # none of those that waited was begun
         released.set()
         assert {read_reply(sender).status for sender in senders} == {202}
 
