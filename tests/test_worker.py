@@ -265,6 +265,19 @@ def test_over_the_limit_of_connections_the_one_that_is_idle_for_longest_goes(
         assert read_reply(idle[-1]).status == 200
 
 
+def test_over_the_limit_a_client_with_requests_still_to_be_served_can_be_the_one_that_goes(
+    tmp_path: Path,
+) -> None:
+    limit = {"GUNICORN_CMD_ARGS": "--worker-connections 1"}
+    with live_service(tmp_path, **limit) as service, connect(service.port) as many:
+        many.sendall(get("/x/plivo/status") * 1500)
+        many.recv(1)
+        with connect(service.port) as client:
+            client.sendall(callback(service))
+            assert read_reply(client).status == 200
+        assert "Traceback" not in service.log.read_text()
+
+
 def test_more_idle_clients_than_files_may_be_open_leave_room_for_callbacks(
     tmp_path: Path,
 ) -> None:
