@@ -21,10 +21,12 @@ from .live import API_TOKEN, ROOT, LiveService, environment
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The package as it is built; pip fetches the build's backend from the package index."""
+    """The package as it is built, with the backend that is installed here."""
     folder = tmp_path_factory.mktemp("wheel")
-    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder]
-    done = subprocess.run([*build, ROOT], capture_output=True, text=True, timeout=240)
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+    done = subprocess.run(
+        [*build, "--wheel-dir", folder, ROOT], capture_output=True, text=True, timeout=240
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     (found,) = folder.iterdir()
     return found
