@@ -12,7 +12,6 @@ import time
 import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TextIO
 
 from .plivo.form import Pairs
 
@@ -38,24 +37,26 @@ def configure(level: str) -> None:
     logger = logging.getLogger("smsstatus")
     logger.setLevel(level.upper())
     if not logger.handlers:
-        handler = _NeverWaiting(sys.stderr)
+        handler = logging.StreamHandler(sys.stderr)
+        _never_wait(handler)
         handler.setFormatter(_OneLine(_FORMAT, datefmt="%Y-%m-%dT%H:%M:%S"))
         logger.addHandler(handler)
 
 
-class _NeverWaiting(logging.StreamHandler[TextIO]):
+def _never_wait(handler: logging.Handler) -> None:
     """A log that nobody reads must not stop the service: what a full pipe cannot take is lost.
 
     A pipe that poll calls writable takes PIPE_BUF bytes at once, 4,096 on Linux (pipe(7)).
     """
 
-    def emit(self, record: logging.LogRecord) -> None:
+    def has_room(_: logging.LogRecord) -> bool:
         poll = select.poll()
         with contextlib.suppress(OSError, ValueError, AttributeError):  # no descriptor: never full
-            poll.register(self.stream.fileno(), select.POLLOUT)
-            if not poll.poll(0):
-                return
-        super().emit(record)
+            poll.register(handler.stream.fileno(), select.POLLOUT)  # type: ignore[attr-defined]
+            return bool(poll.poll(0))
+        return True
+
+    handler.addFilter(has_room)
 
 
 class _OneLine(logging.Formatter):
@@ -145,6 +146,9 @@ def keep_requests_out(count_refused: Callable[[int, str], None]) -> None:
     worker class. What gunicorn refuses is counted with its answer and the class of its fault.
     """
     _without_request.install(count_refused)
+    for name in ("gunicorn.error", "gunicorn.access"):
+        for handler in logging.getLogger(name).handlers:
+            _never_wait(handler)
     logging.getLogger("gunicorn.access").addFilter(_without_query_in_gunicorns)
     logging.getLogger("werkzeug").addFilter(_without_query_in_werkzeugs)
 

@@ -18,6 +18,7 @@ import pytest
 from smsstatus.locking import FileLock
 
 from .faults.raw import connect, head, read_reply, wire
+from .faults.test_nothing_left import fill
 from .faults.workers import Narrow, serve_with
 from .live import API_TOKEN, LiveService, live_service, wait_until
 from .plivo_api import AUTH_ID, Asked, Reply, plivo_api
@@ -245,6 +246,28 @@ def test_clients_that_take_no_answer_hold_no_thread(tmp_path: Path) -> None:
         assert service.get("/healthz")[0] == 200
         assert "did not take its answer" not in service.log.read_text()
         wait_until(lambda: "did not take its answer" in service.log.read_text())
+
+
+@pytest.mark.parametrize("more", ["", " --access-logfile=-"], ids=["plain", "access log"])
+def test_a_log_that_nobody_reads_does_not_stop_the_loop(tmp_path: Path, more: str) -> None:
+    service = LiveService(
+        tmp_path, GUNICORN_CMD_ARGS=serve_with(Narrow)["GUNICORN_CMD_ARGS"] + more
+    )
+    os.mkfifo(service.log)
+    reader = os.open(service.log, os.O_RDONLY | os.O_NONBLOCK)
+    with contextlib.ExitStack() as stack:
+        stack.callback(os.close, reader)
+        stack.callback(service.kill)
+        service.start()
+        fill(service.log)
+        client = stack.enter_context(unread(service.port))
+        client.sendall(get("/openapi.json"))
+        wait_until(lambda: sockets_of(service) == 2, what="it has been accepted")
+        wait_until(lambda: sockets_of(service) == 1, what="it has been given up")
+        with connect(service.port) as client:
+            for _ in range(2):
+                client.sendall(callback(service))
+                assert read_reply(client).status == 200
 
 
 def test_over_the_limit_of_connections_the_one_that_is_idle_for_longest_goes(
