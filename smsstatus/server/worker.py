@@ -32,6 +32,7 @@ from gunicorn.http import wsgi
 from gunicorn.http.message import Request
 from gunicorn.workers.base import Worker as BaseWorker
 
+from ..logs import without_text
 from ..promise import STORE_SECONDS
 from ..settings import WEBHOOK_PATH
 from . import backlog, serving
@@ -183,7 +184,14 @@ class Worker(BaseWorker):  # type: ignore[misc]
     # Requests.
 
     def _serve(self, connection: Connection, events: int) -> None:
-        """Something can be read, or written."""
+        """Something can be read, or written. A mistake of ours costs this connection alone."""
+        try:
+            self._read_or_write(connection, events)
+        except Exception as error:
+            self.log.error("a mistake in the worker: %s", without_text(error))
+            self._connections.close(connection)
+
+    def _read_or_write(self, connection: Connection, events: int) -> None:
         try:
             if events & WRITE:
                 connection.send_more()
@@ -194,7 +202,7 @@ class Worker(BaseWorker):  # type: ignore[misc]
             return
         except OSError:
             if connection.state is not State.COMMITTING:
-                self._close(connection)
+                self._connections.close(connection)
                 return
             connection.at_end = True
             connection.received.clear()
