@@ -22,9 +22,9 @@ from smsstatus.web.current import service_of
 
 from .clock import HandClock
 from .live import API_TOKEN
-from .plivo import Plivo, Request
 from .plivo_api import HangingPlivo, PlivoApi, hanging_plivo, plivo_api
 from .processes import NoProcesses
+from .signed import Plivo, Request
 
 Deliver = Callable[[Request], TestResponse]
 Query = Callable[..., list[dict[str, Any]]]

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from .plivo import Plivo
+from .signed import Plivo
 
 ROOT = Path(__file__).resolve().parents[1]
 API_TOKEN = "test-api-token-0123"

@@ -20,7 +20,7 @@ from smsstatus.web.current import service_of
 
 from .conftest import Deliver
 from .live import API_TOKEN, LiveService, live_service, wait_until
-from .plivo import Plivo, Request, send
+from .signed import Plivo, Request, send
 
 FORGER = Plivo(token="another")
 OUR_LINE = re.compile(

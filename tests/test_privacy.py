@@ -26,9 +26,9 @@ from smsstatus.web.current import service_of
 
 from .conftest import Deliver
 from .live import API_TOKEN, LiveService, live_service, wait_until
-from .plivo import Plivo, Request, send
 from .plivo_api import AUTH_ID, PlivoApi, Reply
 from .rows import insert, row
+from .signed import Plivo, Request, send
 
 TEXT = "recognisable text"
 SENDER, RECIPIENT = "+14155550187", "+14155550199"

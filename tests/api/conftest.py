@@ -19,8 +19,8 @@ from smsstatus.settings import Settings
 from smsstatus.web.current import service_of
 
 from ..live import API_TOKEN
-from ..plivo import Plivo
 from ..plivo_api import AUTH_ID, PlivoApi, plivo_api
+from ..signed import Plivo
 
 SENDER = "+14155550100"
 

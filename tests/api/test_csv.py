@@ -14,8 +14,8 @@ from flask.testing import FlaskClient
 
 from ..conftest import Receive
 from ..live import API_TOKEN, live_service
-from ..plivo import send
 from ..rows import insert, row
+from ..signed import send
 from .conftest import problem
 
 CSV = {"Accept": "text/csv"}

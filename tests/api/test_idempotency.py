@@ -27,8 +27,8 @@ from smsstatus.web.current import service_of
 
 from ..conftest import Query, Receive
 from ..live import API_TOKEN, LiveService, free_port, live_service, wait_until
-from ..plivo import Request, send
 from ..plivo_api import AUTH_ID, PlivoApi, Reply
+from ..signed import Request, send
 from .conftest import SENDER, problem
 
 TO = "+14155550123"

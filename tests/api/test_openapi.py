@@ -28,8 +28,8 @@ from smsstatus.web.openapi import DOCUMENT
 
 from ..conftest import Receive
 from ..live import API_TOKEN, live_service
-from ..plivo import send
 from ..plivo_api import AUTH_ID, PlivoApi
+from ..signed import send
 from .conftest import SENDER
 
 UNTRUE_OF_ANY_SCHEMA = "positive_data_acceptance"

@@ -14,7 +14,7 @@ from flask.testing import FlaskClient
 
 from ..conftest import Deliver
 from ..live import API_TOKEN
-from ..plivo import Plivo
+from ..signed import Plivo
 from .conftest import problem
 
 QUERY = "order=42&shop=7&shop=8&note=a%20b%26c&empty=&To=crm&caf%C3%A9=%2B1"

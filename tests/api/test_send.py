@@ -28,8 +28,8 @@ from smsstatus.web.current import service_of
 
 from ..conftest import Query, Receive
 from ..live import API_TOKEN, LiveService, free_port, live_service
-from ..plivo import Plivo, Request, send
 from ..plivo_api import AUTH_ID, Asked, HangingPlivo, PlivoApi, Reply, plivo_api
+from ..signed import Plivo, Request, send
 from .conftest import SENDER, problem
 
 TO = "+14155550123"

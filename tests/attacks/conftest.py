@@ -11,8 +11,8 @@ import pytest
 from ..faults.conftest import Figure, Promise, figure, full, promise
 from ..faults.load import Load
 from ..live import live_service
-from ..plivo import Plivo
 from ..plivo_api import AUTH_ID, plivo_api
+from ..signed import Plivo
 from .target import TOKEN, Attack, Target
 
 __all__ = ("figure", "full", "promise")  # fixtures of these tests too

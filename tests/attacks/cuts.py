@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from smsstatus.plivo.signature import signed_text
 from smsstatus.settings import WEBHOOK_PATH
 
-from ..plivo import Request
+from ..signed import Request
 
 Pairs = list[tuple[str, str]]
 

@@ -16,8 +16,8 @@ from ..faults.load import Load
 from ..faults.raw import Reply, exchange, wire
 from ..faults.reconcile import query, stored_bodies, wait_until_drained, wrong_rows
 from ..live import LiveService
-from ..plivo import Request
 from ..plivo_api import PlivoApi
+from ..signed import Request
 
 TOKEN = "a:token:with:colons:0123"
 

@@ -17,8 +17,8 @@ from smsstatus.plivo.signature import (
 from smsstatus.settings import WEBHOOK_PATH
 
 from ..faults.raw import chunked, head, wire
-from ..plivo import Plivo, Request
-from ..test_forgery import FORGERIES
+from ..signed import Plivo, Request
+from ..web.test_forgery import FORGERIES
 from .conftest import Attacked
 from .cuts import cuts
 from .target import Target

@@ -15,7 +15,7 @@ from smsstatus.store.sqlite.store import SqliteStore
 
 from ..conftest import Receive
 from ..live import LiveService, live_service, wait_until
-from ..plivo import send
+from ..signed import send
 from .conftest import Run, files_of, refused, run_beside
 
 

@@ -17,8 +17,8 @@ from smsstatus.store.sqlite.upkeep import PRUNE_BATCH
 from ..clock import HandClock
 from ..conftest import Deliver, Query, Receive
 from ..live import live_service, wait_until
-from ..plivo import Plivo, send
 from ..rows import insert, row
+from ..signed import Plivo, send
 from .conftest import Run, refused, started_beside
 
 ADD_EVENTS = """

@@ -30,7 +30,7 @@ from smsstatus.store.sqlite.store import SqliteStore
 from smsstatus.web.current import service_of
 
 from ..conftest import Query
-from ..plivo import Plivo
+from ..signed import Plivo
 from .conftest import Run, files_of, refused
 
 SELECT = "SELECT message_uuid, current_status, created_at FROM messages"

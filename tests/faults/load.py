@@ -17,7 +17,7 @@ from typing import NamedTuple
 from uuid import uuid4
 
 from ..live import wait_until
-from ..plivo import Plivo
+from ..signed import Plivo
 from .raw import connect, read_reply, wire
 
 STATUSES = ("queued", "sent", "delivered")

@@ -13,7 +13,7 @@ from smsstatus import create_app
 from smsstatus.settings import Settings
 from smsstatus.web.current import service_of
 
-from ..plivo import Plivo
+from ..signed import Plivo
 
 
 def start_and_record(folder: Path) -> str:

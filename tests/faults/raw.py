@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ..plivo import Request
+from ..signed import Request
 
 
 class Reply(NamedTuple):

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ..live import LiveService, wait_until
-from ..plivo import Plivo
+from ..signed import Plivo
 from .conftest import Figure, Promise
 from .load import Load, slowest
 from .reconcile import not_stored, query

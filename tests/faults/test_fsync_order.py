@@ -15,7 +15,7 @@ from smsstatus.intake.last_resort import MARK, read_log
 from smsstatus.plivo.callback import Callback
 
 from ..live import LiveService
-from ..plivo import Plivo
+from ..signed import Plivo
 from .conftest import Figure
 from .load import Load
 from .locks import holding_the_database

@@ -16,7 +16,7 @@ from smsstatus.plivo.signature import HEADERS, V3_NONCE, V3_SIGNATURES, sign, si
 from smsstatus.settings import WEBHOOK_PATH
 
 from ..live import LiveService
-from ..plivo import Plivo
+from ..signed import Plivo
 from .conftest import Figure
 from .raw import exchange, wire
 

@@ -7,7 +7,7 @@ import pytest
 from smsstatus.settings import WEBHOOK_PATH
 
 from ..live import LiveService
-from ..plivo import Request
+from ..signed import Request
 from .conftest import Figure
 from .raw import chunked, exchange, head
 from .reconcile import stored_bodies

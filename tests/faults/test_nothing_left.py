@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ..live import LiveService
-from ..plivo import send
+from ..signed import send
 from .conftest import Figure
 from .load import Load, slowest
 from .reconcile import kept, replay

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..live import LiveService, wait_until
-from ..plivo import Plivo, send
+from ..signed import Plivo, send
 from .conftest import Figure
 from .load import Load
 from .reconcile import logged_callbacks, not_stored, replay, spooled_bodies

@@ -12,14 +12,7 @@ from pathlib import Path
 from ..live import ROOT, LiveService
 from .conftest import Figure, Promise
 from .load import Load, slowest
-from .reconcile import (
-    gather,
-    integrity,
-    not_stored,
-    query,
-    spooled_bodies,
-    wrong_rows,
-)
+from .reconcile import gather, integrity, not_stored, query, spooled_bodies, wrong_rows
 from .workers import OftenCheckpointing, serve_with
 
 STARTING = 4

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from ..live import LiveService, live_service, wait_until
-from ..plivo import send
+from ..signed import send
 from .conftest import Figure, Promise
 from .load import Delivery, Load
 from .raw import connect, read_reply, wire

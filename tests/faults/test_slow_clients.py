@@ -15,7 +15,7 @@ import pytest
 from smsstatus.settings import WEBHOOK_PATH
 
 from ..live import LiveService, live_service, wait_until
-from ..plivo import send
+from ..signed import send
 from .conftest import Figure, Promise
 from .load import Load
 from .raw import connect, head

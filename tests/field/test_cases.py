@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from ..live import API_TOKEN, ROOT, LiveService, environment, live_service
-from ..plivo import Request, send
+from ..signed import Request, send
 
 Case = dict[str, Any]
 

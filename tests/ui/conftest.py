@@ -30,8 +30,8 @@ from playwright.sync_api import (
 )
 
 from tests.live import API_TOKEN, LiveService, live_service
-from tests.plivo import Fields, send
 from tests.plivo_api import AUTH_ID, PlivoApi, plivo_api
+from tests.signed import Fields, send
 
 FLAGS = (
     "--no-sandbox",

@@ -16,7 +16,7 @@ from smsstatus.settings import Settings
 from smsstatus.web.current import service_of
 from tests.conftest import Deliver
 from tests.live import API_TOKEN
-from tests.plivo import Plivo
+from tests.signed import Plivo
 
 LOGIN = ("anyone", API_TOKEN)
 UUID = "11111111-1111-4111-8111-111111111111"

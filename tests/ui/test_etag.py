@@ -18,7 +18,7 @@ from smsstatus.web.current import service_of
 from tests.clock import HandClock
 from tests.conftest import Deliver
 from tests.live import API_TOKEN
-from tests.plivo import Plivo
+from tests.signed import Plivo
 
 LOGIN = ("anyone", API_TOKEN)
 UUID = "22222222-2222-4222-8222-222222222222"

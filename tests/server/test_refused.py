@@ -17,8 +17,8 @@ from gunicorn.workers.base import Worker
 
 from smsstatus import logs
 
-from .faults.raw import connect
-from .live import LiveService, live_service
+from ..faults.raw import connect
+from ..live import LiveService, live_service
 
 SECRET = "14155550187"
 

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from .live import ROOT, LiveService, environment, free_port, live_service
+from ..live import ROOT, LiveService, environment, free_port, live_service
 
 COMMAND = [sys.executable, "-m", "flask", "--app", "wsgi", "simulate"]
 

@@ -16,9 +16,9 @@ from smsstatus import create_app
 from smsstatus.settings import ROUTES, WEBHOOK_PATH, Settings
 from smsstatus.web.current import service_of
 
-from .live import API_TOKEN
-from .plivo import Plivo
-from .plivo_api import AUTH_ID, PlivoApi
+from ..live import API_TOKEN
+from ..plivo_api import AUTH_ID, PlivoApi
+from ..signed import Plivo
 
 LOGIN = ("anybody", API_TOKEN)
 UUID = "3d5a3f6e-6a3c-4b7c-9d52-3f1a5e0c7b11"

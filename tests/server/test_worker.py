@@ -17,11 +17,11 @@ import pytest
 
 from smsstatus.locking import FileLock
 
-from .faults.raw import connect, head, read_reply, wire
-from .faults.test_nothing_left import fill
-from .faults.workers import Narrow, serve_with
-from .live import API_TOKEN, LiveService, live_service, wait_until
-from .plivo_api import AUTH_ID, Asked, Reply, plivo_api
+from ..faults.raw import connect, head, read_reply, wire
+from ..faults.test_nothing_left import fill
+from ..faults.workers import Narrow, serve_with
+from ..live import API_TOKEN, LiveService, live_service, wait_until
+from ..plivo_api import AUTH_ID, Asked, Reply, plivo_api
 
 THREADS = 8
 FEW = 20

@@ -13,8 +13,8 @@ import pytest
 from smsstatus.intake.last_resort import LINE_LIMIT, LastResort, log_lines, read_log
 from smsstatus.plivo.callback import Callback
 
-from .live import ROOT
-from .plivo import Plivo
+from ..live import ROOT
+from ..signed import Plivo
 
 TOKEN = Plivo.token
 TIMES = {

@@ -17,9 +17,9 @@ from smsstatus.plivo.signature import V2_NONCE, V2_SIGNATURES, V3_NONCE, V3_SIGN
 from smsstatus.settings import Settings
 from smsstatus.web.current import service_of
 
-from .conftest import Deliver, Query
-from .live import LiveService, live_service
-from .plivo import Plivo, Request, send
+from ..conftest import Deliver, Query
+from ..live import LiveService, live_service
+from ..signed import Plivo, Request, send
 
 V3, MA_V3 = V3_SIGNATURES
 V2, MA_V2 = V2_SIGNATURES

@@ -22,9 +22,9 @@ from smsstatus.store.contract import Outcome
 from smsstatus.store.sqlite.store import SqliteStore
 from smsstatus.store.sqlite.updates import apply_update
 
-from .conftest import Deliver, Query
-from .plivo import Plivo
-from .processes import examples
+from ..conftest import Deliver, Query
+from ..processes import examples
+from ..signed import Plivo
 
 DAY = "2026-11-01"
 Fields = dict[str, str]

@@ -24,9 +24,9 @@ from smsstatus.settings import Settings
 from smsstatus.store.contract import StoreUnavailable
 from smsstatus.web.current import service_of
 
-from .conftest import Deliver, Query
-from .live import wait_until
-from .plivo import Plivo
+from ..conftest import Deliver, Query
+from ..live import wait_until
+from ..signed import Plivo
 
 RECEIVED = "2026-11-01T12:00:00.000000Z"
 

@@ -22,10 +22,10 @@ from smsstatus.store.sqlite.store import SqliteStore
 from smsstatus.web.current import service_of
 from smsstatus.web.webhook import MAX_BODY
 
-from .conftest import Deliver, Query
-from .faults.raw import exchange
-from .live import LiveService, live_service
-from .plivo import Plivo, Request, send
+from ..conftest import Deliver, Query
+from ..faults.raw import exchange
+from ..live import LiveService, live_service
+from ..signed import Plivo, Request, send
 
 
 def test_a_signed_callback_becomes_one_row(deliver: Deliver, plivo: Plivo, query: Query) -> None:

@@ -27,8 +27,8 @@ from smsstatus.plivo.signature import (
     verify,
 )
 
-from .processes import examples
-from .vectors import V2, V3, VECTORS
+from ..processes import examples
+from ..vectors import V2, V3, VECTORS
 
 URL = "https://sms.example.com/plivo/status"
 BODY = [("MessageUUID", "a-uuid"), ("Status", "sent")]

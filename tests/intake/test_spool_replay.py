@@ -21,8 +21,8 @@ from smsstatus.store.contract import Outcome, StoreUnavailable
 from smsstatus.store.sqlite.store import SqliteStore
 from smsstatus.web.current import service_of
 
-from .conftest import Query
-from .plivo import Plivo
+from ..conftest import Query
+from ..signed import Plivo
 
 RECEIVED = "2026-11-01T12:00:00.000000Z"
 UNUSABLE = text_of(Callback("POST", "", "Status=sent", RECEIVED), "a reason")

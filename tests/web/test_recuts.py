@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 from smsstatus.plivo.signature import V3_NONCE, V3_SIGNATURES, sign, signed_text, signed_v3
 from smsstatus.settings import WEBHOOK_PATH
 
-from .conftest import Deliver, Query
-from .plivo import Plivo, Request
+from ..conftest import Deliver, Query
+from ..signed import Plivo, Request
 
 Pairs = list[tuple[str, str]]
 

@@ -17,11 +17,11 @@ import pytest
 
 from smsstatus.server.serving import Server
 
-from .commands.conftest import run_beside
-from .faults.locks import holding_the_database
-from .faults.raw import connect
-from .live import API_TOKEN, ROOT, LiveService, wait_until
-from .plivo import send
+from ..commands.conftest import run_beside
+from ..faults.locks import holding_the_database
+from ..faults.raw import connect
+from ..live import API_TOKEN, ROOT, LiveService, wait_until
+from ..signed import send
 
 NO_DEADLINES = "keeps no deadlines"
 SEVERAL = "several processes serve"

@@ -13,11 +13,11 @@ from flask.testing import FlaskClient
 from smsstatus.readiness import READY_SECONDS
 from smsstatus.web.current import service_of
 
-from .clock import HandClock
-from .conftest import Receive
-from .faults.locks import holding_the_database
-from .live import live_service, wait_until
-from .plivo import send
+from ..clock import HandClock
+from ..conftest import Receive
+from ..faults.locks import holding_the_database
+from ..live import live_service, wait_until
+from ..signed import send
 
 
 def test_while_one_finds_out_others_are_told_what_was_so_before(

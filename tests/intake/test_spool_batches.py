@@ -22,8 +22,8 @@ from smsstatus.intake.spool import Spool, SpoolUnavailable
 from smsstatus.plivo.callback import Callback
 from smsstatus.settings import Settings
 
-from .live import ROOT, wait_until
-from .plivo import Plivo
+from ..live import ROOT, wait_until
+from ..signed import Plivo
 
 RECEIVED = "2026-11-01T12:00:00.000000Z"
 MANY = 50
