@@ -299,7 +299,7 @@ def test_a_database_that_cannot_be_read_is_503_and_no_traceback(
 TAKES_A_CALLBACK = """
 import sys
 from smsstatus import create_app
-from tests.plivo import Plivo
+from tests.signed import Plivo
 
 plivo = Plivo(base_url="https://sms.example.com")
 client = create_app().test_client()
