@@ -9,9 +9,10 @@ import os
 def wait_for_a_turn() -> None:
     """Have the calling thread not interrupt the one that wakes it.
 
-    A commit wakes a dozen threads, and one thread at a time runs Python. The kernel would put each
-    in the place of the one that woke it, only for it to find that one holding the interpreter.
-    SCHED_BATCH lets it wait its turn: https://man7.org/linux/man-pages/man7/sched.7.html
+    One thread at a time runs Python. The first callback of many wakes the writer, and the kernel
+    would put it in the place of the loop, which has the others still to hand in: each commit would
+    hold two or three callbacks, not twenty. SCHED_BATCH lets the writer wait its turn:
+    https://man7.org/linux/man-pages/man7/sched.7.html
     The price: beside a program that keeps the same core busy, it waits for that one too, for some
     milliseconds. Another policy that somebody has chosen for the process is left alone.
     """

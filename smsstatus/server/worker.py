@@ -167,7 +167,7 @@ class Worker(BaseWorker):  # type: ignore[misc]
                     self._next(connection, is_late=True)
                 else:
                     if state is State.WRITING:
-                        self.log.error("", exc_info=TimeoutError())
+                        self.log.error("a client did not take its answer", exc_info=TimeoutError())
                     self._connections.close(connection)
         if self.alive:
             self._listen(True)
@@ -294,7 +294,7 @@ class Worker(BaseWorker):  # type: ignore[misc]
         response = connection.response
         response.force_close()
         if isinstance(error, TimeoutError):
-            self.log.exception("")
+            self.log.exception("a client did not take its answer")
         elif isinstance(error, ConnectionError):
             connection.at_end = True
         elif response.headers_sent:
