@@ -14,18 +14,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.markers import Marker
 
 from smsstatus.settings import Settings, SettingsError
 
 from .live import ROOT, LiveService, environment, free_port
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-_PIN = re.compile(r"^([a-z0-9._-]+)==([^ ;\\]+)", re.MULTILINE)
+_PIN = re.compile(r"^([a-z0-9._-]+)(?:\[[a-z]+\])?==([^\s;\\]+)(?: ; ([^\\\n]+))?", re.MULTILINE)
 
 
 def pins(name: str) -> dict[str, str]:
-    """Package versions that this requirements file pins."""
-    return dict(_PIN.findall((ROOT / name).read_text()))
+    """Package versions that this requirements file pins for this Python and system."""
+    found = _PIN.findall((ROOT / name).read_text())
+    return {
+        name: version for name, version, where in found if not where or Marker(where).evaluate()
+    }
+
+
+def chosen(requirements: list[str]) -> dict[str, str]:
+    """Package versions in pyproject.toml; an extra, as of psycopg[binary], is left out."""
+    return {name: version for name, version, _ in _PIN.findall("\n".join(requirements))}
 
 
 def example() -> dict[str, str]:
@@ -89,10 +98,11 @@ def test_every_requirement_is_pinned_with_hashes(name: str) -> None:
 
 def test_requirements_are_what_pyproject_chooses() -> None:
     runtime, developer = pins("requirements.txt"), pins("requirements-dev.txt")
-    chosen = dict(line.split("==") for line in PROJECT["project"]["dependencies"])
-    assert set(chosen) == {"flask", "gunicorn", "plivo", "python-dotenv"}
-    assert chosen.items() <= runtime.items()
-    for_developers = dict(line.split("==") for line in PROJECT["dependency-groups"]["dev"])
+    for_everybody = chosen(PROJECT["project"]["dependencies"])
+    assert set(for_everybody) == {"flask", "gunicorn", "plivo", "psycopg", "python-dotenv"}
+    assert for_everybody.items() <= runtime.items()
+    assert "psycopg-binary" in runtime  # no host has to have libpq
+    for_developers = chosen(PROJECT["dependency-groups"]["dev"])
     assert (runtime | for_developers).items() <= developer.items()
     assert not for_developers.keys() & runtime.keys()
 
