@@ -11,7 +11,7 @@ import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 _POLL_SECONDS = 0.002
@@ -70,3 +70,19 @@ class FileLock:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+@contextmanager
+def hold_if_free(path: Path) -> Iterator[bool]:
+    """Hold the lock on a file unless somebody does, also in this process: is it held now?
+
+    Raises OSError if the file cannot be made.
+    """
+    lock = FileLock(path)
+    with closing(lock), ExitStack() as held:
+        try:
+            held.enter_context(lock.hold(0))
+            is_held = True
+        except TimeoutError:
+            is_held = False
+        yield is_held

@@ -43,6 +43,7 @@ WITHOUT_IO = {
     "__future__",
     "base64",
     "collections",
+    "contextlib",
     "dataclasses",
     "datetime",
     "enum",
@@ -57,7 +58,7 @@ WITHOUT_IO = {
     "typing",
     "urllib.parse",
 }
-"""What pure modules may import of Python's own; of pathlib the contract names the type."""
+"""What pure modules may import of Python's own; the contract names types of some."""
 
 TOOLS = [
     "bounded",

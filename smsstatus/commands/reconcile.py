@@ -43,7 +43,7 @@ def command(older_than: timedelta, within: timedelta, limit: int | None, dry_run
     except reconciling.AtWork as error:
         click.echo(f"{error}.")
         raise SystemExit(3) from None
-    except (NotConfigured, StoreError, OSError) as error:
+    except (NotConfigured, StoreError) as error:
         raise click.ClickException(str(error)) from None
     click.echo(str(summary))
     if not summary.complete:

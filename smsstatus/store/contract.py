@@ -6,6 +6,7 @@ Times are UTC text in the form of `model.utc_timestamp`, so that text compares a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
@@ -255,6 +256,13 @@ class Store(Protocol):
 
     def prune_batch(self, created_before: str) -> int:
         """Remove some of the older messages with their events; how many."""
+
+    def hold(self, name: str) -> AbstractContextManager[bool]:
+        """Be the one who does `name`, letters and hyphens, until the block ends.
+
+        False if another is, in any process; nobody waits. When a process dies, what it held is
+        free. A store that is left with one connection holds and works with that.
+        """
 
     def backup(self, target: Path) -> None:
         """A consistent, fsynced copy. Raises FileExistsError or OSError too."""

@@ -6,13 +6,12 @@ This heals an outage that was longer than Plivo's seven minutes of retries.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
-from ..locking import FileLock
 from ..model import StatusUpdate, utc_now, utc_timestamp
 from ..plivo import api as plivo_api
 from ..plivo.callback import Unusable, digest_of, make_update
@@ -43,15 +42,11 @@ class AtWork(Exception):
 def alone(service: Service) -> Iterator[None]:
     """One run at a time: two would ask about the same messages, and faster than we promise.
 
-    Raises AtWork, or OSError if the lock's file beside the database cannot be made.
+    Raises AtWork or StoreUnavailable.
     """
-    path = service.settings.database_path
-    lock = FileLock(path.with_name(f"{path.name}-reconcile.lock"))
-    with closing(lock), ExitStack() as held:
-        try:
-            held.enter_context(lock.hold(0))
-        except TimeoutError:
-            raise AtWork("another reconcile is at work, so nothing was asked") from None
+    with service.store.hold("reconcile") as is_ours:
+        if not is_ours:
+            raise AtWork("another reconcile is at work, so nothing was asked")
         yield
 
 

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Flask
 
 from smsstatus.model import utc_timestamp
 from smsstatus.settings import Settings
 from smsstatus.store.sqlite.upkeep import PRUNE_BATCH
+from smsstatus.web.current import service_of
 
 from ..clock import HandClock
 from ..conftest import Deliver, Query, Receive
@@ -195,3 +197,13 @@ def test_beside_a_running_service_it_loses_no_callback(tmp_path: Path) -> None:
 
         # One may wait in the spool.
         wait_until(lambda: left() == (len(answers), len(answers)))
+
+
+def test_a_later_run_removes_nothing_while_one_is_at_work(
+    app: Flask, run: Run, aged_ones: list[str]
+) -> None:
+    with service_of(app).store.hold("prune"):
+        done = run("prune", "--older-than", "45d")
+        assert done.exit_code == 3
+        assert done.stdout == "another prune is at work, so nothing was removed.\n"
+    assert run("prune", "--older-than", "45d").stdout == "5 messages removed.\n"

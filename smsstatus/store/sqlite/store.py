@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import cast
 
+from ...locking import hold_if_free
 from ...model import StatusUpdate
 from ..contract import (
     Claim,
@@ -217,6 +218,16 @@ class SqliteStore:
 
     def note_check(self, message_uuid: str, checked_at: str) -> None:
         self.writer.submit(NoteCheck(message_uuid, checked_at))
+
+    @contextmanager
+    def hold(self, name: str) -> Iterator[bool]:
+        path = self.path.with_name(f"{self.path.name}.{name}-lock")
+        with ExitStack() as held:
+            try:
+                is_held = held.enter_context(hold_if_free(path))
+            except OSError as error:
+                raise StoreUnavailable(str(error)) from error
+            yield is_held
 
     def engine(self) -> Engine:
         return version.engine()
