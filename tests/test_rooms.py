@@ -33,6 +33,7 @@ PURE = [
     "plivo.signature",
     "plivo.callback",
     "store.contract",
+    "store.packing",
     "store.rules",
     "forwarding.signing",
     "forwarding.schedule",
@@ -57,6 +58,7 @@ WITHOUT_IO = {
     "re",
     "typing",
     "urllib.parse",
+    "zlib",
 }
 """What pure modules may import of Python's own; the contract names types of some."""
 
