@@ -33,6 +33,7 @@ PURE = [
     "plivo.signature",
     "plivo.callback",
     "store.contract",
+    "store.outbox",
     "store.packing",
     "store.rules",
     "forwarding.signing",

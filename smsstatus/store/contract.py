@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ..model import StatusUpdate
+from .outbox import Forward, Outbox
 
 WAITING_COUNTED = 1000
 """Where reports are never sent, most messages wait: counting stops here."""
@@ -66,6 +67,7 @@ class Event:
     """One distinct update of a message. `repeats`: how often the same callback came again.
 
     `status_timestamp` is empty where the update says no time. `parameters` are as received.
+    `forward`: how handing it on goes, where that was asked for.
     """
 
     status: str
@@ -76,6 +78,7 @@ class Event:
     source: str
     repeats: int
     parameters: str
+    forward: Forward | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +193,10 @@ class Store(Protocol):
     """What a person does about it."""
     counts: Mapping[str, int]
     """Messages by current_status when they were last counted; see `count_again`."""
+
+    @property
+    def outbox(self) -> Outbox:
+        """The changes of status, and those that wait to be handed on."""
 
     def prepare(self) -> None:
         """Create the store or what is missing in it. Raises SchemaTooNew."""
