@@ -22,8 +22,8 @@ from smsstatus.store.contract import SchemaTooNew, StoreUnavailable
 from smsstatus.store.sqlite.schema import SCHEMA_VERSION
 from smsstatus.store.sqlite.store import SqliteStore
 
-from ..conftest import Query
-from ..live import ROOT, environment
+from ...conftest import Query
+from ...live import ROOT, environment
 
 TABLES = set(re.findall(r"^CREATE TABLE IF NOT EXISTS (\w+)", SCHEMA.read_text(), re.MULTILINE))
 

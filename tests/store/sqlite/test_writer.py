@@ -23,7 +23,7 @@ from smsstatus.store.sqlite.committer import Committer
 from smsstatus.store.sqlite.connection import rewrite_header
 from smsstatus.store.sqlite.store import SqliteStore
 
-from ..live import wait_until
+from ...live import wait_until
 
 PATIENT = 60.0
 """Seconds for what comes at once unless the disk or the machine is very busy."""

@@ -22,10 +22,10 @@ from smsstatus.store.sqlite import upgrade
 from smsstatus.store.sqlite.store import SqliteStore
 from smsstatus.upkeep.reconcile import update_from_api
 
-from .. import version_2
-from ..live import ROOT, environment, live_service, wait_until
-from ..signed import send
-from ..version_2 import Event, fill, some_messages
+from ... import version_2
+from ...live import ROOT, environment, live_service, wait_until
+from ...signed import send
+from ...version_2 import Event, fill, some_messages
 
 LATER = "2025-11-01T00:01:00.000000Z"
 COLUMNS = (

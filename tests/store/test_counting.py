@@ -1,0 +1,140 @@
+"""What is true of many messages: counts, delivery times, what waits, whether anything changed."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+
+from smsstatus.store.contract import WAITING_COUNTED, Filters, Store
+
+from .conftest import Opener, write
+from .updates import DAY, EARLIEST, LATEST, at, second, update_of
+
+WORDS = ("queued", "sent", "delivered", "undelivered", "read", "lost")
+
+
+def fill(store: Store) -> None:
+    """60 messages, one each second, of six statuses in turn; queued at noon, bounces with codes."""
+    write(
+        store,
+        [
+            update_of(
+                at(
+                    WORDS[number % 6],
+                    f"12:00:{number:02}",
+                    MessageUUID=f"m-{number}",
+                    QueuedTime=f"{DAY} 12:00:00",
+                    ErrorCode=("30", "450")[number % 2] if number % 6 == 3 else "",
+                ),
+                second(number),
+            )
+            for number in range(60)
+        ],
+    )
+
+
+@pytest.fixture(scope="module")
+def filled(open_shared: Opener) -> Store:
+    store = open_shared()
+    fill(store)
+    return store
+
+
+def test_stats_count_a_window_that_includes_its_start_and_not_its_end(filled: Store) -> None:
+    stats = filled.stats(second(6), second(18))
+    assert stats.counts == dict.fromkeys(WORDS, 2)
+    assert stats.errors == {"450": 2}
+    assert list(stats.delivered_in) == pytest.approx([8.0, 14.0], abs=0.001)
+
+
+def test_stats_of_a_window_with_nothing_in_it(filled: Store) -> None:
+    stats = filled.stats(second(100), second(200))
+    assert (stats.counts, stats.errors, list(stats.delivered_in)) == ({}, {}, [])
+
+
+def test_history_is_the_stats_of_each_slice_and_of_them_all(filled: Store) -> None:
+    edges = [second(number) for number in (0, 6, 12, 12, 30)]
+    slices, whole = filled.history(edges)
+    assert [dict(counts) for counts in slices] == [
+        dict(filled.stats(since, until).counts) for since, until in pairwise(edges)
+    ]
+    expected = filled.stats(edges[0], edges[-1])
+    assert (whole.counts, whole.errors) == (expected.counts, expected.errors)
+    assert list(whole.delivered_in) == list(expected.delivered_in)
+
+
+def test_what_was_read_was_delivered_before(store: Store) -> None:
+    queued = {"MessageUUID": "one", "QueuedTime": f"{DAY} 12:00:00"}
+    store.record(update_of(at("delivered", "12:00:07.5", **queued)))
+    store.record(update_of(at("read", "12:30:00", **queued)))
+    store.record(update_of(at("read", "12:30:00", **{**queued, "MessageUUID": "other"})))
+    store.record(update_of(at("delivered", MessageUUID="no-time")))
+    delivered_in = list(store.stats(second(0), second(1)).delivered_in)
+    assert delivered_in == pytest.approx([7.5], abs=0.001)
+
+
+def test_counts_are_those_of_the_last_count(store: Store) -> None:
+    fill(store)
+    store.count_again()
+    assert store.counts == dict.fromkeys(WORDS, 10)
+    store.record(update_of(at("delivered", "12:30:00", MessageUUID="m-1")))
+    store.count_again()
+    assert store.counts == {**dict.fromkeys(WORDS, 10), "sent": 9, "delivered": 11}
+
+
+def test_those_wait_that_are_not_final_silent_and_young_enough(store: Store) -> None:
+    fill(store)
+    since, silent = second(12), second(24)
+    waiting = ["m-12", "m-13", "m-17", "m-18", "m-19", "m-23"]
+    assert list(store.waiting(silent_since=silent, created_since=since)) == waiting
+    store.note_check("m-12", second(101))
+    store.note_check("m-18", second(100))
+    asked = list(store.waiting(silent_since=silent, created_since=since))
+    assert asked == ["m-13", "m-17", "m-19", "m-23", "m-18", "m-12"]
+    store.record(update_of(at("sent", "12:40:00", MessageUUID="m-13"), second(200)))
+    assert "m-13" not in store.waiting(silent_since=silent, created_since=since)
+
+
+def test_the_pulse_counts_who_waits_and_when_callbacks_came(store: Store) -> None:
+    fill(store)
+    store.record(
+        update_of(at("sent", MessageUUID="asked"), second(70))._replace(source="reconcile")
+    )
+    pulse = store.pulse(since=second(0), before=second(60), newest=4)
+    assert pulse.waiting == 30
+    assert list(pulse.arrivals) == [second(57), second(58), second(59)]
+
+
+def test_waiting_messages_are_counted_to_a_limit(store: Store) -> None:
+    uuids = [f"m-{number}" for number in range(WAITING_COUNTED + 5)]
+    write(store, [update_of(at("sent", MessageUUID=uuid)) for uuid in uuids])
+    assert store.pulse(since=EARLIEST, before=LATEST, newest=1).waiting == WAITING_COUNTED
+
+
+def test_an_empty_store_counts_nothing(store: Store) -> None:
+    store.count_again()
+    assert store.counts == {}
+    assert store.newest() == ""
+    assert store.count_older(LATEST) == 0
+    assert list(store.pulse(since=EARLIEST, before=LATEST, newest=5).arrivals) == []
+    assert list(store.waiting(silent_since=LATEST, created_since=EARLIEST)) == []
+
+
+def test_the_marker_changes_with_what_is_listed_and_not_with_a_repeat(open_store: Opener) -> None:
+    """Also where another process wrote it."""
+    store, other = open_store(), open_store()
+    update = update_of(at("sent", MessageUUID="one"), "2001-01-01T00:00:00.000000Z")
+    markers = [store.change_marker()]
+    other.record(update)
+    markers.append(store.change_marker())
+    other.record(update)
+    assert store.change_marker() == markers[-1]
+    other.record(update_of(at("delivered", MessageUUID="one")))
+    markers.append(store.change_marker())
+    other.record(update_of(at("sent", MessageUUID="two")))
+    markers.append(store.change_marker())
+    assert other.prune_batch("2002-01-01T00:00:00.000000Z") == 1
+    markers.append(store.change_marker())
+    assert len(set(markers)) == 5
+    assert len([*store.walk(Filters())]) == 1
