@@ -1,15 +1,25 @@
-"""The order key as SQL. Its one definition is model.PHASES and StatusUpdate.order_key."""
+"""What both stores share: the order key as SQL, and what a reference is found by.
+
+The key's one definition is model.PHASES and StatusUpdate.order_key.
+"""
 
 from __future__ import annotations
 
 from ..model import PHASES
+from ..plivo.form import parse_form
+
+_COLUMNS = ("status_timestamp", "sequence", "rank", "digest")
 
 
-def order_key(table: str, direction: str = "") -> str:
-    """What a table's rows are ordered by, for a row value or, with ASC or DESC, an ORDER BY."""
+def order_key(table: str, direction: str = "", *, prefix: str = "") -> str:
+    """What a table's rows are ordered by, for a row value or, with ASC or DESC, an ORDER BY.
+
+    `prefix` is what the names of the columns begin with.
+    """
+    row = f"{table}.{prefix}"
     least = {phase: rank for rank, phase in sorted(PHASES.items(), reverse=True)}
-    steps = " ".join([f"WHEN {table}.rank >= {rank} THEN {phase}" for phase, rank in least.items()])
-    columns = [f"{table}.{name}" for name in ("status_timestamp", "sequence", "rank", "digest")]
+    steps = " ".join([f"WHEN {row}rank >= {rank} THEN {phase}" for phase, rank in least.items()])
+    columns = [f"{row}{name}" for name in _COLUMNS]
     return ", ".join([f"{column} {direction}" for column in (f"CASE {steps} END", *columns)])
 
 
@@ -18,3 +28,8 @@ def first_status(message_id: str) -> str:
     return f"""(
         SELECT e.status FROM status_events AS e WHERE e.message_id = {message_id}
         ORDER BY {order_key("e")} LIMIT 1)"""
+
+
+def reference_pairs(query: str) -> list[str]:
+    """What a reference is found by: each of its decoded parameters once, such as `order=42`."""
+    return sorted({f"{name}={value}" for name, value in parse_form(query.encode())})

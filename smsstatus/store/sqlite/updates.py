@@ -10,9 +10,8 @@ from operator import itemgetter
 from typing import Any
 
 from ...model import TEXT_DIGEST_SIZE, StatusUpdate
-from ...plivo.form import parse_form
 from ..contract import Outcome
-from ..rules import first_status, order_key
+from ..rules import first_status, order_key, reference_pairs
 from .upgrade import FORMER_SIZE, former_digest, former_owner
 
 log = logging.getLogger(__name__)
@@ -221,7 +220,7 @@ def _file_reference(connection: sqlite3.Connection, update: StatusUpdate) -> Non
     )
     connection.executemany(
         "INSERT INTO reference_pairs (pair, filed_at, message_id) VALUES (?, ?, ?)",
-        [(pair, created_at, message_id) for pair in _pairs(least)],
+        [(pair, created_at, message_id) for pair in reference_pairs(least)],
     )
 
 
@@ -233,12 +232,8 @@ def drop_reference(connection: sqlite3.Connection, message_id: int) -> None:
     ).fetchall()
     connection.executemany(
         "DELETE FROM reference_pairs WHERE pair = ? AND filed_at = ? AND message_id = ?",
-        [(pair, filed_at, message_id) for query, filed_at in dropped for pair in _pairs(query)],
+        [(pair, filed, message_id) for query, filed in dropped for pair in reference_pairs(query)],
     )
-
-
-def _pairs(query: str) -> set[str]:
-    return {f"{name}={value}" for name, value in parse_form(query.encode())}
 
 
 def claim_nonce(connection: sqlite3.Connection, nonce: str, digest: bytes, parameters: str) -> bool:

@@ -1,0 +1,65 @@
+"""Commits jobs to the server, and says in the contract's words what went wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import psycopg
+from psycopg.errors import DivisionByZero
+
+from ...logs import without_text
+from ...model import StatusUpdate
+from ..contract import SchemaTooNew, StoreError, StoreUnavailable, WorkRefused
+from ..groupcommit import Mistake
+from .batch import RAISED, record
+from .connection import Connection, Link
+from .errors import ROW_FAILURES, describe
+
+
+class Committer:
+    """The writing connection. What `commit` has answered for is on the server's disk."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    def commit(self, jobs: Sequence[Any]) -> Sequence[Any]:
+        """Do all of these in one transaction; their answers.
+
+        Raises StoreUnavailable, or WorkRefused where one of the jobs is at fault; then none is
+        done. A commit whose answer was lost is done again: no job minds that.
+        """
+        try:
+            return self._link.run(partial(_do, jobs))
+        except DivisionByZero as error:  # see batch: alone, it finds out whose the text is
+            if len(jobs) > 1:
+                raise WorkRefused(describe(error)) from None
+        except ROW_FAILURES as error:
+            raise WorkRefused(describe(error)) from None
+        except SchemaTooNew as error:
+            raise StoreUnavailable(str(error)) from None
+        except StoreError:
+            raise
+        except psycopg.Error as error:
+            raise StoreUnavailable(describe(error)) from None
+        except (OSError, MemoryError, RuntimeError) as error:  # too many files, or threads
+            raise StoreUnavailable(f"{type(error).__name__}: {error}") from None
+        except Exception as error:
+            raise Mistake(without_text(error)) from error
+        return self.commit(jobs)
+
+    def close(self) -> None:
+        self._link.close()
+
+
+def _do(jobs: Sequence[Any], connection: Connection) -> Sequence[Any]:
+    updates = [job for job in jobs if isinstance(job, StatusUpdate)]
+    if len(updates) == len(jobs):  # a statement is a transaction: one way there, one way back
+        return record(connection, updates)
+    with connection.transaction():
+        connection.execute(RAISED)
+        outcomes = iter(record(connection, updates) if updates else ())
+        return [
+            next(outcomes) if isinstance(job, StatusUpdate) else job.do(connection) for job in jobs
+        ]

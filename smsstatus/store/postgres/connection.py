@@ -1,0 +1,136 @@
+"""One connection to the server, made on its first use, and made again once it has failed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from .errors import ROW_FAILURES, UNPREPARED, is_passing
+from .watch import WATCH
+
+T = TypeVar("T")
+Connection = psycopg.Connection[Any]
+
+STATEMENT_SECONDS = 2.5
+"""Whoever waits for a commit waits for half a second more: see promise.STORE_SECONDS."""
+RETRY_SECONDS = 1.0
+"""What took longer is not tried again at once."""
+
+_BOUNDS: dict[str, Any] = {
+    "connect_timeout": 2,  # for each host
+    "tcp_user_timeout": 2500,  # ms: for what was sent into a hole
+    "keepalives": 1,  # for a hole that opened while the server worked
+    "keepalives_idle": 2,
+    "keepalives_interval": 1,
+    "keepalives_count": 2,
+}
+
+
+_of_parents: list[Connection] = []
+
+
+class TooSlow(psycopg.OperationalError):
+    """No answer in time, so the connection was cut."""
+
+
+class Link:
+    """A connection in autocommit mode. Used from one thread at a time; follows a fork.
+
+    `greet` is called with each new connection, before its first use.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        greet: Callable[[Connection], None] | None = None,
+        *,
+        prepares: bool = False,
+    ) -> None:
+        self._url = url
+        self._greet = greet
+        self._prepares = prepares
+        self._connection: Connection | None = None
+        self._line: socket.socket | None = None
+        self._pid = 0
+
+    def run(self, work: Callable[[Connection], T], seconds: float = STATEMENT_SECONDS) -> T:
+        """What `work(connection)` returns. It is done once more, on a new connection, where the
+        one that was kept had ended or the server asks for it: doing it twice must change nothing.
+
+        Raises psycopg.Error, and what `work` and `greet` raise.
+        """
+        began = time.monotonic()
+        was_open = self._is_open()
+        try:
+            return self._attempt(work, seconds)
+        except psycopg.Error as error:
+            pooled = error.sqlstate in UNPREPARED
+            if pooled:
+                self._prepares = False
+            late = isinstance(error, TooSlow) or time.monotonic() - began > RETRY_SECONDS
+            if late or not (pooled or (was_open and is_passing(error))):
+                raise
+        return self._attempt(work, seconds)
+
+    def _attempt(self, work: Callable[[Connection], T], seconds: float) -> T:
+        try:
+            connection, line = self._open()
+            with WATCH.limit(line, seconds) as limit:
+                try:
+                    return work(connection)
+                except psycopg.Error as error:
+                    if limit.was_cut:
+                        raise TooSlow(f"no answer within {seconds:g} s") from error
+                    raise
+        except ROW_FAILURES:
+            raise  # says nothing about the connection
+        except BaseException:
+            self.close()
+            raise
+
+    def _is_open(self) -> bool:
+        return self._connection is not None and self._pid == os.getpid()
+
+    def _open(self) -> tuple[Connection, socket.socket]:
+        if self._connection is None or self._line is None or self._pid != os.getpid():
+            connection = connect(self._url, prepares=self._prepares)
+            if self._connection is not None:  # a fork's: closing it would end the parent's session
+                _of_parents.append(self._connection)
+            # Another descriptor, so that it cannot be of another connection when it is shut down.
+            self._line = socket.socket(fileno=os.dup(connection.fileno()))
+            self._connection, self._pid = connection, os.getpid()
+            if self._greet is not None:
+                with WATCH.limit(self._line, STATEMENT_SECONDS):
+                    self._greet(connection)
+        return self._connection, self._line
+
+    def close(self) -> None:
+        """Close it; the next use makes another. Raises nothing."""
+        if self._pid == os.getpid():
+            if self._line is not None:
+                self._line.close()
+            if self._connection is not None:
+                with contextlib.suppress(psycopg.Error, OSError):
+                    self._connection.close()
+        self._connection = self._line = None
+
+
+def connect(url: str, *, prepares: bool) -> Connection:
+    """A new connection, every wait on it bounded. Raises psycopg.Error.
+
+    Of several hosts the one that takes writes is used, whichever that is now. Without `prepares`
+    no statement is prepared, as for most reads: a plan that is kept suits the first values.
+    """
+    bounds = dict(_BOUNDS)
+    asked = conninfo_to_dict(url)
+    if "," in str(asked.get("host", "")):
+        bounds["target_session_attrs"] = asked.get("target_session_attrs", "read-write")
+    threshold = 5 if prepares else None
+    return psycopg.connect(url, autocommit=True, prepare_threshold=threshold, **bounds)

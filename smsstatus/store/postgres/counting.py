@@ -1,0 +1,138 @@
+"""What is true of many messages: counts, delivery times, what waits, whether anything changed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import pairwise
+
+from ...model import EARLIEST
+from ..contract import WAITING_COUNTED, Pulse, Stats
+from .batch import as_text
+from .connection import Connection
+
+PERCENTILE_SAMPLE = 10_000
+"""Percentiles rest on this many of a window's deliveries, the newest, which bounds their cost."""
+
+LATE_COMMITS = 1000
+"""Of two transactions the one that began later can end first: so many ids are looked at again."""
+
+
+def count_by_status(connection: Connection) -> dict[str, int]:
+    """All messages by current_status. It reads the whole table: not for a request."""
+    return dict(
+        connection.execute(
+            "SELECT current_status, count(*) FROM messages GROUP BY current_status"
+        ).fetchall()
+    )
+
+
+def read_stats(connection: Connection, since: str, until: str) -> Stats:
+    """Counts, error codes and delivery times of messages first seen in the window."""
+    return read_history(connection, [since, until])[1]
+
+
+def read_history(
+    connection: Connection, edges: Sequence[str]
+) -> tuple[list[dict[str, int]], Stats]:
+    """Counts by current_status between each two neighbouring times, and the stats of them all.
+
+    Counted by final status from the index alone; what waits is looked at row by row.
+    """
+    since, until = edges[0], edges[-1]
+    rows = connection.execute(
+        """SELECT width_bucket(created_at, %s::timestamptz[]), outcome, count(*)
+           FROM messages WHERE outcome IS NOT NULL AND created_at >= %s AND created_at < %s
+           GROUP BY 1, 2
+           UNION ALL
+           SELECT width_bucket(created_at, %s::timestamptz[]), current_status, count(*)
+           FROM messages WHERE outcome IS NULL AND created_at >= %s AND created_at < %s
+           GROUP BY 1, 2""",
+        (list(edges), since, until) * 2,
+    ).fetchall()
+    slices: list[dict[str, int]] = [{} for _ in pairwise(edges)]
+    counts: Counter[str] = Counter()
+    for number, status, count in sorted(rows):
+        slices[number - 1][status] = count
+        counts[status] += count
+    return slices, Stats(
+        dict(sorted(counts.items())),
+        _errors(connection, since, until),
+        _seconds(connection, since, until),
+    )
+
+
+def _errors(connection: Connection, since: str, until: str) -> dict[str, int]:
+    return dict(
+        connection.execute(
+            """SELECT error_code, count(*) FROM messages
+               WHERE error_code IS NOT NULL AND created_at >= %s AND created_at < %s
+               GROUP BY error_code ORDER BY error_code""",
+            (since, until),
+        ).fetchall()
+    )
+
+
+def _seconds(connection: Connection, since: str, until: str) -> list[float]:
+    """From queued to delivered, sorted; of what was read, by the event that says delivered."""
+    newest = """(
+        SELECT id, current_status, created_at, status_timestamp, queued_at FROM messages
+        WHERE outcome = %s AND created_at >= %s AND created_at < %s
+        ORDER BY created_at DESC LIMIT %s)"""
+    sample = (since, until, PERCENTILE_SAMPLE)
+    rows = connection.execute(
+        f"""SELECT greatest(extract(epoch FROM delivered_at - queued_at), 0)::double precision
+            FROM (
+                SELECT queued_at, CASE current_status WHEN 'delivered' THEN status_timestamp ELSE (
+                    SELECT max(e.status_timestamp) FROM status_events AS e
+                    WHERE e.message_id = m.id AND e.status = 'delivered') END AS delivered_at
+                FROM ({newest} UNION ALL {newest} ORDER BY created_at DESC LIMIT %s) AS m
+            ) AS timed
+            WHERE queued_at >= '{EARLIEST}-01-01Z' AND delivered_at >= '{EARLIEST}-01-01Z'
+            ORDER BY 1""".encode(),
+        ("delivered", *sample, "read", *sample, PERCENTILE_SAMPLE),
+    ).fetchall()
+    return [row[0] for row in rows]
+
+
+def waiting_messages(connection: Connection, *, silent_since: str, created_since: str) -> list[str]:
+    """UUIDs of messages that are not final, were updated last before `silent_since` and first seen
+    after `created_since`; those that Plivo was not asked about for longest come first.
+    """
+    rows = connection.execute(
+        """SELECT message_uuid FROM messages
+           WHERE outcome IS NULL AND created_at >= %s AND updated_at < %s
+           ORDER BY checked_at NULLS FIRST, created_at, id""",
+        (created_since, silent_since),
+    ).fetchall()
+    return [row[0] for row in rows]
+
+
+def change_marker(connection: Connection) -> str:
+    """A word that differs once a message or an event was added, or the oldest were pruned.
+
+    A repeated callback alone does not change it.
+    """
+    ((last, lately, oldest),) = connection.execute(
+        """SELECT last, (SELECT count(*) FROM status_events WHERE id > last - %s),
+               (SELECT min(id) FROM messages)
+           FROM (SELECT max(id) AS last FROM status_events) AS newest""",
+        (LATE_COMMITS,),
+    ).fetchall()
+    return f"{last or 0}-{lately}-{oldest or 0}"
+
+
+def read_pulse(connection: Connection, *, since: str, before: str, newest: int) -> Pulse:
+    """Messages first seen in the window that still wait, and when callbacks came lately."""
+    ((waiting,),) = connection.execute(
+        """SELECT count(*) FROM (
+               SELECT FROM messages WHERE outcome IS NULL AND created_at >= %s AND created_at < %s
+               LIMIT %s) AS some""",
+        (since, before, WAITING_COUNTED),
+    ).fetchall()
+    events = connection.execute(
+        f"""SELECT {as_text("received_at")}, source FROM status_events
+            ORDER BY id DESC LIMIT %s""".encode(),
+        (newest,),
+    ).fetchall()
+    return Pulse(waiting, sorted(at for at, source in events if source in ("callback", "replay")))

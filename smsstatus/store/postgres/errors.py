@@ -1,0 +1,45 @@
+"""What PostgreSQL's errors mean, in words that tell no secret: psycopg can quote a whole URL."""
+
+from __future__ import annotations
+
+import psycopg
+from psycopg import errors
+
+ROW_FAILURES = (psycopg.DataError, psycopg.IntegrityError)
+"""A job's own fault. All else is the store's: a right that is missing, a table, a pooler."""
+
+UNPREPARED = ("42P05", "26000")
+"""A pooler gave the next transaction to another server, which knows other prepared statements."""
+
+_PASSING = (
+    *UNPREPARED,
+    "57P01",  # the server was restarted, or the connection ended by somebody
+    "0A000",  # a prepared statement of before a migration
+    "25006",  # the server has become a standby: another one is the primary now
+    "40001",
+    "40P01",  # a deadlock, which ended the other's wait
+)
+
+
+def is_passing(error: psycopg.Error) -> bool:
+    """Can the same statement succeed at once, on a new connection?
+
+    Without an SQLSTATE the connection broke: the server ended while nobody spoke with it.
+    """
+    return error.sqlstate is None or error.sqlstate in _PASSING
+
+
+def describe(error: psycopg.Error) -> str:
+    """What failed, in one line. What a row's fault quotes are values of a callback: left out."""
+    name = type(error).__name__
+    if error.sqlstate is not None:
+        says = "" if isinstance(error, ROW_FAILURES) else f": {error.diag.message_primary}"
+        return f"{name} {error.sqlstate}{says}"
+    if isinstance(error, psycopg.OperationalError):
+        return f"{name}: {' '.join(str(error).split())}"
+    return name  # psycopg's own, of what it was given: it can quote the URL
+
+
+def is_refusal(error: psycopg.Error) -> bool:
+    """Does the server refuse to write for now, as it does what is asked of a standby?"""
+    return isinstance(error, errors.ReadOnlySqlTransaction | errors.InsufficientPrivilege)

@@ -1,0 +1,143 @@
+"""Messages, one or a page of them.
+
+Every listing walks an index, newest first, so a page costs the same however deep it lies. The
+server chooses which by the values of each page, so these statements are never prepared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ...model import FINAL_STATUSES
+from ..contract import Event, Filters, Message, Page, Position
+from ..packing import unpack
+from ..rules import order_key
+from .batch import as_text
+from .connection import Connection
+
+_SELECT = f"""SELECT message_uuid, sender_number, recipient_number, message_body, initial_status,
+    current_status, coalesce({as_text("status_timestamp")}, ''), error_code,
+    {as_text("messages.created_at")}, {as_text("updated_at")}, is_final, reference, id
+    FROM messages"""
+"""The columns of Message, in its order, and the row's id."""
+
+
+def find_message(connection: Connection, message_uuid: str) -> Message | None:
+    """One message with its events, both of one moment."""
+    rows = connection.execute(
+        f"""SELECT m.*, e.* FROM ({_SELECT} WHERE message_uuid = %s) AS m
+            LEFT JOIN LATERAL (
+                SELECT e.status, coalesce({as_text("e.status_timestamp")}, ''),
+                    NULLIF(e.error_code, ''), e.sequence, {as_text("e.received_at")}, e.source,
+                    e.repeats, e.parameters
+                FROM (SELECT *, signed_text || reading AS digest FROM status_events) AS e
+                WHERE e.message_id = m.id ORDER BY {order_key("e")}
+            ) AS e ON true""".encode(),
+        (message_uuid,),
+    ).fetchall()
+    if not rows:
+        return None
+    return _message(rows[0], tuple([_event(message_uuid, row[13:]) for row in rows if row[13]]))
+
+
+def list_messages(
+    connection: Connection, filters: Filters, limit: int, after: Position | None = None
+) -> Page:
+    """A page of messages, newest first."""
+    sql, values = page_query(filters, limit + 1, after)
+    rows = connection.execute(sql.encode(), values).fetchall()
+    last = rows[limit - 1] if len(rows) > limit else None
+    return Page(
+        [_message(row) for row in rows[:limit]], Position(last[8], last[12]) if last else None
+    )
+
+
+def page_query(
+    filters: Filters, limit: int, after: Position | None = None
+) -> tuple[str, list[object]]:
+    """The statement for a page and its values: an arm for each status asked for."""
+    statuses: list[str | None] = list(dict.fromkeys(filters.statuses))
+    arms: list[str] = []
+    values: list[object] = []
+    for status in statuses or [None]:
+        arm, arm_values = _arm(filters, status, limit, after)
+        arms.append(arm)
+        values += arm_values
+    if len(arms) == 1:
+        return arms[0], values
+    union = " UNION ALL ".join([f"({arm})" for arm in arms])
+    return f"{union} ORDER BY 9 DESC, 13 DESC LIMIT %s", [*values, limit]
+
+
+def _arm(
+    filters: Filters, status: str | None, limit: int, after: Position | None
+) -> tuple[str, list[object]]:
+    """Pages of one status, or of all."""
+    conditions, values = _conditions(filters, status)
+    source, created_at, row_id = "", "messages.created_at", "messages.id"
+    if filters.reference is not None:
+        source, created_at, row_id = (
+            """ JOIN reference_pairs AS p
+                ON p.message_id = messages.id AND p.created_at = messages.created_at""",
+            "p.created_at",
+            "p.message_id",
+        )
+        conditions += ["p.pair = %s", "p.pair = ANY(reference_pairs)"]
+        values.append(filters.reference)
+    if filters.since:
+        conditions.append(f"{created_at} >= %s")
+        values.append(filters.since)
+    if filters.until:
+        conditions.append(f"{created_at} < %s")
+        values.append(filters.until)
+    if after is not None:
+        conditions.append(f"({created_at}, {row_id}) < (%s, %s)")
+        values += [after.created_at, after.id]
+    where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+    return (
+        f"{_SELECT}{source} {where} ORDER BY {created_at} DESC, {row_id} DESC LIMIT %s",
+        [*values, limit],
+    )
+
+
+def _conditions(filters: Filters, status: str | None) -> tuple[list[str], list[object]]:
+    conditions: list[str] = []
+    values: list[object] = []
+
+    def add(condition: str, *given: object) -> None:
+        conditions.append(condition)
+        values.extend(given)
+
+    if status in FINAL_STATUSES:
+        add("outcome = %s", status)
+    elif status is not None:
+        add("outcome IS NULL AND current_status = %s", status)
+    if filters.recipient:
+        number = filters.recipient.lstrip("+")
+        endings = [number[-4:]]
+        if len(number) < 4:  # the + of a short one is among its last four characters
+            endings = [number, f"+{number}", filters.recipient[-4:]]
+        add('"right"(recipient_number, 4) = ANY(%s)', endings)
+        add("ltrim(recipient_number, '+') = %s", number)
+    if filters.recipient_ending:
+        ending = filters.recipient_ending
+        add('"right"(recipient_number, 4) = %s', ending[-4:])
+        add('"right"(recipient_number, %s) = %s', len(ending), ending)
+    if filters.sender:
+        add("ltrim(sender_number, '+') = %s", filters.sender.lstrip("+"))
+    if filters.error_code:
+        add("error_code = %s", filters.error_code)
+    return conditions, values
+
+
+def _message(row: Sequence[Any], events: tuple[Event, ...] | None = None) -> Message:
+    values = (*row[:12], events)
+    return Message(*values)
+
+
+def _event(message_uuid: str, row: Sequence[Any]) -> Event:
+    status, status_timestamp, error_code, sequence = row[:4]
+    own = (message_uuid, status, status_timestamp, error_code, sequence)
+    values = (*row[:7], unpack(row[7], *own))
+    return Event(*values)

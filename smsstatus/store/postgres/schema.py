@@ -1,0 +1,70 @@
+"""The schema in a database: creating what is missing, and what other versions may do with it."""
+
+from __future__ import annotations
+
+import re
+from importlib.resources import files
+
+from psycopg.rows import scalar_row
+
+from ..contract import SchemaTooNew, StoreUnavailable
+from .connection import Connection
+
+SCHEMA_VERSION = 1
+OLDEST_READER = 1
+"""Programs that know this version can work with what SCHEMA_VERSION makes."""
+
+LOCK = 7_305_431_969_000_001
+"""An advisory lock's number: one process at a time changes the schema."""
+
+_TABLE = re.compile(r"^CREATE TABLE IF NOT EXISTS (\w+)", re.MULTILINE)
+
+
+def apply_schema(connection: Connection) -> None:
+    """Create what is missing. Nothing is locked where nothing is.
+
+    Raises SchemaTooNew, StoreUnavailable on a standby, or psycopg.Error.
+    """
+    text = files(__package__).joinpath("schema.sql").read_text()
+    if _is_whole(connection, text):
+        return
+    if _value(connection, "SELECT pg_is_in_recovery()"):
+        raise StoreUnavailable("the server is a standby, and its schema is not up to date")
+    with connection.transaction():
+        connection.execute("SELECT set_config('lock_timeout', '2s', true)")
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
+        if not _is_whole(connection, text):  # meanwhile another process can have done it
+            connection.execute(text.encode())
+            connection.execute(
+                """INSERT INTO schema_version AS s (version, oldest_reader) VALUES (%s, %s)
+                   ON CONFLICT (id) DO UPDATE SET version = excluded.version,
+                       oldest_reader = greatest(s.oldest_reader, excluded.oldest_reader)
+                   WHERE s.version < excluded.version""",
+                (SCHEMA_VERSION, OLDEST_READER),
+            )
+
+
+def _is_whole(connection: Connection, text: str) -> bool:
+    """Is everything there that this version needs? Somebody can have removed a table."""
+    missing = _value(
+        connection,
+        "SELECT count(*) FROM unnest(%s::text[]) AS t (name) WHERE to_regclass(name) IS NULL",
+        _TABLE.findall(text),
+    )
+    if not _value(connection, "SELECT to_regclass('schema_version') IS NOT NULL"):
+        return False
+    rows = connection.execute("SELECT version, oldest_reader FROM schema_version").fetchall()
+    if not rows:
+        return False
+    ((version, oldest_reader),) = rows
+    if oldest_reader > SCHEMA_VERSION:
+        raise SchemaTooNew(
+            f"the database has schema version {version}, this program knows {SCHEMA_VERSION}: "
+            f"install the version of smsstatus that wrote it"
+        )
+    return bool(version >= SCHEMA_VERSION and not missing)
+
+
+def _value(connection: Connection, query: str, *values: object) -> object:
+    with connection.cursor(row_factory=scalar_row) as cursor:
+        return cursor.execute(query.encode(), values or None).fetchone()

@@ -1,0 +1,110 @@
+-- The data of smsstatus in PostgreSQL, and its dictionary. Applied by the service at start, by its
+-- writer whenever it connects to a database that lacks something, and by `init-db`; applying it
+-- again changes nothing. Only ever added to: the version before this one goes on writing beside it
+-- while a deploy is under way, and after a rollback.
+--
+-- Text sorts by its bytes (COLLATE "C"), as in SQLite. Columns of a fixed width stand first, so
+-- that none is padded. '-infinity' is a time that was not reported.
+
+CREATE TABLE IF NOT EXISTS schema_version (
+    id                smallint    PRIMARY KEY DEFAULT 1 CHECK (id = 1),  -- one row
+    version           integer     NOT NULL,
+    oldest_reader     integer     NOT NULL     -- programs that know this version or a later one may go on
+);
+
+-- One row for each message: what is known of it now. The update that stands has the greatest order
+-- key (phase, status_timestamp, sequence, rank, digest), the earliest the least: first_... is its
+-- key. The phase follows from the rank: our own send 0, unknown and queued 1, sent 2, failures and
+-- delivered 3, read 4.
+CREATE TABLE IF NOT EXISTS messages (
+    id                bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,  -- rises as they are first written
+    status_timestamp  timestamptz NOT NULL,    -- when what stands happened, by Plivo's clock
+    created_at        timestamptz NOT NULL,    -- when the message was first seen, by our clock
+    updated_at        timestamptz NOT NULL,    -- when the standing update was received, by our clock
+    first_status_timestamp timestamptz NOT NULL,
+    sequence          bigint      NOT NULL,    -- Plivo's Sequence, 0 if absent
+    first_sequence    bigint      NOT NULL,
+    queued_at         timestamptz,             -- when Plivo queued it, by Plivo's clock
+    checked_at        timestamptz,             -- when `reconcile` last asked Plivo about it
+    rank              smallint    NOT NULL,    -- our own send -1, unknown 0, queued 1, sent 2, failures 3, delivered 4, read 5
+    first_rank        smallint    NOT NULL,
+    is_final          boolean     NOT NULL,    -- delivered, undelivered, failed, rejected, read
+    message_uuid      text        COLLATE "C" NOT NULL UNIQUE,  -- Plivo's MessageUUID
+    digest            bytea       NOT NULL,    -- of the update; settles what is equal otherwise
+    first_digest      bytea       NOT NULL,
+    initial_status    text        COLLATE "C" NOT NULL,  -- status of the earliest update
+    current_status    text        COLLATE "C" NOT NULL,  -- status of the update that stands
+    outcome           text        COLLATE "C" GENERATED ALWAYS AS
+                                  (CASE WHEN is_final THEN current_status END) STORED,
+    sender_number     text        COLLATE "C",  -- From: as Plivo or the sender wrote it, with or without +
+    recipient_number  text        COLLATE "C",  -- To
+    error_code        text        COLLATE "C",  -- Plivo's ErrorCode of the update that stands; NULL = none
+    message_body      text        COLLATE "C",  -- the text, only for messages sent through this service
+    reference         text        COLLATE "C",  -- the query its sender added to the callback URL, as received
+    reference_pairs   text[]      COLLATE "C"   -- its decoded parameters: order=42
+);
+
+-- GET /messages pages through one of these, newest first. A change of status that leaves every
+-- indexed column as it is writes none of them (PostgreSQL calls that HOT): so none is on
+-- current_status, but one on `outcome`, which changes once in the life of a message.
+CREATE INDEX IF NOT EXISTS messages_by_time ON messages (created_at);
+CREATE INDEX IF NOT EXISTS messages_by_outcome ON messages (outcome, created_at);
+CREATE INDEX IF NOT EXISTS messages_by_recipient ON messages ("right"(recipient_number, 4), created_at);
+CREATE INDEX IF NOT EXISTS messages_by_sender ON messages (ltrim(sender_number, '+'), created_at);
+CREATE INDEX IF NOT EXISTS messages_by_error ON messages (error_code, created_at)
+    WHERE error_code IS NOT NULL;
+
+-- One row for each distinct update of a message; a repeated callback adds none. A V3 signature joins
+-- names and values with nothing between them, so a captured callback can be cut into other fields:
+-- the first reading owns the text that Plivo signed.
+CREATE TABLE IF NOT EXISTS status_events (
+    id                bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,  -- rises with each of a message
+    message_id        bigint      NOT NULL REFERENCES messages (id) ON DELETE CASCADE,
+    status_timestamp  timestamptz NOT NULL,
+    received_at       timestamptz NOT NULL,    -- when it reached us first, by our clock
+    sequence          bigint      NOT NULL,
+    repeats           integer     NOT NULL,    -- how often the same callback came again
+    rank              smallint    NOT NULL,
+    signed_text       bytea       NOT NULL UNIQUE,  -- what its digest begins with: of the text Plivo signed
+    reading           bytea       NOT NULL,    -- the rest of its digest
+    status            text        COLLATE "C" NOT NULL,
+    error_code        text        COLLATE "C" NOT NULL,  -- '' = none: one NULL makes a row 8 bytes longer
+    source            text        COLLATE "C" NOT NULL,  -- callback, send, reconcile or replay
+    parameters        bytea       NOT NULL     -- as received, packed: smsstatus/store/packing.py
+);
+CREATE INDEX IF NOT EXISTS status_events_by_message ON status_events (message_id);
+
+-- GET /messages?reference=order%3D42 pages through this, newest first. What an update that came
+-- later has made wrong stays: a pair counts only where the message's row says the same.
+CREATE TABLE IF NOT EXISTS reference_pairs (
+    created_at        timestamptz NOT NULL,    -- the message's
+    message_id        bigint      NOT NULL REFERENCES messages (id) ON DELETE CASCADE,
+    pair              text        COLLATE "C" NOT NULL,  -- one decoded parameter of the reference
+    PRIMARY KEY (pair, created_at, message_id)
+);
+CREATE INDEX IF NOT EXISTS reference_pairs_by_message ON reference_pairs (message_id);
+
+-- A V2 signature does not cover the body, so the first body seen with its nonce owns the nonce. One
+-- that came beside a V3 signature is owned by what that covers, so without V3 it brings nothing.
+-- Rows are kept for good: a forgotten nonce could be used again with another body.
+CREATE TABLE IF NOT EXISTS v2_nonces (
+    nonce             text        COLLATE "C" PRIMARY KEY,
+    digest            bytea       NOT NULL     -- of the update that came with it
+);
+
+-- Who sends with an Idempotency-Key, or from the page, sends once: a request that comes again with
+-- the key gets the first one's answer. Rows older than 24 hours go when a new one is written.
+CREATE TABLE IF NOT EXISTS idempotency_keys (
+    claimed_at        timestamptz NOT NULL,    -- when the fields came, by our clock
+    key               text        COLLATE "C" PRIMARY KEY,  -- as the sender chose it
+    digest            bytea       NOT NULL,    -- of the fields that first came with it
+    answer            text        COLLATE "C"  -- JSON: the message, or why nobody knows; NULL = under way
+);
+CREATE INDEX IF NOT EXISTS idempotency_keys_by_time ON idempotency_keys (claimed_at);
+
+-- A captured callback of a pruned message must not bring it back: what happened before this time to
+-- a message that has no row is not written.
+CREATE TABLE IF NOT EXISTS prunings (
+    id                smallint    PRIMARY KEY DEFAULT 1 CHECK (id = 1),  -- one row at most
+    created_before    timestamptz NOT NULL     -- messages first seen before that were removed
+);

@@ -1,0 +1,239 @@
+"""The store in PostgreSQL; `contract.Store` says what each method promises."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar, cast
+
+from ...model import StatusUpdate
+from ..contract import (
+    Claim,
+    Engine,
+    Filters,
+    Message,
+    Outcome,
+    Page,
+    Pending,
+    Position,
+    Pulse,
+    Stats,
+    WorkRefused,
+)
+from ..groupcommit import GroupCommit, Observer, Ticket
+from . import counting, listing, upkeep
+from .committer import Committer
+from .connection import STATEMENT_SECONDS, Connection, Link
+from .jobs import (
+    Call,
+    ClaimKey,
+    ClaimNonce,
+    FreeKey,
+    KeepAnswer,
+    KnowsText,
+    NoteCheck,
+    Probe,
+    Prune,
+)
+from .readers import Readers, run
+from .schema import apply_schema
+
+SCHEMA_SECONDS = 10.0
+COUNT_SECONDS = 30.0
+"""For what reads whole tables. Only commands and the background ask for it."""
+
+WALKED = 1000
+"""Messages fetched at a time."""
+
+T = TypeVar("T")
+
+
+class PostgresStore:
+    """The messages and their events. Safe to use from any thread and after a fork.
+
+    `url` is libpq's, checked. `connections` are the most it keeps open: one writes, the others
+    read; a single one does both. A connection more is open while something is held.
+    """
+
+    damage = ""
+    damage_advice = ""
+
+    def __init__(
+        self,
+        url: str,
+        observe: Observer = lambda jobs, seconds: None,
+        *,
+        connections: int = 3,
+    ) -> None:
+        self._url = url
+        self.writer = GroupCommit(
+            lambda: Committer(Link(url, apply_schema, prepares=True)), observe
+        )
+        self._readers = Readers(url, connections - 1) if connections > 1 else None
+        self._held: set[str] = set()
+        self.counts: Mapping[str, int] = {}
+
+    def prepare(self) -> None:
+        """Create what is missing, leaving no connection behind.
+
+        Safe when several processes do it at once: each waits for the lock. Raises SchemaTooNew or
+        StoreUnavailable.
+        """
+        link = Link(self._url)
+        try:
+            run(link, apply_schema, SCHEMA_SECONDS)
+        finally:
+            link.close()
+
+    def begin(self, update: StatusUpdate, wake: Callable[[], None] | None = None) -> Ticket:
+        return self.writer.begin(update, wake)
+
+    def finish(self, pending: Pending) -> Outcome:
+        outcome: Outcome = self.writer.finish(cast(Ticket, pending))
+        return outcome
+
+    def record(self, update: StatusUpdate) -> Outcome:
+        outcome: Outcome = self.writer.submit(update)
+        return outcome
+
+    def claim_nonce(self, nonce: str, digest: bytes, parameters: str) -> bool:
+        owns: bool = self.writer.submit(ClaimNonce(nonce, digest))
+        return owns
+
+    def knows_text(self, digest: bytes) -> bool:
+        is_known: bool = self.writer.submit(KnowsText(digest))
+        return is_known
+
+    def claim_key(self, key: str, digest: bytes) -> Claim | None:
+        claim: Claim | None = self.writer.submit(ClaimKey(key, digest, datetime.now(UTC)))
+        return claim
+
+    def keep_answer(self, key: str, answer: str) -> None:
+        self.writer.submit(KeepAnswer(key, answer))
+
+    def free_key(self, key: str) -> None:
+        self.writer.submit(FreeKey(key))
+
+    def note_check(self, message_uuid: str, checked_at: str) -> None:
+        self.writer.submit(NoteCheck(message_uuid, checked_at))
+
+    def prune_batch(self, created_before: str) -> int:
+        count: int = self.writer.submit(Prune(created_before))
+        return count
+
+    def probe(self) -> None:
+        self.writer.submit(Probe())
+
+    def find(self, message_uuid: str) -> Message | None:
+        return self._read(lambda connection: listing.find_message(connection, message_uuid))
+
+    def list(self, filters: Filters, limit: int, after: Position | None = None) -> Page:
+        return self._read(
+            lambda connection: listing.list_messages(connection, filters, limit, after)
+        )
+
+    def walk(self, filters: Filters, limit: int | None = None) -> Iterator[Message]:
+        after: Position | None = None
+        left = limit
+        while left is None or left > 0:
+            page = self.list(filters, min(left or WALKED, WALKED), after)
+            yield from page.messages
+            after = page.next
+            if after is None:
+                return
+            left = None if left is None else left - len(page.messages)
+
+    def stats(self, since: str, until: str) -> Stats:
+        return self._read(lambda connection: counting.read_stats(connection, since, until))
+
+    def history(self, edges: Sequence[str]) -> tuple[Sequence[Mapping[str, int]], Stats]:
+        return self._read(lambda connection: counting.read_history(connection, edges))
+
+    def change_marker(self) -> str:
+        return self._read(counting.change_marker)
+
+    def pulse(self, *, since: str, before: str, newest: int) -> Pulse:
+        return self._read(
+            lambda connection: counting.read_pulse(
+                connection, since=since, before=before, newest=newest
+            )
+        )
+
+    def waiting(self, *, silent_since: str, created_since: str) -> Sequence[str]:
+        return self._read(
+            lambda connection: counting.waiting_messages(
+                connection, silent_since=silent_since, created_since=created_since
+            ),
+            COUNT_SECONDS,
+        )
+
+    def count_older(self, created_before: str) -> int:
+        return self._read(
+            lambda connection: upkeep.count_older(connection, created_before), COUNT_SECONDS
+        )
+
+    def newest(self) -> str:
+        return self._read(upkeep.newest)
+
+    def count_again(self) -> None:
+        self.counts = self._read(counting.count_by_status, COUNT_SECONDS)
+
+    def engine(self) -> Engine:
+        return self._read(upkeep.engine)
+
+    def backup(self, target: Path) -> None:
+        raise WorkRefused(upkeep.HOW_TO_BACK_UP.format(target))
+
+    def hold(self, name: str) -> AbstractContextManager[bool]:
+        return self._hold_here(name) if self._readers is None else upkeep.hold(self._url, name)
+
+    @contextmanager
+    def _hold_here(self, name: str) -> Iterator[bool]:
+        """On the only connection there is: for a session, since others' transactions end on it."""
+        number = upkeep.lock_number(name)
+        is_held = name not in self._held and self._read(
+            lambda connection: connection.execute(
+                "SELECT pg_try_advisory_lock(%s)", (number,)
+            ).fetchall()[0][0]
+        )
+        if is_held:
+            self._held.add(name)
+        try:
+            yield is_held
+        finally:
+            if is_held:
+                self._held.discard(name)
+                self._read(
+                    lambda connection: connection.execute(
+                        "SELECT pg_advisory_unlock(%s)", (number,)
+                    )
+                )
+
+    def look(self) -> None:
+        """There is nothing to notice: the server looks after its files."""
+
+    def correct_some(self) -> bool:
+        return False
+
+    def take_suspicion(self) -> bool:
+        return False
+
+    def find_damage(self, seconds: float) -> str:
+        return ""
+
+    def examine(self, seconds: float) -> None:
+        """See `look`."""
+
+    def _read(self, work: Callable[[Connection], T], seconds: float = STATEMENT_SECONDS) -> T:
+        """What `work(connection)` returns. Raises StoreUnavailable."""
+        if self._readers is not None:
+            return self._readers.read(work, seconds)
+        found: T = self.writer.submit(Call(work))
+        return found
+
+    def close(self) -> None:
+        self.writer.close()
+        if self._readers is not None:
+            self._readers.close()

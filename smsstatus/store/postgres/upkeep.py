@@ -1,0 +1,83 @@
+"""What the service and its operator ask about the database itself, and who does what alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from hashlib import blake2b
+
+from ..contract import Engine
+from .batch import as_text
+from .connection import Connection, Link
+from .readers import run
+
+HOW_TO_BACK_UP = (
+    "PostgreSQL is backed up with its host's own command: heroku pg:backups:capture on Heroku, "
+    'postgres:export with Dokku, elsewhere: pg_dump --format=custom --file={} "$DATABASE_URL"'
+)
+
+_FSYNC_IS_OFF = (
+    "runs with fsync off, so what was answered 200 can be lost when its machine fails: set "
+    "fsync = on in postgresql.conf"
+)
+
+
+def engine(connection: Connection) -> Engine:
+    """The server's version, and whether it keeps what it has committed."""
+    ((version, fsync),) = connection.execute(
+        "SELECT current_setting('server_version'), current_setting('fsync')"
+    ).fetchall()
+    return Engine("PostgreSQL", version.split()[0], "" if fsync == "on" else _FSYNC_IS_OFF)
+
+
+def count_older(connection: Connection, created_before: str) -> int:
+    """How many messages were first seen before that."""
+    ((count,),) = connection.execute(
+        "SELECT count(*) FROM messages WHERE created_at < %s", (created_before,)
+    ).fetchall()
+    return int(count)
+
+
+def newest(connection: Connection) -> str:
+    """When the newest message was first seen; empty if there is none."""
+    ((found,),) = connection.execute(
+        f"SELECT {as_text('max(created_at)')} FROM messages".encode()
+    ).fetchall()
+    return found or ""
+
+
+def lock_number(name: str) -> int:
+    """The advisory lock of a name."""
+    digest = blake2b(name.encode(), digest_size=8, person=b"smsstatus").digest()
+    return int.from_bytes(digest, signed=True)
+
+
+@contextmanager
+def hold(url: str, name: str) -> Iterator[bool]:
+    """Hold a name's lock on a connection of its own; False if another does.
+
+    The lock is a transaction's, since behind a pooler only that belongs to one client. The server
+    drops it when the connection ends, and asks after a silent one before a minute is over.
+    """
+    link = Link(url)
+    try:
+        yield run(link, _take(lock_number(name)))
+    finally:
+        link.close()
+
+
+def _take(number: int) -> Callable[[Connection], bool]:
+    def take(connection: Connection) -> bool:
+        connection.execute("BEGIN")
+        connection.execute(
+            """SELECT set_config(name, value, true) FROM (VALUES
+                   ('idle_in_transaction_session_timeout', '0'), ('tcp_keepalives_idle', '15'),
+                   ('tcp_keepalives_interval', '5'), ('tcp_keepalives_count', '3')
+               ) AS settings (name, value)"""
+        )
+        ((is_held,),) = connection.execute(
+            "SELECT pg_try_advisory_xact_lock(%s)", (number,)
+        ).fetchall()
+        return bool(is_held)
+
+    return take
