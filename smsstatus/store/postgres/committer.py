@@ -30,10 +30,13 @@ class Committer:
         Raises StoreUnavailable, or WorkRefused where one of the jobs is at fault; then none is
         done. A commit whose answer was lost is done again: no job minds that.
         """
+        return self._commit(jobs)
+
+    def _commit(self, jobs: Sequence[Any], *, is_again: bool = False) -> Sequence[Any]:
         try:
             return self._link.run(partial(_do, jobs))
-        except DivisionByZero as error:  # see batch: alone, it finds out whose the text is
-            if len(jobs) > 1:
+        except DivisionByZero as error:  # see batch: alone and again, it knows whose the text is
+            if len(jobs) > 1 or is_again:
                 raise WorkRefused(describe(error)) from None
         except ROW_FAILURES as error:
             raise WorkRefused(describe(error)) from None
@@ -47,7 +50,7 @@ class Committer:
             raise StoreUnavailable(f"{type(error).__name__}: {error}") from None
         except Exception as error:
             raise Mistake(without_text(error)) from error
-        return self.commit(jobs)
+        return self._commit(jobs, is_again=True)
 
     def close(self) -> None:
         self._link.close()

@@ -1,0 +1,454 @@
+"""What only the store in PostgreSQL has: its connections, its schema beside others, its errors.
+
+What it shares with SQLite's is tested for both elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+
+import psycopg
+import pytest
+
+from smsstatus.model import RANKS, TEXT_DIGEST_SIZE, StatusUpdate
+from smsstatus.store.contract import (
+    Filters,
+    Outcome,
+    SchemaTooNew,
+    StoreUnavailable,
+    WorkRefused,
+)
+from smsstatus.store.postgres import connection as connections
+from smsstatus.store.postgres import upkeep
+from smsstatus.store.postgres.batch import record
+from smsstatus.store.postgres.committer import Committer
+from smsstatus.store.postgres.connection import Link, TooSlow
+from smsstatus.store.postgres.errors import describe
+from smsstatus.store.postgres.store import PostgresStore
+
+from ..live import wait_until
+from ..postgres import ask
+from .test_store import at, update_of
+
+DAY = "2026-11-01"
+
+
+@pytest.fixture
+def store(postgres: str) -> Iterator[PostgresStore]:
+    store = PostgresStore(postgres)
+    store.prepare()
+    yield store
+    store.close()
+
+
+def update(status: str = "sent", message_uuid: str = "a-uuid", **more: str) -> StatusUpdate:
+    return update_of(at(status, "00:00:01", MessageUUID=message_uuid, **more))
+
+
+@contextmanager
+def as_role(url: str, *grants: str) -> Iterator[str]:
+    """The database's URL for a role of its own that may do only this."""
+    role = f"role_{os.getpid()}_{random.getrandbits(32):x}"  # roles are the whole server's
+    ask(url, f"CREATE ROLE {role} LOGIN CONNECTION LIMIT 1")
+    for grant in grants:
+        ask(url, f"GRANT {grant} TO {role}")
+    scheme, _, rest = url.partition("://")
+    yield f"{scheme}://{role}@{rest.partition('@')[2]}"
+    ask(url, f"DROP OWNED BY {role}")
+    ask(url, f"DROP ROLE {role}")
+
+
+def backends(url: str) -> int:
+    return ask(
+        url,
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    )[0][0]
+
+
+# The batch
+
+
+def test_a_batch_is_one_transaction_and_each_gets_its_own_outcome(
+    store: PostgresStore, postgres: str
+) -> None:
+    life = [update(status, message_uuid=uuid) for uuid in "ab" for status in ("sent", "delivered")]
+    with closing(Committer(Link(postgres))) as committer:
+        written = committer.commit([*life, life[0]])
+    assert written == [
+        Outcome.OLDER,
+        Outcome.APPLIED,
+        Outcome.OLDER,
+        Outcome.APPLIED,
+        Outcome.DUPLICATE,
+    ]
+    message = store.find("a")
+    assert message is not None
+    assert message.events is not None
+    assert [(event.status, event.repeats) for event in message.events] == [
+        ("sent", 1),
+        ("delivered", 0),
+    ]
+
+
+def test_two_readings_of_a_text_in_one_batch_are_written_one_by_one(
+    store: PostgresStore, postgres: str
+) -> None:
+    one = update(message_uuid="one")
+    other = one._replace(message_uuid="other", digest=one.digest[:TEXT_DIGEST_SIZE] + b"another")
+    committer = Committer(Link(postgres))
+    with closing(committer), pytest.raises(WorkRefused):
+        committer.commit([one, other])
+    assert store.find("one") is None
+    assert [store.record(one), store.record(other)] == [Outcome.APPLIED, Outcome.TEXT_TAKEN]
+
+
+def test_of_two_processes_that_read_a_text_differently_at_once_one_owns_it(
+    store: PostgresStore, postgres: str
+) -> None:
+    one = update(message_uuid="one")
+    other = one._replace(message_uuid="other", digest=one.digest[:TEXT_DIGEST_SIZE] + b"another")
+    with psycopg.connect(postgres) as first:
+        assert record(first, [one]) == [Outcome.APPLIED]  # and does not commit yet
+        with ThreadPoolExecutor(1) as pool:
+            second = pool.submit(store.record, other)
+            wait_until(lambda: waits_for_a_lock(postgres), what="the second waits for the first")
+            first.commit()
+            assert second.result(10) is Outcome.TEXT_TAKEN
+    assert store.find("other") is None
+
+
+def waits_for_a_lock(url: str) -> bool:
+    return bool(
+        ask(
+            url,
+            "SELECT 1 FROM pg_stat_activity"
+            " WHERE datname = current_database() AND wait_event_type = 'Lock'",
+        )
+    )
+
+
+def test_two_that_write_the_same_messages_at_once_never_deadlock(
+    store: PostgresStore, postgres: str
+) -> None:
+    def write(seed: int) -> None:
+        rng = random.Random(seed)
+        with psycopg.connect(postgres, autocommit=True) as connection:
+            for _ in range(30):
+                uuids = [f"message-{rng.randrange(40)}" for _ in range(20)]
+                record(connection, [update(rng.choice(list(RANKS)), uuid) for uuid in uuids])
+
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(write, seed) for seed in range(2)]:
+            done.result(60)
+    ((deadlocks,),) = ask(
+        postgres, "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+    )
+    assert deadlocks == 0
+
+
+def test_a_value_that_cannot_be_stored_is_its_own_callbacks_fault(store: PostgresStore) -> None:
+    with pytest.raises(WorkRefused) as refused:
+        store.record(update()._replace(received_at="at noon, +14155550100"))
+    assert "+1415" not in str(refused.value)
+    assert store.record(update()) is Outcome.APPLIED
+
+
+def test_a_commit_is_on_disk_where_the_database_says_it_need_not_be(
+    store: PostgresStore, postgres: str
+) -> None:
+    ask(postgres, "ALTER DATABASE " + postgres.rpartition("/")[2] + " SET synchronous_commit = off")
+    seen = store.writer.submit(_Ask("SELECT current_setting('synchronous_commit')"))
+    assert seen == "on"
+    with psycopg.connect(postgres) as connection:
+        record(connection, [update()])
+        assert connection.execute("SHOW synchronous_commit").fetchone() == ("on",)
+
+
+class _Ask:
+    def __init__(self, query: str) -> None:
+        self.query = query
+
+    def do(self, connection: connections.Connection) -> object:
+        return connection.execute(self.query.encode()).fetchall()[0][0]
+
+
+# Connections
+
+
+def test_a_statement_that_hangs_is_cut_and_the_next_one_goes_on_a_new_connection(
+    postgres: str,
+) -> None:
+    with closing(Link(postgres)) as link:
+        with pytest.raises(TooSlow, match=r"no answer within 0\.3 s"):
+            link.run(lambda connection: connection.execute("SELECT pg_sleep(60)"), 0.3)
+        assert link.run(lambda connection: connection.execute("SELECT 1").fetchone()) == (1,)
+
+
+def test_a_server_that_ended_the_connection_meanwhile_is_asked_again_at_once(
+    store: PostgresStore, postgres: str
+) -> None:
+    assert store.record(update("queued")) is Outcome.APPLIED
+    assert store.find("a-uuid") is not None
+    ask(
+        postgres,
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    )
+    assert store.record(update("sent")) is Outcome.APPLIED
+    found = store.find("a-uuid")
+    assert found is not None
+    assert found.current_status == "sent"
+
+
+def test_a_pooler_that_knows_other_prepared_statements_has_none_prepared_any_more(
+    postgres: str,
+) -> None:
+    seen = []
+
+    def work(connection: connections.Connection) -> int:
+        seen.append(connection.prepare_threshold)
+        if len(seen) == 1:
+            connection.execute("EXECUTE what_the_other_server_knows")
+        return 1
+
+    with closing(Link(postgres, prepares=True)) as link:
+        assert link.run(work) == 1
+    assert seen == [5, None]
+
+
+def test_no_more_connections_than_said_are_open_whatever_the_threads(
+    store: PostgresStore, postgres: str
+) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: store.record(update("sent", f"u{number}")), range(40)))
+        list(pool.map(lambda number: store.find(f"u{number}"), range(40)))
+        assert backends(postgres) <= 3
+    store.close()
+    wait_until(lambda: backends(postgres) == 0, what="all connections are closed")
+
+
+def test_a_child_makes_connections_of_its_own_and_leaves_its_parents_alone(
+    store: PostgresStore, postgres: str
+) -> None:
+    assert store.record(update()) is Outcome.APPLIED
+    assert store.find("a-uuid") is not None
+    child = os.fork()
+    if child == 0:
+        worked = store.record(update()) is Outcome.DUPLICATE and store.find("a-uuid") is not None
+        os._exit(0 if worked else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert store.record(update()) is Outcome.DUPLICATE
+    assert store.find("a-uuid") is not None
+
+
+def test_a_server_that_is_away_is_said_without_the_password() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as refusing:
+        port = refusing.getsockname()[1]
+    store = PostgresStore(f"postgres://someone:s3cret@127.0.0.1:{port}/sms")
+    for act in (store.prepare, store.probe, store.newest):
+        with pytest.raises(StoreUnavailable) as away:
+            act()
+        assert "refused" in str(away.value)
+        assert "s3cret" not in str(away.value)
+    store.close()
+
+
+def test_a_url_that_psycopg_would_quote_is_not_told() -> None:
+    with pytest.raises(psycopg.Error) as quoted:
+        psycopg.connect("postgresql+psycopg://someone:s3cret@host/sms")
+    assert "s3cret" in str(quoted.value)
+    assert describe(quoted.value) == "ProgrammingError"
+
+
+@pytest.mark.parametrize(
+    ("breaking", "reason"),
+    [
+        ("ALTER TABLE status_events RENAME TO moved", "42P01"),
+        ("ALTER DATABASE {} SET default_transaction_read_only = on", "25006"),
+    ],
+)
+def test_what_is_no_rows_fault_is_the_stores_and_passes(
+    store: PostgresStore, postgres: str, breaking: str, reason: str
+) -> None:
+    name = postgres.rpartition("/")[2]
+    ask(postgres, breaking.format(name))
+    ask(
+        postgres,
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    )
+    if reason == "25006":
+        with pytest.raises(StoreUnavailable, match=reason):
+            store.probe()
+        with psycopg.connect(postgres, autocommit=True) as connection:
+            connection.execute("SET default_transaction_read_only = off")
+            connection.execute(
+                f"ALTER DATABASE {name} RESET default_transaction_read_only".encode()
+            )
+    wait_until(lambda: takes(store), what="the store takes callbacks again")
+
+
+def takes(store: PostgresStore) -> bool:
+    try:
+        return store.record(update()) in (Outcome.APPLIED, Outcome.DUPLICATE)
+    except StoreUnavailable:
+        return False
+
+
+def test_without_the_right_to_write_callbacks_are_not_set_aside(
+    store: PostgresStore, postgres: str
+) -> None:
+    with as_role(postgres, "SELECT ON ALL TABLES IN SCHEMA public") as url:
+        refused = PostgresStore(url)
+        with pytest.raises(StoreUnavailable, match="42501"):
+            refused.record(update())
+        refused.close()
+        wait_until(lambda: backends(postgres) == 0, what="its connection is closed")
+
+
+# The schema
+
+
+def test_many_that_start_at_once_on_an_empty_database_all_succeed(postgres: str) -> None:
+    gate = threading.Barrier(6)
+
+    def start() -> None:
+        gate.wait(30)
+        PostgresStore(postgres).prepare()
+
+    with ThreadPoolExecutor(6) as pool:
+        for started in [pool.submit(start) for _ in range(6)]:
+            started.result(60)
+    assert ask(postgres, "SELECT version, oldest_reader FROM schema_version") == [(1, 1)]
+
+
+def test_starting_again_takes_no_lock_that_a_writer_holds(
+    store: PostgresStore, postgres: str
+) -> None:
+    with psycopg.connect(postgres) as writing:
+        writing.execute("LOCK TABLE messages, status_events IN ROW EXCLUSIVE MODE")
+        PostgresStore(postgres).prepare()
+
+
+def test_a_later_schema_is_worked_with_if_it_says_so_and_refused_otherwise(
+    store: PostgresStore, postgres: str
+) -> None:
+    ask(postgres, "UPDATE schema_version SET version = 2")
+    PostgresStore(postgres).prepare()
+    assert store.record(update()) is Outcome.APPLIED
+    ask(postgres, "UPDATE schema_version SET oldest_reader = 2")
+    with pytest.raises(SchemaTooNew, match="schema version 2, this program knows 1"):
+        PostgresStore(postgres).prepare()
+
+
+def test_the_writer_makes_what_is_missing_when_it_connects(postgres: str) -> None:
+    store = PostgresStore(postgres)  # the database was away when it started
+    assert store.record(update()) is Outcome.APPLIED
+    store.close()
+
+
+def test_a_callback_that_changes_the_status_alone_writes_no_index(
+    store: PostgresStore, postgres: str
+) -> None:
+    store.record(update("queued"))
+    store.record(update("sent"))
+    store.close()
+
+    def hot() -> bool:
+        ((updated, unindexed),) = ask(
+            postgres,
+            "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'messages'",
+        )
+        return bool(updated == unindexed == 1)
+
+    wait_until(hot, what="the statistics tell of one update that wrote no index")
+
+
+# What its operator asks for
+
+
+def test_with_one_connection_and_only_the_right_to_delete_old_messages_can_be_pruned(
+    store: PostgresStore, postgres: str
+) -> None:
+    store.record(update(message_uuid="old")._replace(received_at="2020-01-01T00:00:00.000000Z"))
+    store.record(update(message_uuid="new"))
+    store.close()
+    rights = "SELECT, DELETE ON ALL TABLES IN SCHEMA public"
+    with as_role(postgres, rights) as url:
+        full = PostgresStore(url, connections=1)
+        before = "2021-01-01T00:00:00.000000Z"
+        assert (full.count_older(before), full.newest()[:4]) == (1, "2026")
+        with full.hold("prune") as is_ours, full.hold("prune") as again:
+            assert (is_ours, again) == (True, False)
+            assert [full.prune_batch(before) for _ in range(2)] == [1, 0]
+        full.close()
+        wait_until(lambda: backends(postgres) == 0, what="its connection is closed")
+    assert (store.find("old"), ask(postgres, "SELECT count(*) FROM status_events")) == (
+        None,
+        [(1,)],
+    )
+
+
+def test_what_somebody_holds_is_free_when_the_connection_ends(
+    store: PostgresStore, postgres: str
+) -> None:
+    other = PostgresStore(postgres)
+    with store.hold("prune") as held:
+        with other.hold("prune") as second, other.hold("reconcile") as of_another:
+            assert (held, second, of_another) == (True, False, True)
+        ask(
+            postgres,
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND state = 'idle in transaction'",
+        )
+        with other.hold("prune") as taken_over:
+            assert taken_over
+
+
+def test_locks_have_numbers_of_their_own() -> None:
+    numbers = {upkeep.lock_number(name) for name in ("prune", "reconcile", "drain", "forward")}
+    assert len(numbers) == 4
+
+
+def test_a_change_that_is_committed_late_with_lower_ids_changes_the_marker(
+    store: PostgresStore, postgres: str
+) -> None:
+    with psycopg.connect(postgres) as late:
+        record(late, [update(message_uuid="late")])
+        store.record(update(message_uuid="early"))
+        before = store.change_marker()
+        late.commit()
+        assert store.change_marker() != before
+        still = store.change_marker()
+        store.record(update(message_uuid="early"))
+        assert store.change_marker() == still
+
+
+def test_a_backup_is_the_hosts_and_it_says_how(store: PostgresStore, tmp_path: object) -> None:
+    with pytest.raises(WorkRefused, match=r"pg_dump .*--file=/tmp/copy"):
+        store.backup("/tmp/copy")  # type: ignore[arg-type]
+
+
+def test_a_server_that_does_not_sync_is_warned_of(store: PostgresStore, postgres: str) -> None:
+    engine = store.engine()
+    assert engine.name == "PostgreSQL"
+    assert engine.version[0].isdigit()
+    ((fsync,),) = ask(postgres, "SELECT current_setting('fsync')")
+    assert ("fsync off" in engine.warning) == (fsync == "off")
+
+
+def test_a_reference_is_found_under_the_time_its_message_was_first_seen(
+    store: PostgresStore,
+) -> None:
+    first = update_of({**at("sent", MessageUUID="a-uuid"), "?": "order=42"})
+    store.record(first)
+    store.record(first._replace(received_at=f"{DAY}T11:00:00.000000Z"))
+    page = store.list(Filters(reference="order=42"), 10)
+    assert [message.created_at for message in page.messages] == [f"{DAY}T11:00:00.000000Z"]
