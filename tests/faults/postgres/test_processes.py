@@ -1,0 +1,198 @@
+"""Several processes of ours on one database: killed, racing, behind a pooler, after a failover."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from ...live import ROOT
+from ...postgres import PostgresServer, new_database, server_folder
+from ..conftest import Figure, Promise
+from ..load import Delivery, Load, slowest
+from ..reconcile import is_ready, wait_until_drained, wait_until_ready
+from .conftest import Target, running, service_of
+from .kept import missing, stored, wrong
+from .pooler import pgbouncer
+
+STARTING = 6
+
+
+@pytest.mark.timeout(600)
+def test_nothing_answered_200_is_lost_when_all_our_processes_are_killed_under_load(
+    target: Target, full: bool, figure: Figure
+) -> None:
+    rounds = 10 if full else 2
+    moments = random.Random(1)
+    sent: list[Delivery] = []
+    service = target.service
+    for _ in range(rounds):
+        with Load(service.port, service.plivo) as load:
+            load.wait_for(50)
+            load.go_on(moments.uniform(0.0, 0.5))
+            service.kill()
+        sent += load.deliveries
+        service.start()
+    lost = missing(sent, service, target.url)
+    acknowledged = sum(delivery.status == 200 for delivery in sent)
+    figure(
+        "PostgreSQL: kill -9 of our process groups under load from 8 clients",
+        f"{rounds} rounds, {acknowledged:,} answered 200, missing: {len(lost)}",
+    )
+    assert lost == []
+    assert {delivery.status for delivery in sent} <= {200, None}
+
+
+def test_two_services_that_are_told_of_the_same_messages_deadlock_never(
+    target: Target, tmp_path: Path, full: bool, figure: Figure, promise: Promise
+) -> None:
+    """A message's three callbacks go to the two in turn; rows are those of one process."""
+    url = target.service.environment["DATABASE_URL"]
+    address = target.service.plivo.base_url
+    other = service_of(tmp_path, url, {"BASE_URL": address})
+    try:
+        other.start()
+        with Load([target.service.port, other.port], target.service.plivo) as load:
+            began = time.monotonic()
+            load.wait_for(500)
+            load.go_on(began + 60 - time.monotonic() if full else 0)
+            seconds = time.monotonic() - began
+        for service in (target.service, other):
+            wait_until_drained(service)
+        different = wrong(load.deliveries, target.url)
+        deadlocks = target.server.log.read_text().count("deadlock detected")
+    finally:
+        other.kill()
+    figure(
+        f"PostgreSQL: 2 services, 4 processes, the same messages for {seconds:.0f} s",
+        f"{len(load.acknowledged):,} answered 200, slowest {slowest(load.deliveries):.2f} s, "
+        f"deadlocks: {deadlocks}, rows that differ from one process's: {len(different)}",
+    )
+    assert load.others == []
+    assert (deadlocks, different) == (0, [])
+    promise(slowest(load.deliveries))
+
+
+def test_processes_that_start_at_once_on_an_empty_database_all_write_without_an_error(
+    postgres_server_url: str, full: bool, figure: Figure
+) -> None:
+    rounds = 20 if full else 3
+    errors: list[str] = []
+    with _newcomers(STARTING) as newcomers:
+        for _ in range(rounds):
+            with new_database(postgres_server_url) as url:
+                for newcomer in newcomers:
+                    assert newcomer.stdin is not None
+                    newcomer.stdin.write(f"{url}\n")
+                    newcomer.stdin.flush()
+                for newcomer in newcomers:
+                    assert newcomer.stdout is not None
+                    errors += [
+                        said for said in [newcomer.stdout.readline().strip()] if said != "ok"
+                    ]
+                assert len(stored(url)) == STARTING - len(errors)
+    figure(
+        f"PostgreSQL: {STARTING} processes starting at once on an empty database",
+        f"{rounds} rounds, errors: {len(errors)}",
+    )
+    assert errors == []
+
+
+def test_behind_a_pooler_in_transaction_mode_that_restarts_nothing_is_lost(
+    target: Target, tmp_path: Path, figure: Figure, promise: Promise
+) -> None:
+    with pgbouncer(target.server) as pooler:
+        service = service_of(tmp_path, pooler.url, {})
+        try:
+            service.start()
+            with Load(service.port, service.plivo, pause=0.01) as load:
+                for _ in range(2):
+                    load.wait_for(200)
+                    pooler.stop()
+                    load.wait_for(20)
+                    pooler.start()
+                    wait_until_ready(service)
+                load.wait_for(100)
+            wait_until_drained(service)
+        finally:
+            service.kill()
+    lost = missing(load.deliveries, service, target.url)
+    log = service.log.read_text()
+    figure(
+        "PostgreSQL behind PgBouncer in transaction mode, restarted twice under load",
+        f"{len(load.acknowledged):,} answered 200, slowest {slowest(load.deliveries):.2f} s, "
+        f"missing: {len(lost)}, 42P05 in the log: {log.count('42P05')}",
+    )
+    assert (load.others, lost) == ([], [])
+    assert "42P05" not in log
+    promise(slowest(load.deliveries))
+
+
+@pytest.mark.slow
+def test_a_standby_that_was_promoted_is_written_to_within_5_seconds(
+    tmp_path: Path, limits: dict[str, str], figure: Figure, promise: Promise
+) -> None:
+    """Both hosts stand in the URL, and each commit waits for the standby."""
+    with running(tmp_path, limits) as target, _standby(target.server) as standby:
+        target.service.kill()
+        hosts = f"127.0.0.1:{target.server.port},127.0.0.1:{standby.port}"
+        target.service.environment["DATABASE_URL"] = f"postgres://sms:one@{hosts}/sms"
+        target.configure("SET synchronous_standby_names = '*'")
+        target.service.start()
+        with Load(target.service.port, target.service.plivo, pause=0.02) as load:
+            load.wait_for(200)
+            target.server.stop(signal.SIGQUIT)
+            load.wait_for(100)
+            standby.ask("SELECT pg_promote()")
+            began = time.monotonic()
+            while not is_ready(target.service):
+                load.go_on(0.02)
+            seconds = time.monotonic() - began
+            load.wait_for(100)
+        wait_until_drained(target.service)
+        lost = missing(load.deliveries, target.service, standby.url("sms"))
+        different = wrong(load.deliveries, standby.url("sms"))
+    figure(
+        "PostgreSQL: primary stopped, synchronous standby promoted, both in the URL",
+        f"{len(load.acknowledged):,} answered 200, slowest {slowest(load.deliveries):.2f} s, "
+        f"missing: {len(lost)}, writing {seconds:.1f} s after the promotion",
+    )
+    assert (load.others, lost, different) == ([], [], [])
+    promise(slowest(load.deliveries))
+    promise(seconds)
+
+
+@contextmanager
+def _standby(primary: PostgresServer) -> Iterator[PostgresServer]:
+    """A running copy that follows."""
+    with server_folder() as folder:
+        standby = PostgresServer(folder, durable=True)
+        source = f"host=127.0.0.1 port={primary.port} user=postgres"
+        copy = ["--pgdata", str(standby.data), "--write-recovery-conf", "--checkpoint=fast"]
+        standby.run("pg_basebackup", "--dbname", source, *copy)
+        try:
+            yield standby.start()
+        finally:
+            standby.stop()
+
+
+@contextmanager
+def _newcomers(count: int) -> Iterator[list[subprocess.Popen[str]]]:
+    command = [sys.executable, "-m", "tests.faults.postgres.newcomer"]
+    with ExitStack() as running:
+        processes = []
+        for _ in range(count):
+            process = subprocess.Popen(
+                command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
+            running.callback(process.communicate, timeout=60)
+            running.callback(process.kill)
+            processes.append(process)
+        yield processes

@@ -1,0 +1,285 @@
+"""The database server fails, hangs or refuses, under load, and works again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ...live import wait_until
+from ...postgres import server_folder
+from ..conftest import Figure, Promise
+from ..load import Load, slowest
+from ..reconcile import (
+    is_ready,
+    wait_until_drained,
+    wait_until_ready,
+    wait_until_spooled,
+)
+from .conftest import Target, running
+from .hole import Hole
+from .kept import missing, wrong
+
+Fault = Callable[[Target], AbstractContextManager[object]]
+_STANDBY = "synchronous_standby_names"
+
+
+@contextmanager
+def postmaster_killed(target: Target) -> Iterator[None]:
+    assert target.server.process is not None
+    target.server.stop(signal.SIGKILL)
+    try:
+        yield
+    finally:
+        target.server.start()
+
+
+def backend_killed(target: Target) -> AbstractContextManager[object]:
+    """The server ends all other connections too, and recovers."""
+    ((pid,),) = target.server.ask(
+        "SELECT pid FROM pg_stat_activity WHERE usename = 'sms' ORDER BY backend_start LIMIT 1"
+    )
+    os.kill(pid, signal.SIGKILL)
+    return nullcontext()
+
+
+@contextmanager
+def immediately_stopped(target: Target) -> Iterator[None]:
+    target.server.stop(signal.SIGQUIT)
+    try:
+        yield
+    finally:
+        target.server.start()
+
+
+@contextmanager
+def fast_stopped(target: Target) -> Iterator[None]:
+    target.server.stop(signal.SIGINT)
+    try:
+        yield
+    finally:
+        target.server.start()
+
+
+@contextmanager
+def stopped_by_signal(target: Target) -> Iterator[None]:
+    target.server.signal_all(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        target.server.signal_all(signal.SIGCONT)
+
+
+@contextmanager
+def table_locked(target: Target) -> Iterator[None]:
+    with target.server.connect("sms") as connection, connection.transaction():
+        connection.execute("LOCK TABLE messages IN ACCESS EXCLUSIVE MODE")
+        yield
+
+
+@contextmanager
+def standby_dead(target: Target) -> Iterator[None]:
+    target.configure(f"SET {_STANDBY} = 'nobody'")
+    try:
+        yield
+    finally:
+        target.configure(f"RESET {_STANDBY}")
+
+
+@contextmanager
+def read_only(target: Target) -> Iterator[None]:
+    target.configure("SET default_transaction_read_only = on")
+    try:
+        yield
+    finally:
+        target.configure("RESET default_transaction_read_only")
+
+
+@contextmanager
+def insert_revoked(target: Target) -> Iterator[None]:
+    target.administer("REVOKE INSERT ON ALL TABLES IN SCHEMA public FROM sms")
+    try:
+        yield
+    finally:
+        target.administer("GRANT INSERT ON ALL TABLES IN SCHEMA public TO sms")
+
+
+@contextmanager
+def connections_used_up(target: Target) -> Iterator[None]:
+    target.administer("ALTER ROLE sms CONNECTION LIMIT 0")
+    target.disconnect()
+    try:
+        yield
+    finally:
+        target.administer("ALTER ROLE sms CONNECTION LIMIT -1")
+
+
+@contextmanager
+def password_changed(target: Target) -> Iterator[None]:
+    target.administer("ALTER ROLE sms PASSWORD 'two'")
+    target.disconnect()
+    try:
+        yield
+    finally:
+        target.administer("ALTER ROLE sms PASSWORD 'one'")
+
+
+PASSING: dict[str, Fault] = {
+    "kill -9 of one backend": backend_killed,
+    "kill -9 of the postmaster": postmaster_killed,
+    "immediate restart": immediately_stopped,
+    "fast restart": fast_stopped,
+}
+"""Over within seconds."""
+
+LASTING: dict[str, tuple[Fault, float, str]] = {
+    "server stopped by SIGSTOP": (stopped_by_signal, 30, ""),
+    "table locked": (table_locked, 12, ""),
+    "synchronous standby dead": (standby_dead, 12, ""),
+    "read-only (25006)": (read_only, 5, "25006"),
+    "INSERT revoked (42501)": (insert_revoked, 5, "42501"),
+    "connections used up": (connections_used_up, 5, "too many connections"),
+    "password changed, then changed back": (password_changed, 5, "password authentication failed"),
+}
+"""For so many seconds; what the log says of it."""
+
+
+def _some(faults: Mapping[str, object], *quick: str) -> list[Any]:
+    """All of them; only these in `make test`."""
+    return [pytest.param(n, marks=() if n in quick else pytest.mark.slow) for n in faults]
+
+
+@pytest.mark.parametrize("name", _some(PASSING, "kill -9 of the postmaster"))
+def test_nothing_answered_200_is_lost_when_the_server_ends_and_comes_back(
+    target: Target, full: bool, figure: Figure, promise: Promise, name: str
+) -> None:
+    with Load(target.service.port, target.service.plivo, pause=0.02) as load:
+        for _ in range(5 if full else 1):
+            load.wait_for(50)
+            with PASSING[name](target):
+                load.wait_for(20)
+            wait_until_ready(target.service)
+        load.wait_for(50)
+    _judge(load, target, figure, promise, name)
+
+
+@pytest.mark.parametrize(
+    "name", _some(LASTING, "server stopped by SIGSTOP", "INSERT revoked (42501)")
+)
+def test_callbacks_are_answered_and_kept_while_the_server_takes_none(
+    target: Target, full: bool, figure: Figure, promise: Promise, name: str
+) -> None:
+    fault, seconds, says = LASTING[name]
+    with Load(target.service.port, target.service.plivo, pause=0.05) as load:
+        load.wait_for(50)
+        with fault(target):
+            began = time.monotonic()
+            wait_until_spooled(target.service, 50)
+            load.go_on(began + seconds - time.monotonic() if full else 0)
+            wait_until(lambda: not is_ready(target.service), what="/readyz says so")
+            seconds = time.monotonic() - began
+        wait_until_ready(target.service)
+        load.wait_for(50)
+    assert says in target.service.log.read_text()
+    _judge(load, target, figure, promise, f"{name} for {seconds:.0f} s")
+
+
+def test_a_table_that_somebody_dropped_is_made_again_and_nothing_since_is_lost(
+    target: Target, figure: Figure, promise: Promise
+) -> None:
+    target.administer("DROP TABLE status_events CASCADE")
+    with Load(target.service.port, target.service.plivo, pause=0.02) as load:
+        load.wait_for(50)
+        wait_until_ready(target.service)
+        load.wait_for(50)
+    _judge(load, target, figure, promise, "table dropped")
+
+
+@pytest.mark.parametrize(
+    "when", [pytest.param("idle", marks=pytest.mark.slow), "in the middle of a statement"]
+)
+def test_callbacks_are_answered_and_kept_while_the_network_drops_everything(
+    tmp_path: Path, limits: dict[str, str], full: bool, figure: Figure, promise: Promise, when: str
+) -> None:
+    with running(tmp_path, limits) as target, Hole(target.server.port).running() as hole:
+        target.service.kill()
+        url = target.service.environment["DATABASE_URL"]
+        through = url.replace(str(target.server.port), str(hole.port))
+        target.service.environment["DATABASE_URL"] = through
+        target.service.start()
+        with Load(target.service.port, target.service.plivo, clients=1) as load:
+            load.wait_for(20)
+        sent = load.deliveries
+        with Load(target.service.port, target.service.plivo, pause=0.05) as load:
+            if when != "idle":
+                load.wait_for(50)
+            with hole.closed():
+                began = time.monotonic()
+                wait_until_spooled(target.service, 50)
+                load.go_on(began + 30 - time.monotonic() if full else 0)
+                wait_until(lambda: not is_ready(target.service), what="/readyz says so")
+                seconds = time.monotonic() - began
+            wait_until_ready(target.service)
+            load.wait_for(50)
+        load.deliveries += sent
+        _judge(load, target, figure, promise, f"black hole for {seconds:.0f} s, {when}")
+
+
+@pytest.mark.slow
+def test_while_the_servers_disk_is_full_callbacks_are_spooled(
+    tmp_path: Path, limits: dict[str, str], figure: Figure, promise: Promise
+) -> None:
+    """A tablespace of its own on a small file system; only root may mount one."""
+    with server_folder() as disk:
+        mount = ["mount", "-t", "tmpfs", "-o", "size=24m,mode=700", "none", str(disk)]
+        owner = disk.stat()
+        if os.geteuid() != 0 or subprocess.run(mount, check=False).returncode != 0:
+            pytest.skip("NOT CHECKED: only root may mount a small file system to be filled")
+        try:
+            os.chown(disk, owner.st_uid, owner.st_gid)
+            with running(tmp_path, limits, tablespace=disk) as target:
+                with Load(target.service.port, target.service.plivo, pause=0.02) as load:
+                    load.wait_for(50)
+                    ballast = disk / "ballast"
+                    _fill(ballast)
+                    wait_until_spooled(target.service, 50)
+                    wait_until(lambda: not is_ready(target.service), what="/readyz says so")
+                    ballast.unlink()
+                    wait_until_ready(target.service)
+                    load.wait_for(50)
+                assert "53100" in target.service.log.read_text()
+                _judge(load, target, figure, promise, "disk full, then space again")
+        finally:
+            subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+def _fill(ballast: Path) -> None:
+    try:
+        with open(ballast, "wb", buffering=0) as file:
+            while True:
+                file.write(b"\0" * 4096)
+    except OSError:
+        return
+
+
+def _judge(load: Load, target: Target, figure: Figure, promise: Promise, fault: str) -> None:
+    """Everything that was answered is kept, and stands as it should once the spool is drained."""
+    lost = missing(load.deliveries, target.service, target.url)
+    wait_until_drained(target.service)
+    figure(
+        f"PostgreSQL: {fault}, under load from 8 clients",
+        f"{len(load.acknowledged):,} answered 200, slowest {slowest(load.deliveries):.2f} s, "
+        f"missing: {len(lost)}, drained without a restart",
+    )
+    assert load.others == []
+    assert lost == []
+    assert wrong(load.deliveries, target.url) == []
+    assert "Traceback" not in target.service.log.read_text()
+    promise(slowest(load.deliveries))
