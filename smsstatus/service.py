@@ -13,7 +13,7 @@ from . import disks
 from .cache import Cache
 from .clock import Clock
 from .intake.last_resort import LastResort
-from .intake.replay import Drainer
+from .intake.drainer import Drainer
 from .intake.spool import Spool
 from .logs import RateLimit
 from .metrics import Metrics

@@ -1,10 +1,9 @@
-"""Feeding kept callbacks back to the store: the drainer thread and the `replay` command."""
+"""Feeding kept callbacks back to the store, for the drainer thread and the `replay` command."""
 
 from __future__ import annotations
 
 import logging
 import os
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,16 +13,12 @@ from pathlib import Path
 
 from ..logs import printable, without_text
 from ..plivo.callback import Callback
-from ..store.contract import Store, StoreError, StoreUnavailable, WorkRefused
+from ..store.contract import Store, StoreUnavailable, WorkRefused
 from .keep import Place, put_in_store
 from .last_resort import read_log
 from .records import Line, NotReadable, read_file, read_record
 from .spool import Spool
 
-DRAIN_SECONDS = 5.0
-CORRECTING_SECONDS = 1.0
-PASS_FILES = 5000
-"""After this many files or DRAIN_SECONDS the spool is listed again."""
 TRIAL_SECONDS = 3.0
 """How long a store that refused a file is asked whether it takes others: longer than it rests."""
 
@@ -226,73 +221,3 @@ def _takes_others(store: Store, stop: Callable[[], bool]) -> bool:
         except WorkRefused:
             break
     return False
-
-
-class Drainer:
-    """A thread that empties the spool at start and whenever the store is writable again.
-
-    It also counts the spool's files, and looks at the database as a newcomer would, which is how a
-    file that was damaged behind the writer's back is noticed while callbacks still go well. And it
-    corrects the rows of a file of an earlier version.
-    """
-
-    def __init__(self, store: Store, spool: Spool) -> None:
-        self._store = store
-        self._spool = spool
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="drainer", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stop.set()
-        self._thread.join(DRAIN_SECONDS)
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            more_files = self._once()
-            self._tidy()
-            if not self._correct() and not more_files:
-                self._stop.wait(DRAIN_SECONDS)
-
-    def _once(self) -> bool:
-        """Is there more to do at once?"""
-        until = time.monotonic() + DRAIN_SECONDS
-        try:
-            names = self._spool.list_files(PASS_FILES)
-            self._store.look()
-            tally = drain(
-                self._store,
-                self._spool,
-                lambda: self._stop.is_set() or time.monotonic() > until,
-                names,
-            )
-        except (StoreUnavailable, OSError) as error:
-            log.debug("spool not drained: %s", error)
-            return False
-        except Exception as error:  # without this thread nothing is replayed any more
-            log.error("spool not drained: a mistake in the program, %s", without_text(error))
-            return False
-        if tally != Tally(stuck=tally.stuck):  # what is stuck has its line
-            log.warning("spool drained: %s", tally)
-        return len(names) == PASS_FILES or time.monotonic() > until
-
-    def _tidy(self) -> None:
-        """By itself, so that a disk too full for it keeps nothing from being drained."""
-        try:
-            self._spool.tidy_bad()
-        except OSError as error:
-            log.debug("bad/ not tidied: %s", error)
-
-    def _correct(self) -> bool:
-        """Correct rows for a second at most, then look after the spool again; is more left?"""
-        end = time.monotonic() + CORRECTING_SECONDS
-        try:
-            while not self._stop.is_set() and time.monotonic() < end:
-                if not self._store.correct_some():
-                    return False
-        except StoreError as error:
-            log.debug("rows of an earlier version not corrected: %s", error)
-            return False
-        return True

@@ -16,6 +16,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -23,6 +24,7 @@ from uuid import uuid4
 
 from ..bounded import Bounded, Recent
 from ..files import make_folder, write_synced
+from ..locking import hold_if_free
 from ..logs import RateLimit, printable
 from ..plivo.callback import Callback
 from ..plivo.form import Malformed
@@ -109,6 +111,13 @@ class Spool:
         for folder in (self.folder, self.bad):
             self._prove(folder)
         self.list_files(1)
+
+    def hold(self) -> AbstractContextManager[bool]:
+        """Be the one process of those that share the folder that drains it, until the block ends.
+
+        False if another is. When a process dies, the next one may. Raises OSError.
+        """
+        return hold_if_free(self.folder / ".drain-lock")
 
     def probe(self) -> None:
         """See whether it takes files now. Raises SpoolUnavailable within SPOOL_SECONDS."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 
-from smsstatus.intake import replay
+from smsstatus.intake import drainer
 from smsstatus.server import backlog, worker
 from smsstatus.server.worker import Worker
 from smsstatus.store.sqlite import connection
@@ -23,7 +23,7 @@ class OftenDraining(Worker):
     """The spool is looked at all the time."""
 
     def init_process(self) -> None:
-        replay.DRAIN_SECONDS = 0.5
+        drainer.DRAIN_SECONDS = 0.5
         super().init_process()
 
 

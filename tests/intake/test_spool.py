@@ -15,8 +15,9 @@ from flask.testing import FlaskClient
 from smsstatus.intake import bad as bad_folder
 from smsstatus.intake import replay as replaying
 from smsstatus.intake.bad import REMOVED
+from smsstatus.intake.drainer import Drainer
 from smsstatus.intake.records import read_file
-from smsstatus.intake.replay import Drainer, Tally, drain
+from smsstatus.intake.replay import Tally, drain
 from smsstatus.intake.spool import Spool, SpoolUnavailable
 from smsstatus.plivo.callback import Callback
 from smsstatus.service import Service
