@@ -13,10 +13,13 @@ from smsstatus.paths import DOTENV
 with contextlib.suppress(OSError, ValueError):  # load_app reads it too, and says what is wrong
     load_dotenv(DOTENV)  # for PORT and LOG_LEVEL
 
-# One process. SQLite takes one writer at a time: a second process would wait for the first, while
-# callbacks that come together in one process share a transaction and its fsync. The worker's loop
-# serves them; the threads serve everything else, which may wait, for Plivo's API for instance.
-workers = 1
+# SQLite: one process. It takes one writer at a time: a second process would wait for the first,
+# while callbacks that come together in one process share a transaction and its fsync. PostgreSQL
+# takes many, so there it is as many as the host asks for. The worker's loop serves callbacks; the
+# threads serve everything else, which may wait, for Plivo's API for instance.
+on_sqlite = not os.environ.get("DATABASE_URL", "").strip().startswith("postgres")
+asked = os.environ.get("WEB_CONCURRENCY", "1")
+workers = 1 if on_sqlite or not asked.isdecimal() else max(int(asked), 1)
 worker_class = "smsstatus.server.worker.Worker"
 threads = 8
 
@@ -66,10 +69,9 @@ def on_starting(server):  # noqa: ANN001, ANN201 - gunicorn's hooks
     """Say once, not in each process, what the command line asked for and should not have."""
     from smsstatus.server.serving import announce, gunicorn_server
 
-    asked = os.environ.get("WEB_CONCURRENCY", "1")
-    if asked != "1":
+    if on_sqlite and asked != "1":
         server.log.info("WEB_CONCURRENCY=%s is not used: one process writes SQLite fastest", asked)
-    announce(gunicorn_server(server.cfg), server.log)
+    announce(gunicorn_server(server.cfg), server.log, take_turns=on_sqlite)
 
 
 def post_worker_init(worker):  # noqa: ANN001, ANN201

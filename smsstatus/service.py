@@ -12,8 +12,8 @@ from typing import Any
 from . import disks
 from .cache import Cache
 from .clock import Clock
-from .intake.last_resort import LastResort
 from .intake.drainer import Drainer
+from .intake.last_resort import LastResort
 from .intake.spool import Spool
 from .logs import RateLimit
 from .metrics import Metrics
@@ -69,20 +69,22 @@ class Service:
 
         Raises StartError if the spool does not, if the database's file is on a disk alone, or if
         it is of a later version. Any other trouble with the database is logged only: callbacks go
-        to the spool meanwhile. For a command the first two are lines of the log too: `doctor`
-        finds out why, and `backup` has to work on a disk that has become read-only. It makes no
-        database where there is none, since the service may be about to put one back.
+        to the spool meanwhile, and it is tried again. For a command the first two are lines of the
+        log too: `doctor` finds out why, and `backup` has to work on a disk that has become
+        read-only. It makes no file where there is none, since the service may be about to put one
+        back.
         """
+        path = self.settings.database.path
         try:
-            if disks.is_mounted_alone(self.settings.database_path):
-                self._stop_start(f"DATABASE_URL {self.settings.database_path} {MOUNTED_ALONE}")
+            if path is not None and disks.is_mounted_alone(path):
+                self._stop_start(f"DATABASE_URL {path} {MOUNTED_ALONE}")
             self.spool.prepare()
         except OSError as error:
             self._stop_start(
                 f"SPOOL_DIR {self.settings.spool_dir} takes no files ({error.strerror}): is its "
                 "disk mounted, writable, not full? example: SPOOL_DIR=/data/smsstatus-spool"
             )
-        if self.for_command and not self.settings.database_path.exists():
+        if self.for_command and path is not None and not path.exists():
             return
         try:
             self.store.prepare()
@@ -104,12 +106,18 @@ class Service:
                 f"API_TOKEN has fewer than {SHORT_TOKEN} characters, so it can be guessed: set a "
                 "longer one, as `openssl rand -hex 24` prints"
             )
-        kept = disks.filesystem(self.settings.database_path)
+        path = self.settings.database.path
+        kept = disks.filesystem(path) if path is not None else ""
         spools = disks.filesystem(self.settings.spool_dir)
-        if spools in disks.MEMORY_FILESYSTEMS and kept not in disks.MEMORY_FILESYSTEMS:
+        if (
+            spools in disks.MEMORY_FILESYSTEMS
+            and kept not in disks.MEMORY_FILESYSTEMS
+            and not self.settings.spool_log
+        ):
+            remedy = "set SPOOL_LOG=on" if path is None else "put it on the database's disk"
             yield (
                 f"SPOOL_DIR {self.settings.spool_dir} is on {spools}, lost at restart with "
-                "callbacks that were answered 200: put it on the database's disk"
+                f"callbacks that were answered 200: {remedy}"
             )
 
     def start(self) -> bool:
@@ -129,13 +137,14 @@ class Service:
                 log.error("the spool is not drained: %s", error)
                 return False
             self.drainer, self.caretaker, self._started_in = drainer, caretaker, os.getpid()
-        log.info("callbacks are written to %s", self.settings.database_path)
-        if "DYNO" in os.environ:
+        log.info("callbacks are written to %s", self.settings.database.name)
+        if "DYNO" in os.environ and self.settings.database.path is not None:
             log.warning("%s", DYNO_DISK)
         for warning in self.warnings():
             log.warning("%s", warning)
         if serving.running is not None:
-            serving.announce(serving.running, log)
+            on_sqlite = self.settings.database.path is not None
+            serving.announce(serving.running, log, take_turns=on_sqlite)
         return True
 
     def stop(self) -> None:

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from .database_url import Database, read_database_url
+
 WEBHOOK_PATH = "/plivo/status"
 ROUTES = (
     "plivo",
@@ -40,8 +42,10 @@ _EXAMPLES = {
     "API_TOKEN": "<what `openssl rand -hex 24` prints>",
     "PLIVO_AUTH_ID": "MAXXXXXXXXXXXXXXXXXX",
     "PLIVO_SENDER": "+14155550100",
-    "DATABASE_URL": "sqlite:///smsstatus.db or sqlite:////data/smsstatus.db",
+    "DATABASE_URL": "sqlite:////data/smsstatus.db or postgres://user:password@host/name",
+    "DATABASE_CONNECTIONS": "3",
     "SPOOL_DIR": "/data/smsstatus-spool",
+    "SPOOL_LOG": "on",
     "ACCEPT_V2": "true",
     "UI": "true",
     "PLIVO_API_URL": "https://api.plivo.com",
@@ -62,8 +66,12 @@ class Settings:
     """Tokens that may have signed a callback; the first one also calls Plivo's API."""
     base_url: str
     """The public address that Plivo calls, without a trailing slash."""
-    database_path: Path
+    database: Database
     spool_dir: Path
+    database_connections: int = 3
+    """To PostgreSQL, from each process: one writes, the others read."""
+    spool_log: bool = False
+    """Is what is spooled written to the log too, because the disk is not kept?"""
     auth_id: str | None = None
     sender: str | None = None
     api_token: str | None = None
@@ -75,6 +83,12 @@ class Settings:
     """Only checked here: gunicorn.conf.py reads it before there are settings."""
     plivo_timeouts: tuple[float, float] = (5.0, 5.0)
     """Seconds for connecting to Plivo's API, and for each read from it. No variable sets them."""
+
+    @property
+    def database_path(self) -> Path:
+        """SQLite's file."""
+        assert self.database.path is not None
+        return self.database.path
 
     @property
     def webhook_url(self) -> str:
@@ -102,7 +116,7 @@ class Settings:
         if wrong:
             raise SettingsError("\n".join(wrong))
         if values["spool_dir"] is None:
-            path = values["database_path"]
+            path = values["database"].path or Path("smsstatus").absolute()
             values["spool_dir"] = path.with_name(f"{path.name}-spool")
         return cls(**values)
 
@@ -196,25 +210,18 @@ def _url(environ: Mapping[str, str], name: str, default: str | None = None) -> s
     return value.rstrip("/")
 
 
-def _database_path(environ: Mapping[str, str]) -> Path:
-    """Only SQLite: a postgres:// URL that a host sets by itself must not be taken for a file.
+def _database(environ: Mapping[str, str]) -> Database:
+    try:
+        return read_database_url(_value(environ, "DATABASE_URL") or "sqlite:///smsstatus.db")
+    except ValueError as error:
+        raise _wrong("DATABASE_URL", str(error)) from None
 
-    A link is followed: SQLite keeps the -wal beside the real file, so the rest belongs there too.
-    """
-    name = "DATABASE_URL"
-    value = _value(environ, name) or "sqlite:///smsstatus.db"
-    scheme, separator, rest = value.partition("://")
-    if not separator or scheme != "sqlite":
-        named = scheme if separator and scheme.isalnum() else "that"
-        raise _wrong(name, f"must start with sqlite:///, {named} is not supported")
-    path = rest.removeprefix("/")
-    if not rest.startswith("/") or path.strip("/") == "" or "?" in path or path == ":memory:":
-        raise _wrong(name, "must name a file")
-    if path.endswith("/") or os.path.isdir(path):
-        raise _wrong(name, "names a folder: add the name of a file in it")
-    if os.path.exists(path) and not os.path.isfile(path):
-        raise _wrong(name, "must name a file: what is there is none")
-    return Path(os.path.realpath(path) if os.path.islink(path) else path).absolute()
+
+def _database_connections(environ: Mapping[str, str]) -> int:
+    value = _value(environ, "DATABASE_CONNECTIONS") or "3"
+    if not (re.fullmatch("[0-9]{1,3}", value) and 2 <= int(value) <= 100):
+        raise _wrong("DATABASE_CONNECTIONS", "must be 2 to 100: one writes, the others read")
+    return int(value)
 
 
 def _spool_dir(environ: Mapping[str, str]) -> Path | None:
@@ -222,8 +229,8 @@ def _spool_dir(environ: Mapping[str, str]) -> Path | None:
     return Path(value).absolute() if value else None
 
 
-def _switch(environ: Mapping[str, str], name: str) -> bool:
-    value = _value(environ, name).lower() or "true"
+def _switch(environ: Mapping[str, str], name: str, default: str = "true") -> bool:
+    value = _value(environ, name).lower() or default
     if value in ("true", "on", "yes", "1"):
         return True
     if value in ("false", "off", "no", "0"):
@@ -251,8 +258,12 @@ _READERS: dict[str, Callable[[Mapping[str, str]], object]] = {
     "api_token": _api_token,
     "auth_id": _auth_id,
     "sender": _sender,
-    "database_path": _database_path,
+    "database": _database,
     "spool_dir": _spool_dir,
+    "database_connections": _database_connections,
+    "spool_log": lambda environ: _switch(
+        environ, "SPOOL_LOG", "true" if "DYNO" in environ else "false"
+    ),
     "accept_v2": lambda environ: _switch(environ, "ACCEPT_V2"),
     "ui": lambda environ: _switch(environ, "UI"),
     "plivo_api_url": lambda environ: _url(environ, "PLIVO_API_URL", _EXAMPLES["PLIVO_API_URL"]),

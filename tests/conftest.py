@@ -17,6 +17,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from smsstatus import create_app
+from smsstatus.database_url import sqlite_file
 from smsstatus.settings import Settings
 from smsstatus.store.sqlite import jobs
 from smsstatus.web.current import service_of
@@ -66,7 +67,7 @@ def settings(tmp_path: Path, plivo: Plivo) -> Settings:
     return Settings(
         auth_tokens=(plivo.token,),
         base_url=plivo.base_url,
-        database_path=tmp_path / "sms.db",
+        database=sqlite_file(tmp_path / "sms.db"),
         spool_dir=tmp_path / "spool",
         api_token=API_TOKEN,
     )

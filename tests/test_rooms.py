@@ -79,7 +79,7 @@ TOOLS = [
 
 FLOORS = [
     PURE,
-    [*TOOLS, "settings", "env_file"],  # what every part may stand on
+    [*TOOLS, "database_url", "settings", "env_file"],  # what every part may stand on
     ["store", "plivo", "intake", "server", "forwarding"],  # each has to do with one thing outside
     ["service", "upkeep.caretaker"],  # the parts of one running service, with what it does alone
     ["sending", "upkeep", "readiness", "views"],  # what it does, or says, when it is asked

@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
+from smsstatus.database_url import sqlite_file
 from smsstatus.settings import ROUTES, Settings, SettingsError
 
 from .live import ROOT, LiveService, environment, live_service
@@ -33,7 +35,7 @@ def test_two_variables_are_enough(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert read() == Settings(
         auth_tokens=(SECRET,),
         base_url="https://sms.example.com",
-        database_path=tmp_path / "smsstatus.db",
+        database=sqlite_file(tmp_path / "smsstatus.db"),
         spool_dir=tmp_path / "smsstatus.db-spool",
         auth_id=None,
         sender=None,
@@ -52,7 +54,9 @@ def test_two_variables_are_enough(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         "PLIVO_SENDER",
         "API_TOKEN",
         "DATABASE_URL",
+        "DATABASE_CONNECTIONS",
         "SPOOL_DIR",
+        "SPOOL_LOG",
         "ACCEPT_V2",
         "UI",
         "PLIVO_API_URL",
@@ -193,15 +197,32 @@ WRONG = [
             "sqlite:///folder/",
             "sqlite://host/file",
             "sqlite:///a.db?mode=ro",
-            f"postgres://user:{SECRET}@host/db",
             f"postgresql+psycopg://user:{SECRET}@host/db",
+            f"postgres://user:{SECRET}",
+            f"postgres://user:{SECRET}@",
+            "postgres://",
+            "postgres:///sms",
+            *(f"postgres://user:{SECRET}{mark}x@host/db" for mark in ("@", "/", " ", "\xe9", "%")),
+            *(f"postgres://user:{SECRET}@{host}/db" for host in ("h:", "h:x", "h,", "[::1", "a b")),
+            *(
+                f"postgres://user:{SECRET}@host/db?{query}"
+                for query in (
+                    *("pgbouncer=true", "schema=sms", "sslmode", "sslmode=on", "ssl=1"),
+                    *(f"password=a&{SECRET}", "sslrootcert=/nowhere/ca.pem"),
+                )
+            ),
             f"mysql://{SECRET}",
             f"{SECRET}://x",
             SECRET,
             "sqlite:///:memory:",
         )
     ),
-    *((name, value) for name in ("ACCEPT_V2", "UI") for value in ("maybe", SECRET, "tru", "2")),
+    *(("DATABASE_CONNECTIONS", value) for value in (SECRET, "0", "1", "101", "-3", "3.0")),
+    *(
+        (name, value)
+        for name in ("ACCEPT_V2", "UI", "SPOOL_LOG")
+        for value in ("maybe", SECRET, "tru", "2")
+    ),
     *(("LOG_LEVEL", value) for value in ("verbose", SECRET, "critical", "10")),
     *(("PORT", value) for value in (SECRET, "0", "65536", "-1", "80a", "9" * 5000, '"8000"')),
 ]
@@ -234,7 +255,7 @@ def test_all_that_is_wrong_or_missing_is_said_at_once() -> None:
         BASE_URL=None,
         API_TOKEN=f'"{SECRET}"',
         PLIVO_SENDER="+1 415",
-        DATABASE_URL=f"postgres://user:{SECRET}@host/db",
+        DATABASE_URL=f"postgres://user:{SECRET}@host/db?pgbouncer=true",
         LOG_LEVEL="loud",
         PORT="abc",
     ).splitlines()
@@ -261,9 +282,84 @@ def test_a_database_that_is_a_link_is_the_file_it_leads_to(tmp_path: Path) -> No
     assert settings.spool_dir == tmp_path / "volume" / "real.db-spool"
 
 
-@pytest.mark.parametrize("scheme", ["postgres", "mysql"])
-def test_another_database_is_named_as_not_supported(scheme: str) -> None:
-    assert f"{scheme} is not supported" in refusal(DATABASE_URL=f"{scheme}://host/db")
+def test_another_database_is_named_as_not_supported() -> None:
+    assert "mysql is not supported" in refusal(DATABASE_URL="mysql://host/db")
+
+
+ADDRESSES = {
+    "postgres://u:p%40ss@db.example.com:5433/sms": "postgresql://db.example.com:5433/sms",
+    "postgresql://u:p@10.0.0.5/sms": "postgresql://10.0.0.5/sms",
+    "postgres://u:p?#&@a.example.com,b.b/sms": "postgresql://a.example.com,b.b/sms",
+    "postgres://u@db.example.com": "postgresql://db.example.com/",
+    "postgres://u@db.example.com?application_name=sms": "postgresql://db.example.com/",
+    "postgres://u:p@localhost,db.example.com/sms": "postgresql://localhost,db.example.com/sms",
+    "postgres://u:p@/sms?host=db.example.com": "postgresql://db.example.com/sms",
+    "postgres://u:p@db/sms?hostaddr=192.0.2.1": "postgresql://db/sms",
+    "postgres://u:p@[2001:db8::1]:5432/sms": "postgresql://[2001:db8::1]:5432/sms",
+}
+"""With what may be shown of each. What comes to these goes over networks of others."""
+
+
+@pytest.mark.parametrize(("url", "name"), ADDRESSES.items())
+def test_a_postgresql_address_is_taken_with_tls_and_shown_without_user_and_password(
+    url: str, name: str
+) -> None:
+    database = read(DATABASE_URL=url).database
+    assert database.name == name
+    assert database.path is None
+    added = "sslmode=require"
+    assert database.url in (f"{url}?{added}", f"{url}&{added}")
+    assert conninfo_to_dict(database.url)["sslmode"] == "require"
+    assert url not in repr(database)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgres://u:p@db.example.com/sms?sslmode=verify-full",
+        "postgres://u:p@db.example.com/sms?sslmode=disable",
+        "postgres://u:p@db.example.com/sms?ssl=true",
+        "postgres://u:p@localhost/sms",
+        "postgres://u:p@127.0.0.1:5432/sms",
+        "postgres://u:p@[::1]/sms",
+        "postgres://u:p@db/sms",  # a container beside it
+        "postgres://u:p@%2Fvar%2Frun%2Fpostgresql.d/sms",
+        "postgres:///sms?host=/var/run/postgresql.d",
+        "postgres://localhost,[::1]/sms",
+    ],
+)
+def test_an_address_that_says_so_or_that_is_local_needs_no_tls(url: str) -> None:
+    assert read(DATABASE_URL=url).database.url == url
+    conninfo_to_dict(url)
+
+
+def test_certificates_are_those_of_a_file_that_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system = "postgres://db.example.com/sms?sslrootcert=system"  # verify-full goes without saying
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    assert "needs the variable SSL_CERT_FILE=" in refusal(DATABASE_URL=system)
+    (tmp_path / "ca.pem").touch()
+    url = f"postgres://db.example.com/sms?sslrootcert={tmp_path / 'ca.pem'}"
+    assert read(DATABASE_URL=url).database.url == f"{url}&sslmode=require"
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    assert read(DATABASE_URL=system).database.url == system
+
+
+def test_a_database_elsewhere_leaves_the_spool_where_the_service_starts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = read(DATABASE_URL="postgres://u:p@db.example.com/sms", DATABASE_CONNECTIONS="5")
+    assert settings.spool_dir == tmp_path / "smsstatus-spool"
+    assert settings.database_connections == 5
+
+
+def test_what_is_spooled_is_logged_too_on_a_dyno_or_where_that_is_asked_for() -> None:
+    asked = {name: read(SPOOL_LOG=name).spool_log for name in ("", "on", "off")}
+    assert asked == {"": False, "on": True, "off": False}
+    asked = {name: read(SPOOL_LOG=name, DYNO="web.1").spool_log for name in ("", "on", "off")}
+    assert asked == {"": True, "on": True, "off": False}
 
 
 @pytest.mark.parametrize("route", ROUTES)
@@ -283,7 +379,11 @@ BAD_STARTS = {
     "a quoted token": ({"PLIVO_AUTH_TOKEN": f'"{SECRET}"'}, "PLIVO_AUTH_TOKEN"),
     "a quoted sender": ({"PLIVO_SENDER": '"+14155550100"'}, "PLIVO_SENDER"),
     "a folder": ({"DATABASE_URL": f"sqlite:///{ROOT / 'tests'}"}, "DATABASE_URL"),
-    "another database": ({"DATABASE_URL": f"postgres://user:{SECRET}@host/db"}, "DATABASE_URL"),
+    "another database": ({"DATABASE_URL": f"mysql://user:{SECRET}@host/db"}, "DATABASE_URL"),
+    "a driver's option": (
+        {"DATABASE_URL": f"postgres://user:{SECRET}@host/db?pgbouncer=true"},
+        "DATABASE_URL",
+    ),
     "a wrong port": ({"PORT": SECRET}, "PORT"),
     "a wrong log level": ({"LOG_LEVEL": SECRET}, "LOG_LEVEL"),
     "a spool that takes no files": ({"SPOOL_DIR": "/proc/spool"}, "SPOOL_DIR"),

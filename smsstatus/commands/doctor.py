@@ -68,9 +68,10 @@ def examine(
     yield _settings(service)
     yield _base_url(service.settings.base_url)
     yield _database(service)
-    yield _disk(service.settings.database_path, environ, mounts)
+    if (path := service.settings.database.path) is not None:
+        yield _disk(path, environ, mounts)
     yield _spool(service)
-    yield engine_check(service.store.engine())
+    yield _engine(service)
     yield from _plivo(service)
     yield from _public_road(service)
 
@@ -111,28 +112,30 @@ def _is_local(host: str) -> bool:
 
 
 def _database(service: Service) -> Check:
-    path = service.settings.database_path
-    if not path.exists():
-        text = f"there is no {path} yet: the service makes it when it starts, or `init-db`"
+    name, path = service.settings.database.name, service.settings.database.path
+    if path is not None and not path.exists():
+        text = f"there is no {name} yet: the service makes it when it starts, or `init-db`"
         return Check("warn", "database", text)
     try:
         service.store.probe()
     except StoreError as error:
-        return Check(
-            "FAIL",
-            "database",
-            f"{path} is not writable ({error}). Check that its folder exists, is writable and has "
-            "space, and that no other program holds the file",
+        advice = (
+            "its folder exists, is writable and has space, and that no other program holds the file"
+            if path is not None
+            else "the server runs, that DATABASE_URL is what the host says now, and, if the server "
+            "has no TLS and the network is yours, that it ends with ?sslmode=disable"
         )
+        text = f"{name} is not writable ({error}). Check that {advice}"
+        return Check("FAIL", "database", text)
     try:
         damage = service.store.find_damage(DAMAGE_SECONDS)
     except StoreError as error:
         damage = str(error)
     if damage:
         advice = service.store.damage_advice
-        text = f"{path} is damaged ({damage}). If the service's log says no more of it: {advice}"
+        text = f"{name} is damaged ({damage}). If the service's log says no more of it: {advice}"
         return Check("FAIL", "database", text)
-    return Check("ok", "database", f"{path} is writable, and no damage was found in it")
+    return Check("ok", "database", f"{name} is writable, and no damage was found in it")
 
 
 def _disk(path: Path, environ: Mapping[str, str], mounts: Path) -> Check:
@@ -178,7 +181,8 @@ def _spool(service: Service) -> Check:
     if depth.waiting:
         text = f"{depth.waiting} callbacks wait: the service replays them, or `replay` does"
         return Check("warn", "spool", text)
-    return Check("ok", "spool", f"{spool.folder} is empty and takes files")
+    logged = "; what it takes is written to the log too" if service.settings.spool_log else ""
+    return Check("ok", "spool", f"{spool.folder} is empty and takes files{logged}")
 
 
 def _can_be_read(path: Path) -> bool:
@@ -186,6 +190,13 @@ def _can_be_read(path: Path) -> bool:
         return not any(isinstance(line.found, NotReadable) for line in read_file(path))
     except OSError:
         return not os.path.lexists(path)  # drained meanwhile
+
+
+def _engine(service: Service) -> Check:
+    try:
+        return engine_check(service.store.engine())
+    except StoreError as error:
+        return Check("warn", "database's program", f"unknown: {error}")
 
 
 def engine_check(engine: Engine) -> Check:
@@ -246,16 +257,17 @@ def _public_road(service: Service) -> Iterator[Check]:
     else:
         text = f"a forged callback was answered {forged}, not 403: that is not this service"
         yield Check("FAIL", "forgery", text)
-    yield _server(base_url)
+    yield _server(service)
 
 
-def _server(base_url: str) -> Check:
+def _server(service: Service) -> Check:
     """What the running service says about the server that it runs under."""
+    base_url = service.settings.base_url
     try:
         server = Server(**json.loads(request("GET", base_url, "/readyz")[1])["server"])
     except (NoAnswer, ValueError, KeyError, TypeError):
         return Check("warn", "server", f"unknown: {base_url}/readyz does not say what serves there")
-    missing = "; ".join(server.warnings())
+    missing = "; ".join(server.warnings(take_turns=service.settings.database.path is not None))
     return Check("warn", "server", missing) if missing else Check("ok", "server", server.worker)
 
 

@@ -10,12 +10,20 @@ from ..web.current import current_service
 
 
 @click.command("init-db")
+@click.option("--release", is_flag=True, help="In a host's release phase: not for SQLite's file.")
 @with_appcontext
-def command() -> None:
-    """Create the database, or what is missing in it."""
+def command(release: bool) -> None:
+    """Create the database, or what is missing in it.
+
+    A release runs in a machine of its own, whose disk is not the one that SQLite's file is on.
+    """
     service = current_service()
+    database = service.settings.database
+    if release and database.path is not None:
+        click.echo(f"{database.name} is left to the service.")
+        return
     try:
         service.store.prepare()
     except StoreError as error:
-        raise click.ClickException(f"{service.settings.database_path}: {error}") from None
-    click.echo(f"{service.settings.database_path} is ready.")
+        raise click.ClickException(f"{database.name}: {error}") from None
+    click.echo(f"{database.name} is ready.")

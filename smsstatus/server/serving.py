@@ -30,15 +30,15 @@ class Server(NamedTuple):
     several: bool
     """Is this one process of several, each with its own /metrics?"""
 
-    def warnings(self) -> Iterable[str]:
-        """What is missing, one line each."""
+    def warnings(self, *, take_turns: bool) -> Iterable[str]:
+        """What is missing, one line each. `take_turns`: can only one process write at a time?"""
         if not self.deadlines:
             yield (
                 f"{self.worker} keeps no deadlines, so clients that stall can block all of it; "
                 "start `smsstatus serve`, or `gunicorn wsgi:app` in the project's folder, with no "
                 "other -c and no -k"
             )
-        if self.several:
+        if self.several and take_turns:
             yield (
                 "several processes serve: nothing is lost, but /metrics shows one of them by "
                 "chance, and they wait for one another to write; one process is faster"
@@ -60,12 +60,12 @@ running: Server | None = None
 _announced = False
 
 
-def announce(server: Server, log: logging.Logger) -> None:
+def announce(server: Server, log: logging.Logger, *, take_turns: bool) -> None:
     """Log the warnings once: processes that are forked later do not repeat them."""
     global _announced
     if not _announced:
         _announced = True
-        for warning in server.warnings():
+        for warning in server.warnings(take_turns=take_turns):
             log.warning("%s", warning)
 
 

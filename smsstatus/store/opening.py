@@ -14,4 +14,9 @@ def open_store(settings: Settings, observe: Observer, *, may_create: bool) -> St
     `observe(jobs, seconds)` is called after each commit. Without `may_create`, only
     `Store.prepare` makes a database that is missing.
     """
-    return SqliteStore(settings.database_path, observe, may_create=may_create)
+    database = settings.database
+    if database.path is not None:
+        return SqliteStore(database.path, observe, may_create=may_create)
+    from .postgres.store import PostgresStore  # with its driver, which costs 11 MB
+
+    return PostgresStore(database.url, observe, connections=settings.database_connections)

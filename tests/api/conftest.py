@@ -15,6 +15,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from smsstatus import create_app
+from smsstatus.database_url import sqlite_file
 from smsstatus.settings import Settings
 from smsstatus.web.current import service_of
 
@@ -50,7 +51,7 @@ def refusing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlaskClient]:
         settings = Settings(
             auth_tokens=(Plivo.token,),
             base_url=Plivo.base_url,
-            database_path=folder / "sms.db",
+            database=sqlite_file(folder / "sms.db"),
             spool_dir=folder / "spool",
             api_token=API_TOKEN,
             auth_id=AUTH_ID,

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from smsstatus import create_app
+from smsstatus.database_url import sqlite_file
 from smsstatus.settings import Settings
 from smsstatus.web.current import service_of
 
@@ -22,7 +23,7 @@ def start_and_record(folder: Path) -> str:
     settings = Settings(
         auth_tokens=(plivo.token,),
         base_url=plivo.base_url,
-        database_path=folder / "sms.db",
+        database=sqlite_file(folder / "sms.db"),
         spool_dir=folder / "spool",
     )
     try:
