@@ -219,8 +219,8 @@ def _database(environ: Mapping[str, str]) -> Database:
 
 def _database_connections(environ: Mapping[str, str]) -> int:
     value = _value(environ, "DATABASE_CONNECTIONS") or "3"
-    if not (re.fullmatch("[0-9]{1,3}", value) and 2 <= int(value) <= 100):
-        raise _wrong("DATABASE_CONNECTIONS", "must be 2 to 100: one writes, the others read")
+    if not (re.fullmatch("[0-9]{1,3}", value) and 1 <= int(value) <= 100):
+        raise _wrong("DATABASE_CONNECTIONS", "must be 1 to 100: one writes, the others read")
     return int(value)
 
 

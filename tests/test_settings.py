@@ -217,7 +217,7 @@ WRONG = [
             "sqlite:///:memory:",
         )
     ),
-    *(("DATABASE_CONNECTIONS", value) for value in (SECRET, "0", "1", "101", "-3", "3.0")),
+    *(("DATABASE_CONNECTIONS", value) for value in (SECRET, "0", "101", "-3", "3.0")),
     *(
         (name, value)
         for name in ("ACCEPT_V2", "UI", "SPOOL_LOG")
