@@ -33,8 +33,9 @@ if port and not (re.fullmatch("[0-9]{1,5}", port) and 0 < int(port) < 65536):
 # The application is loaded after the fork, so that no SQLite connection crosses it.
 preload_app = False
 
-# On SIGTERM: answer what has arrived. Hosts send SIGKILL after 30 s (Heroku, Render, Dokku).
-graceful_timeout = 15
+# On SIGTERM: answer what has arrived, and where the disk is not kept empty the spool, which takes
+# 10 s at most. Hosts send SIGKILL after 30 s (Heroku, Render, Dokku).
+graceful_timeout = 25
 # The main loop must show life within this time. A slow request does not count: threads serve it.
 timeout = 30
 # Routers in front keep connections, and must be the first to close an idle one: a request that they

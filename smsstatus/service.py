@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,7 @@ from .cache import Cache
 from .clock import Clock
 from .intake.drainer import Drainer
 from .intake.last_resort import LastResort
+from .intake.leaving import leave_nothing
 from .intake.spool import Spool
 from .logs import RateLimit
 from .metrics import Metrics
@@ -148,9 +150,12 @@ class Service:
         return True
 
     def stop(self) -> None:
-        """End the background work and close the store."""
+        """End the background work and close the store; no spool is left on a disk not kept."""
+        began = time.monotonic()
         if self.drainer is not None:
             self.drainer.stop()
         if self.caretaker is not None:
             self.caretaker.stop()
+        if self.settings.spool_log and self._started_in == os.getpid():
+            leave_nothing(self, began)
         self.store.close()

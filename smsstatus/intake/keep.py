@@ -18,7 +18,7 @@ from ..plivo.form import Malformed, parse_form
 from ..promise import SPARE_SECONDS
 from ..settings import Settings
 from ..store.contract import Outcome, Pending, Store, StoreUnavailable, WorkRefused
-from .last_resort import LastResort
+from .last_resort import SPOOLED, LastResort
 from .spool import Spool, SpoolUnavailable
 
 log = logging.getLogger(__name__)
@@ -156,6 +156,8 @@ def _keep(places: Places, callback: Callback, ask: Callable[[], Outcome]) -> Kep
             return _keep_bad(places, callback, kept)
         if kept.place is Place.NOT_NOW or kept.place is Place.REFUSED:
             places.spool.keep(callback, kept.reason)
+            if places.settings.spool_log:
+                _keep_in_log_too(places, callback)
             return Kept(Place.SPOOLED, kept.reason)
     except Exception as error:
         why = str(error) if isinstance(error, SpoolUnavailable) else without_text(error)
@@ -182,6 +184,16 @@ def _keep_in_log(places: Places, callback: Callback, reasons: str) -> Kept:
         place, what = Place.NOWHERE, f"it is kept nowhere, the log fails too: {without_text(error)}"
     places.last_resort.lines.log(log.error, "store and spool both failed (%s): %s", reasons, what)
     return Kept(place, reasons)
+
+
+def _keep_in_log_too(places: Places, callback: Callback) -> None:
+    """It is in the spool, on a disk that is not kept, so a log that fails changes no answer."""
+    try:
+        places.last_resort.keep(callback, places.settings.auth_tokens[0], SPOOLED)
+    except Exception as error:
+        places.last_resort.lines.log(
+            log.error, "spooled callback is not in the log: %s", without_text(error)
+        )
 
 
 def _taken(store: Store, callback: Callback) -> Outcome | None:

@@ -1,5 +1,7 @@
 """Callbacks in the log, where neither store nor spool takes them, and reading them back.
 
+So are those in a spool on a disk that is not kept.
+
 A callback becomes one or more numbered records, each in a line of its own:
 
     smsstatus-callback 2.ID.PART.PARTS.CONTENT.MAC
@@ -41,8 +43,10 @@ MARK = "smsstatus-callback"
 LINE_LIMIT = 900
 """Characters of a line, our time and level included. What a transport adds comes on top."""
 
-_PART_BYTES = 510  # makes lines of at most 885 characters
-_HINT = "store and spool both failed, feed this line to `replay`:"
+_PART_BYTES = 510  # makes lines of at most 892 characters
+FAILED = "ERROR", "store and spool both failed"
+SPOOLED = "WARNING", "spooled; should the disk be lost"
+"""Why a callback is written to the log, behind the level."""
 
 _GAP = r"(?:%20|[^\w%-]){1,8}"  # a space, or what an encoding made of it
 _PART = re.compile(rf"{_GAP}(2\.([\w-]{{11}})\.(\d+)\.(\d+)\.([\w-]+))\.([\w-]{{43}})", re.ASCII)
@@ -63,22 +67,23 @@ class LastResort:
         self._kept: Recent[bool] = Recent()
         self.lines = RateLimit()
 
-    def keep(self, callback: Callback, token: str) -> None:
+    def keep(self, callback: Callback, token: str, why: tuple[str, str] = FAILED) -> None:
         """Write its lines to stderr, unbuffered. Raises OSError or RuntimeError if not all went.
 
         What is in the log already is not written again: a captured request must not fill it.
         """
         digest = digest_of_fields(callback)
         if not self._kept.get(digest):
-            self._bounded.call("write", _write, log_lines(callback, token))
+            self._bounded.call("write", _write, log_lines(callback, token, why))
             self._kept.put(digest, True)
 
 
-def log_lines(callback: Callback, token: str) -> list[str]:
+def log_lines(callback: Callback, token: str, why: tuple[str, str] = FAILED) -> list[str]:
     """The lines, with their ends, that hold a callback. One will do for all that Plivo sends."""
     content = zlib.compress(json.dumps(callback._asdict()).encode(), 9)
     parts = [content[at : at + _PART_BYTES] for at in range(0, len(content), _PART_BYTES)]
-    start = f"{utc_now()[:-4]}Z ERROR {__name__}: {_HINT} {MARK}"
+    level, reason = why
+    start = f"{utc_now()[:-4]}Z {level} {__name__}: {reason}, feed this line to `replay`: {MARK}"
     lines = []
     for number, part in enumerate(parts, 1):
         record = f"2.{_id(content)}.{number}.{len(parts)}.{_encode(part)}"
