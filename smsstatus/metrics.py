@@ -1,7 +1,8 @@
 """Counters of this process in Prometheus' text format.
 
-Written by hand because one worker process serves everything (see gunicorn.conf.py): nothing has to
-be shared between processes, which is the hard part of prometheus-client.
+Written by hand because nothing has to be shared between processes, which is the hard part of
+prometheus-client: with SQLite one process serves everything, and with PostgreSQL, where several
+may, on several machines too, each has a label of its own.
 Format: https://prometheus.io/docs/instrumenting/exposition_formats/
 """
 
@@ -111,6 +112,20 @@ def family(name: str, kind: str, about: str, values: Mapping[str, float]) -> lis
     for labels, value in values.items():
         lines.append(f"{name}{{{labels}}} {value}" if labels else f"{name} {value}")
     return lines
+
+
+def with_label(label: str, lines: Iterable[str]) -> list[str]:
+    """The lines with one more label, such as `process="web.1"`, on each value; '' adds none."""
+    if not label:
+        return list(lines)
+    added = []
+    for line in lines:
+        name, space, value = line.partition(" ")
+        if not line.startswith("#"):
+            bare, brace, labels = name.partition("{")
+            name = f"{bare}{{{label},{labels}" if brace else f"{bare}{{{label}}}"
+        added.append(f"{name}{space}{value}")
+    return added
 
 
 def escape(label: str) -> str:

@@ -19,6 +19,7 @@ from packaging.markers import Marker
 from smsstatus.settings import Settings, SettingsError
 
 from .live import ROOT, LiveService, environment, free_port
+from .postgres import ask
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 _PIN = re.compile(r"^([a-z0-9._-]+)(?:\[[a-z]+\])?==([^\s;\\]+)(?: ; ([^\\\n]+))?", re.MULTILINE)
@@ -129,7 +130,7 @@ def test_secrets_and_data_are_not_committed(name: str) -> None:
 
 
 def gunicorn_conf(monkeypatch: pytest.MonkeyPatch, **variables: str) -> dict[str, Any]:
-    for name in ("PORT", "WEB_CONCURRENCY", "LOG_LEVEL"):
+    for name in ("PORT", "WEB_CONCURRENCY", "LOG_LEVEL", "DATABASE_URL"):
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
@@ -195,6 +196,17 @@ def test_gunicorn_is_one_process_with_threads(monkeypatch: pytest.MonkeyPatch) -
     assert conf["graceful_timeout"] < 30
 
 
+def test_on_postgresql_as_many_processes_serve_as_the_host_asks_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for asked, workers in (("4", 4), ("1", 1), ("0", 1), ("many", 1)):
+        url = " postgres://user@host/db"
+        conf = gunicorn_conf(monkeypatch, WEB_CONCURRENCY=asked, DATABASE_URL=url)
+        assert conf["workers"] == workers
+    monkeypatch.delenv("WEB_CONCURRENCY")
+    assert gunicorn_conf(monkeypatch, DATABASE_URL="postgresql://host/db")["workers"] == 1
+
+
 def test_an_idle_connection_is_kept_longer_than_by_herokus_router(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -224,22 +236,41 @@ def test_gunicorn_says_that_web_concurrency_is_not_used(tmp_path: Path) -> None:
     assert log.count("Booting worker") == 1
 
 
-def test_the_procfile_serves_on_the_port_of_the_host(tmp_path: Path) -> None:
-    """As gunicorn understands it, with the application loaded; all that is left is to bind."""
-    name, _, command = (ROOT / "Procfile").read_text().strip().partition(": ")
-    assert name == "web"
-    variables = environment(tmp_path, "https://sms.example.com", PORT="5000")
+def of_the_procfile(name: str, folder: Path, *more: str, **variables: str) -> str:
+    """What the command of that name prints where a host runs it."""
+    commands = dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text().splitlines())
+    variables = environment(folder, "https://sms.example.com", **variables)
     variables["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{variables['PATH']}"
-    shown = subprocess.run(
-        [*shlex.split(command), "--print-config"],
+    return subprocess.run(
+        [*shlex.split(commands[name]), *more],
         cwd=ROOT,
         env=variables,
-        capture_output=True,
+        stdout=subprocess.PIPE,
         text=True,
         timeout=60,
         check=True,
     ).stdout
+
+
+def test_the_procfile_serves_on_the_port_of_the_host(tmp_path: Path) -> None:
+    """As gunicorn understands it, with the application loaded; all that is left is to bind."""
+    shown = of_the_procfile("web", tmp_path, "--print-config", PORT="5000")
     config = dict(re.findall(r"^(\w+) += (.*)$", shown, re.MULTILINE))
     assert config["bind"] == "['0.0.0.0:5000']"
     assert config["worker_class"] == "smsstatus.server.worker.Worker"
     assert (tmp_path / "sms.db").exists()
+
+
+def test_a_release_leaves_an_sqlite_file_alone_also_where_its_disk_is_missing(
+    tmp_path: Path,
+) -> None:
+    for folder in (tmp_path, tmp_path / "not mounted"):
+        shown = of_the_procfile("release", folder)
+        assert shown == f"{folder / 'sms.db'} is left to the service.\n"
+    assert not (tmp_path / "sms.db").exists()
+
+
+def test_a_release_makes_the_tables_of_postgresql(tmp_path: Path, postgres: str) -> None:
+    variables = {"DATABASE_URL": postgres, "SPOOL_DIR": str(tmp_path / "spool")}
+    assert of_the_procfile("release", tmp_path, **variables).endswith(" is ready.\n")
+    assert ask(postgres, "SELECT count(*) FROM messages") == [(0,)]

@@ -5,10 +5,13 @@ No token, no redirect, no dependence on Host, and nothing secret in an answer.
 
 from __future__ import annotations
 
+import os
+import socket
+
 from flask import Blueprint, Response, jsonify
 
 from ..intake.spool import Depth
-from ..metrics import escape, family
+from ..metrics import escape, family, with_label
 from ..readiness import depth_of, readiness
 from ..service import Service
 from .current import current_service
@@ -33,11 +36,35 @@ def readyz() -> tuple[Response, int]:
 def metrics() -> Response:
     """Prometheus' text format."""
     service = current_service()
-    depth = depth_of(service) or Depth(-1, -1, -1, -1)
-    lines = [
+    process, host = _labels(service)
+    counted = [
         *service.metrics.callback_lines(),
         *service.metrics.login_lines(),
         *service.metrics.commit_lines(),
+    ]
+    lines = [
+        *with_label(process, counted),
+        *with_label(host, _spool_lines(service)),
+        *_row_lines(service),
+    ]
+    return Response("\n".join(lines) + "\n", content_type="text/plain; version=0.0.4")
+
+
+def _labels(service: Service) -> tuple[str, str]:
+    """Of which process the counters are, and of which host's spool: '' where there is one.
+
+    Behind a router each scrape meets another process, and without this their counts would be one
+    series that goes up and down.
+    """
+    if service.settings.database.path is not None:
+        return "", ""
+    host = escape(os.environ.get("DYNO") or socket.gethostname())
+    return f'process="{host}:{os.getpid()}"', f'host="{host}"'
+
+
+def _spool_lines(service: Service) -> list[str]:
+    depth = depth_of(service) or Depth(-1, -1, -1, -1)
+    return [
         *family(
             "smsstatus_spool_files",
             "gauge",
@@ -54,9 +81,7 @@ def metrics() -> Response:
             "Age of the oldest waiting callback.",
             {"": round(depth.oldest_seconds, 3)},
         ),
-        *_row_lines(service),
     ]
-    return Response("\n".join(lines) + "\n", content_type="text/plain; version=0.0.4")
 
 
 def _row_lines(service: Service) -> list[str]:

@@ -1,0 +1,215 @@
+"""The service around a PostgreSQL database: start, commands, monitoring, several processes."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from flask import Flask
+
+from smsstatus import create_app
+from smsstatus.commands.doctor import examine
+from smsstatus.database_url import read_database_url
+from smsstatus.service import Service
+from smsstatus.settings import Settings
+from smsstatus.web.current import service_of
+
+from .live import API_TOKEN, ROOT, LiveService, environment, wait_until
+from .postgres import PostgresServer, ask, server_folder
+from .signed import Plivo, Request, send
+
+PASSWORD = "hunter2-secret"
+BEARER = {"Authorization": f"Bearer {API_TOKEN}"}
+
+
+@pytest.fixture
+def url(postgres: str) -> str:
+    """With a password, which that server does not ask for."""
+    return postgres.replace("@", f":{PASSWORD}@")
+
+
+@pytest.fixture
+def settings(settings: Settings, url: str) -> Settings:
+    return replace(settings, database=read_database_url(url))
+
+
+@pytest.fixture
+def service(app: Flask) -> Service:
+    return service_of(app)
+
+
+@pytest.fixture
+def beside(settings: Settings) -> Iterator[Flask]:
+    """The same application once more, as another process has it."""
+    other = create_app(settings)
+    yield other
+    service_of(other).stop()
+
+
+def post(app: Flask, request: Request) -> int:
+    return (
+        app.test_client()
+        .open(request.target, method=request.method, headers=request.headers, data=request.body)
+        .status_code
+    )
+
+
+def on_postgres(folder: Path, url: str, **more: str) -> LiveService:
+    spool = str(folder / "sms.db-spool")
+    return LiveService(folder, DATABASE_URL=url, SPOOL_DIR=spool, **more)
+
+
+def test_a_callback_is_kept_found_and_counted(app: Flask, url: str, plivo: Plivo) -> None:
+    assert post(app, plivo.post(plivo.fields("delivered", "a-uuid"))) == 200
+    assert ask(url, "SELECT message_uuid, current_status FROM messages") == [
+        ("a-uuid", "delivered")
+    ]
+    client = app.test_client()
+    assert client.get("/messages/a-uuid", headers=BEARER).get_json()["is_final"] is True
+    ready = client.get("/readyz")
+    assert (ready.status_code, ready.get_json()["reasons"]) == (200, [])
+
+
+def test_what_one_process_writes_changes_the_page_of_another(
+    app: Flask, beside: Flask, plivo: Plivo
+) -> None:
+    client = beside.test_client()
+    shown = client.get("/", headers=BEARER)
+    tag = {"If-None-Match": str(shown.headers["ETag"])}
+    assert client.get("/", headers={**BEARER, **tag}).status_code == 304
+    assert post(app, plivo.post(plivo.fields("delivered", "a-uuid"))) == 200
+    assert client.get("/", headers={**BEARER, **tag}).status_code == 200
+
+
+def test_counters_carry_their_process_and_the_spool_its_host(
+    app: Flask, service: Service, plivo: Plivo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert post(app, plivo.post(plivo.fields("sent"))) == 200
+    service.store.count_again()
+    for dyno, host in (("web.1", "web.1"), ("", socket.gethostname())):
+        monkeypatch.setenv("DYNO", dyno)
+        lines = app.test_client().get("/metrics").get_data(as_text=True).splitlines()
+        process = f'process="{host}:{os.getpid()}"'
+        counted = f'smsstatus_callbacks_total{{{process},answer="200",reason="applied"}} 1'
+        assert counted in lines
+        assert f"smsstatus_refused_logins_total{{{process}}} 0" in lines
+        assert f'smsstatus_commit_batch_size_bucket{{{process},le="1"}} 1' in lines
+        assert f'smsstatus_spool_files{{host="{host}",kind="waiting"}} 0' in lines
+        assert f'smsstatus_spool_oldest_seconds{{host="{host}"}} 0.0' in lines
+        assert 'smsstatus_messages{status="sent"} 1' in lines  # the same from each process
+
+
+def test_doctor_looks_at_the_server_and_at_no_file(service: Service) -> None:
+    checks = {check.name: check for check in examine(service)}
+    assert "disk" not in checks
+    name = service.settings.database.name
+    assert checks["database"].text.startswith(f"{name} is writable")
+    assert checks["PostgreSQL"].text
+    assert PASSWORD not in str(checks)
+
+
+def test_doctor_says_what_is_wrong_and_never_the_password(settings: Settings) -> None:
+    """Nothing listens there: the port is reserved for a server that the test never starts."""
+    nowhere = f"postgres://user:{PASSWORD}@127.0.0.1:{_closed_port()}/sms"
+    away = replace(settings, database=read_database_url(nowhere))
+    checks = {check.name: check for check in examine(Service.make(away, for_command=True))}
+    assert checks["database"].level == "FAIL"
+    assert "Check that the server runs" in checks["database"].text
+    assert checks["database's program"].level == "warn"
+    assert PASSWORD not in str(checks)
+
+
+def _closed_port() -> int:
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        return int(reserved.getsockname()[1])
+
+
+def test_init_db_makes_the_tables_and_does_so_in_a_release(app: Flask, url: str) -> None:
+    name = service_of(app).settings.database.name
+    for option in ([], ["--release"]):
+        ask(url, "DROP TABLE status_events")
+        done = app.test_cli_runner().invoke(args=["init-db", *option])
+        assert (done.exit_code, done.output) == (0, f"{name} is ready.\n")
+        assert ask(url, "SELECT count(*) FROM status_events") == [(0,)]
+
+
+def test_backup_says_which_command_of_the_host_to_use(app: Flask, tmp_path: Path) -> None:
+    done = app.test_cli_runner().invoke(args=["backup", str(tmp_path / "copy")])
+    assert done.exit_code == 1
+    assert "pg:backups" in done.output
+    assert "pg_dump" in done.output
+    assert PASSWORD not in done.output
+
+
+def test_the_driver_is_imported_for_postgresql_alone(tmp_path: Path, url: str) -> None:
+    program = "import wsgi, sys; print('psycopg' in sys.modules)"
+    for variables in ({}, {"DATABASE_URL": url, "SPOOL_DIR": str(tmp_path / "spool")}):
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=ROOT,
+            env=environment(tmp_path, "https://sms.example.com", **variables),
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert (done.stdout, done.stderr) == (f"{bool(variables)}\n", "")
+
+
+def test_a_service_that_starts_without_its_database_serves_spools_and_makes_it_later(
+    tmp_path: Path,
+) -> None:
+    with server_folder() as folder:
+        server = PostgresServer(folder).initialise()
+        address = server.url().replace("@", f":{PASSWORD}@")
+        service = on_postgres(tmp_path, address, LOG_LEVEL="debug")
+        try:
+            service.start()
+            request = service.plivo.post(service.plivo.fields("sent", "a-uuid"))
+            assert send(request, service.address)[0] == 200
+            status, body = service.get("/readyz")
+            assert (status, b"store: " in body) == (503, True)
+            assert len(list(service.spool.glob("*.json"))) == 1
+            server.start()
+            wait_until(lambda: not list(service.spool.glob("*.json")), what="the spool is empty")
+            assert server.ask("SELECT message_uuid FROM messages") == [("a-uuid",)]
+            wait_until(lambda: service.get("/readyz")[0] == 200)
+            log = service.log.read_text()
+            assert "database cannot be opened, callbacks go to the spool" in log
+            assert PASSWORD not in log + body.decode()
+        finally:
+            service.kill()
+            server.stop()
+
+
+def test_as_many_processes_serve_as_the_host_asks_for(tmp_path: Path, url: str) -> None:
+    service = on_postgres(tmp_path, url, WEB_CONCURRENCY="2", DYNO="web.1")
+    seen: set[str] = set()
+
+    def both_are_seen() -> bool:
+        metrics = service.get("/metrics")[1].decode()
+        seen.update(re.findall(r'smsstatus_refused_logins_total\{process="web\.1:(\d+)"', metrics))
+        return len(seen) == 2
+
+    try:
+        service.start()
+        wait_until(both_are_seen)
+        for number in range(20):
+            request = service.plivo.post(service.plivo.fields("sent", f"uuid-{number}"))
+            assert send(request, service.address)[0] == 200
+        assert ask(url, "SELECT count(*) FROM messages") == [(20,)]
+        assert service.stop() == 0
+        log = service.log.read_text()
+    finally:
+        service.kill()
+    name = read_database_url(url).name
+    assert log.count(f"callbacks are written to {name}") == 2
+    for unwanted in ("several processes serve", "disk is lost", "is not used", "WARNING", "ERROR"):
+        assert unwanted not in log
