@@ -107,6 +107,32 @@ CREATE TABLE IF NOT EXISTS prunings (
     created_before   TEXT    NOT NULL          -- messages first seen before that were removed
 ) STRICT;
 
+-- While FORWARD_URL is set: one row for each change of status that is handed on, written in the
+-- transaction of its event. All of a message that wait are due no earlier than its first one.
+CREATE TABLE IF NOT EXISTS forwards (
+    event_id         INTEGER PRIMARY KEY REFERENCES status_events (id),  -- the change is this event's
+    message_id       INTEGER NOT NULL REFERENCES messages (id),
+    state            TEXT    NOT NULL DEFAULT 'waiting',  -- or taken, dead, skipped, superseded
+    due_at           TEXT,                     -- when it may be tried; NULL = it waits no longer
+    attempts         INTEGER NOT NULL DEFAULT 0,  -- how often it was tried
+    failing_since    TEXT,                     -- when it failed first; NULL = it has not
+    answer           TEXT    NOT NULL DEFAULT '',  -- of the last attempt: the receiver's code, or a word
+    settled_at       TEXT                      -- when it left 'waiting'
+) STRICT;
+CREATE INDEX IF NOT EXISTS forwards_by_time ON forwards (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX IF NOT EXISTS forwards_by_message ON forwards (message_id)
+    WHERE due_at IS NOT NULL;
+CREATE INDEX IF NOT EXISTS forwards_dead ON forwards (state) WHERE state = 'dead';
+
+-- How it goes with the receiver, for people: the one that hands on writes it every few seconds.
+CREATE TABLE IF NOT EXISTS forwarder (
+    id               INTEGER PRIMARY KEY CHECK (id = 1),  -- one row at most
+    paused_at        TEXT,                     -- NULL = not paused
+    failing_since    TEXT,                     -- NULL = it took the last one
+    last_failure     TEXT    NOT NULL DEFAULT '',  -- what the last attempt that failed came to
+    last_taken_at    TEXT                      -- when it took one last
+) STRICT;
+
 -- What a file of an earlier version was when it was brought up to this one: no row in a new file.
 CREATE TABLE IF NOT EXISTS upgrades (
     version          INTEGER PRIMARY KEY,      -- the version it was brought up to
@@ -114,4 +140,4 @@ CREATE TABLE IF NOT EXISTS upgrades (
     looked_at        INTEGER NOT NULL          -- messages up to this id stand by the present order key
 ) STRICT;
 
-PRAGMA user_version = 3;
+PRAGMA user_version = 5;

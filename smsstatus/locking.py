@@ -32,13 +32,15 @@ class FileLock:
     @contextmanager
     def hold(self, seconds: float) -> Iterator[None]:
         """Hold the lock. Raises TimeoutError if it cannot be taken within `seconds`."""
-        descriptor = self._acquire(time.monotonic() + seconds)
+        self.take(seconds)
         try:
             yield
         finally:
-            fcntl.flock(descriptor, fcntl.LOCK_UN)
+            self.give()
 
-    def _acquire(self, deadline: float) -> int:
+    def take(self, seconds: float) -> None:
+        """Take the lock, or make sure that it is held still. Raises TimeoutError as `hold`."""
+        deadline = time.monotonic() + seconds
         while True:
             descriptor = self._open()
             try:
@@ -49,8 +51,13 @@ class FileLock:
                 self._pause(_POLL_SECONDS)
                 continue
             if self._still_there():
-                return descriptor
+                return
             self.close()
+
+    def give(self) -> None:
+        """Let others have the lock."""
+        if self._descriptor is not None:
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
 
     def _open(self) -> int:
         if self._descriptor is None:

@@ -115,16 +115,15 @@ class Settlement:
 class Forward:
     """How handing on one change goes: for people.
 
-    `seconds`: from the first time it was received until it was taken; None: it is not.
-    `due_at`: when it is tried next; None: not any more. `answer`: the last one; empty: none yet.
+    `answer`: the last one; empty: none yet. `due_at`: when it is tried next; None: not any more.
+    `seconds`: from when it was first received until it was taken; None: it was not.
     """
 
-    status: str
     fate: Fate
     attempts: int
     answer: str
-    seconds: float | None
     due_at: str | None
+    seconds: float | None
 
 
 @dataclass(frozen=True, slots=True)

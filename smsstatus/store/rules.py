@@ -1,4 +1,5 @@
-"""What both stores share: the order key as SQL, and what a reference is found by.
+"""What both stores share: the order key as SQL, what a change is by it, and what a reference is
+found by.
 
 The key's one definition is model.PHASES and StatusUpdate.order_key.
 """
@@ -33,3 +34,22 @@ def first_status(message_id: str) -> str:
 def reference_pairs(query: str) -> list[str]:
     """What a reference is found by: each of its decoded parameters once, such as `order=42`."""
     return sorted({f"{name}={value}" for name, value in parse_form(query.encode())})
+
+
+def before(event: str) -> str:
+    """The id of the event that stood when this one came, as a query: `event` is a table's alias.
+
+    The events of a message have ids in the order in which they came.
+    """
+    return f"""(
+        SELECT p.id FROM status_events AS p
+        WHERE p.message_id = {event}.message_id AND p.id < {event}.id
+        ORDER BY {order_key("p", "DESC")} LIMIT 1)"""
+
+
+def is_change(event: str, standing: str) -> str:
+    """Does this event change what `standing`, the one `before` it, or NULL, says of the message?"""
+    return f"""({event}.source <> 'send' AND ({standing}.id IS NULL OR (
+        ({order_key(event)}) > ({order_key(standing)})
+        AND ({event}.status <> {standing}.status
+            OR coalesce({event}.error_code, '') <> coalesce({standing}.error_code, '')))))"""

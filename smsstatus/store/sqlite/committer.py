@@ -6,15 +6,20 @@ import contextlib
 import logging
 import sqlite3
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ...logs import without_text
+from ...model import StatusUpdate
 from ..contract import SchemaTooNew, StoreUnavailable, WorkRefused
 from ..groupcommit import Mistake
+from ..outbox import Wanted
 from .database import LOCK_SECONDS, Database
 from .errors import FileDamaged, describe, is_damage
+from .forwards import Adding
 from .jobs import DONE_BY
+from .updates import apply_update
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +35,8 @@ _ROW_FAILURES = (
 
 
 class Committer:
-    """One writing connection, opened on first use. `on_damage` is called for a damaged page.
+    """One writing connection, opened on first use. `on_damage` is called for a damaged page,
+    `on_change` after a commit that added a change to hand on, one of those `wanted`.
 
     What `commit` has answered for is fsynced (synchronous=FULL), in the file at the path.
     """
@@ -41,9 +47,16 @@ class Committer:
         *,
         may_create: bool = True,
         on_damage: Callable[[], None] = lambda: None,
+        wanted: Wanted | None = None,
+        on_change: Callable[[], None] = lambda: None,
     ) -> None:
         self._database = Database(path, may_create=may_create)
         self._on_damage = on_damage
+        self._on_change = on_change
+        self._done_by = DONE_BY
+        self._adding = None if wanted is None else Adding(wanted)
+        if self._adding is not None:
+            self._done_by = {**DONE_BY, StatusUpdate: partial(apply_update, forward=self._adding)}
 
     def commit(self, jobs: Sequence[Any]) -> list[Any]:
         """Do all of these in one transaction; their answers.
@@ -65,13 +78,25 @@ class Committer:
         connection = self._database.connect()
         try:
             connection.execute("BEGIN IMMEDIATE")
-            answers = _do(connection, jobs)
+            answers = self._do(connection, jobs)
             connection.execute("COMMIT")
         except BaseException as error:
             self._database.abandon(error)
             raise
         self._database.confirm()
+        if self._adding is not None and self._adding.added:
+            self._adding.added = False
+            self._on_change()
         return answers
+
+    def _do(self, connection: sqlite3.Connection, jobs: Sequence[Any]) -> list[Any]:
+        """Raises Mistake for what nobody foresaw."""
+        try:
+            return [self._done_by[type(job)](connection, job) for job in jobs]
+        except (*_ROW_FAILURES, *_STORE_FAILURES):
+            raise
+        except Exception as error:
+            raise Mistake(without_text(error)) from error
 
     def close(self) -> None:
         """Close the connection; a file that was deleted meanwhile is put back first."""
@@ -84,13 +109,3 @@ class Committer:
         except _STORE_FAILURES as error:
             log.warning("database not closed, SQLite does that at the next start: %s", error)
         database.lock.close()
-
-
-def _do(connection: sqlite3.Connection, jobs: Sequence[Any]) -> list[Any]:
-    """Raises Mistake for what nobody foresaw."""
-    try:
-        return [DONE_BY[type(job)](connection, job) for job in jobs]
-    except (*_ROW_FAILURES, *_STORE_FAILURES):
-        raise
-    except Exception as error:
-        raise Mistake(without_text(error)) from error

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...model import StatusUpdate
+from ..outbox import Condition, Settlement
+from . import forwards
 from .connection import rewrite_header
 from .keys import claim_key, free_key, keep_answer
 from .updates import apply_update, claim_nonce, knows_text, mark_checked
@@ -56,6 +58,41 @@ class NoteCheck:
 @dataclass(frozen=True, slots=True)
 class Prune:
     created_before: str
+    ids: tuple[int, ...]
+    keeps_waiting: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    settlements: tuple[Settlement, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Hasten:
+    now: str
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    now: str
+    message_uuid: str | None
+    overtaken: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    now: str
+    message_uuid: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    at: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class NoteCondition:
+    condition: Condition
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +115,18 @@ DONE_BY: dict[type, Callable[[sqlite3.Connection, Any], Any]] = {
     KeepAnswer: lambda connection, job: keep_answer(connection, job.key, job.answer),
     FreeKey: lambda connection, job: free_key(connection, job.key),
     NoteCheck: lambda connection, job: mark_checked(connection, job.message_uuid, job.checked_at),
-    Prune: lambda connection, job: prune_batch(connection, job.created_before),
+    Prune: lambda connection, job: prune_batch(
+        connection, job.created_before, job.ids, keeps_waiting=job.keeps_waiting
+    ),
     Batch: correct,
+    Settle: lambda connection, job: forwards.settle(connection, job.settlements),
+    Hasten: lambda connection, job: forwards.hasten(connection, job.now),
+    Retry: lambda connection, job: forwards.retry(
+        connection, job.now, job.message_uuid, overtaken=job.overtaken
+    ),
+    Skip: lambda connection, job: forwards.skip(connection, job.now, job.message_uuid),
+    Pause: lambda connection, job: forwards.pause(connection, job.at),
+    NoteCondition: lambda connection, job: forwards.note(connection, job.condition),
     Probe: lambda connection, job: rewrite_header(connection),
     Look: lambda connection, job: None,
 }

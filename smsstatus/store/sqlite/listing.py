@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..contract import Event, Filters, Message, Page, Position
+from ..outbox import Fate, Forward
 from ..rules import order_key
 from .connection import marks, reading
 
@@ -26,8 +27,8 @@ _JOIN = "LEFT JOIN message_references AS r ON r.message_id = messages.id"
 _PAGE_END = "ORDER BY created_at DESC, id DESC LIMIT ?"
 
 
-def find_message(path: Path, message_uuid: str) -> Message | None:
-    """One message with its events."""
+def find_message(path: Path, message_uuid: str, *, with_forwards: bool = False) -> Message | None:
+    """One message with its events, and how handing on each goes."""
     with reading(path) as connection:
         found = connection.execute(
             f"{_SELECT} {_JOIN} WHERE message_uuid = ?", (message_uuid,)
@@ -35,12 +36,26 @@ def find_message(path: Path, message_uuid: str) -> Message | None:
         if not found:
             return None
         events = connection.execute(
-            f"""SELECT status, status_timestamp, error_code, sequence, received_at, source,
+            f"""SELECT id, status, status_timestamp, error_code, sequence, received_at, source,
                     repeats, parameters
                 FROM status_events AS e WHERE message_id = ? ORDER BY {order_key("e")}""",
             (found[0]["id"],),
         ).fetchall()
-    return _message(found[0], tuple([Event(*event) for event in events]))
+        forwards = _forwards(connection, found[0]["id"]) if with_forwards else {}
+    told = [(*event[1:], forwards.get(event["id"])) for event in events]
+    return _message(found[0], tuple([Event(*values) for values in told]))
+
+
+def _forwards(connection: sqlite3.Connection, message_id: int) -> dict[int, Forward]:
+    """Those of a message, by the event's id."""
+    rows = connection.execute(
+        """SELECT event_id, state, attempts, answer, due_at, iif(state = 'taken',
+                round((julianday(settled_at) - julianday(e.received_at)) * 86400, 3), NULL)
+           FROM status_events AS e JOIN forwards AS f ON f.event_id = e.id
+           WHERE e.message_id = ?""",
+        (message_id,),
+    ).fetchall()
+    return {id: Forward(Fate(state), *values) for id, state, *values in rows}
 
 
 def list_messages(path: Path, filters: Filters, limit: int, after: Position | None = None) -> Page:

@@ -11,7 +11,7 @@ from ..rules import first_status, order_key
 from .connection import Writable
 from .upgrade import FORMER_SIZE
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 5
 
 
 def apply_schema(connection: Writable) -> None:
@@ -28,7 +28,7 @@ def apply_schema(connection: Writable) -> None:
     schema = SCHEMA.read_text()
     if version < SCHEMA_VERSION or not _is_whole(connection, schema):
         before = _DROP_INDEXES if version == 1 else ""
-        after = _NOTE_UPGRADE if 0 < version < SCHEMA_VERSION else ""
+        after = _NOTE_UPGRADE if 0 < version < 3 else ""
         try:
             connection.executescript(f"BEGIN IMMEDIATE; {before} {schema} {after} COMMIT;")
         except sqlite3.Error:

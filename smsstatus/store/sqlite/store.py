@@ -6,7 +6,6 @@ import logging
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -27,6 +26,7 @@ from ..contract import (
     StoreUnavailable,
 )
 from ..groupcommit import GroupCommit, Observer, Ticket
+from ..outbox import Wanted
 from . import counting, listing, repair, upgrade, upkeep, version
 from .committer import Committer
 from .connection import reading
@@ -43,6 +43,7 @@ from .jobs import (
     Probe,
     Prune,
 )
+from .outbox import SqliteOutbox
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +51,8 @@ log = logging.getLogger(__name__)
 class SqliteStore:
     """The messages and their events. Safe to use from any thread and after a fork.
 
-    Without `may_create`, only `prepare` makes a file that is missing.
+    Without `may_create`, only `prepare` makes a file that is missing. `wanted`: which changes are
+    handed on.
     """
 
     damage_advice = FIX
@@ -61,15 +63,25 @@ class SqliteStore:
         observe: Observer = lambda jobs, seconds: None,
         *,
         may_create: bool = True,
+        wanted: Wanted | None = None,
     ) -> None:
         self.path = path
-        self.writer = GroupCommit(
-            partial(Committer, path, may_create=may_create, on_damage=self._suspect), observe
-        )
+        self.writer = GroupCommit(self._committer, observe)
+        self.outbox = SqliteOutbox(path, self.writer, wanted)
+        self._may_create = may_create
         self._met_damage = False
         self.counts: Mapping[str, int] = {}
         self.damage = ""
         self._unreadable = ""
+
+    def _committer(self) -> Committer:
+        return Committer(
+            self.path,
+            may_create=self._may_create,
+            on_damage=self._suspect,
+            wanted=self.outbox.wanted,
+            on_change=self.outbox.written,
+        )
 
     def prepare(self, lock_seconds: float = LOCK_SECONDS * 3) -> None:
         """Create the file or what is missing in it, leaving no connection behind.
@@ -178,7 +190,9 @@ class SqliteStore:
         log.warning("database was rebuilt from its tables: %s", self.damage or "nothing is wrong")
 
     def find(self, message_uuid: str) -> Message | None:
-        return listing.find_message(self.path, message_uuid)
+        return listing.find_message(
+            self.path, message_uuid, with_forwards=self.outbox.wanted is not None
+        )
 
     def list(self, filters: Filters, limit: int, after: Position | None = None) -> Page:
         return listing.list_messages(self.path, filters, limit, after)
@@ -207,14 +221,21 @@ class SqliteStore:
         upkeep.backup(self.path, target)
 
     def count_older(self, created_before: str) -> int:
-        return upkeep.count_older(self.path, created_before)
+        return upkeep.count_older(self.path, created_before, keeps_waiting=self._keeps_waiting)
 
     def newest(self) -> str:
         return upkeep.newest(self.path)
 
     def prune_batch(self, created_before: str) -> int:
-        count: int = self.writer.submit(Prune(created_before))
+        keeps_waiting = self._keeps_waiting
+        ids = upkeep.next_to_prune(self.path, created_before, keeps_waiting=keeps_waiting)
+        count: int = self.writer.submit(Prune(created_before, ids, keeps_waiting))
         return count
+
+    @property
+    def _keeps_waiting(self) -> bool:
+        """Does anybody hand on what waits? Else a message would be kept for it for good."""
+        return self.outbox.wanted is not None
 
     def note_check(self, message_uuid: str, checked_at: str) -> None:
         self.writer.submit(NoteCheck(message_uuid, checked_at))

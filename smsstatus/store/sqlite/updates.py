@@ -120,8 +120,15 @@ _set_back = _bind("""
     """)
 
 
-def apply_update(connection: sqlite3.Connection, update: StatusUpdate) -> Outcome:
+Forward = Callable[[sqlite3.Connection, StatusUpdate, int | None], None]
+
+
+def apply_update(
+    connection: sqlite3.Connection, update: StatusUpdate, forward: Forward | None = None
+) -> Outcome:
     """Write one update inside the caller's transaction. Doing it again changes no row.
+
+    `forward` is called for one that stands, with its event's id.
 
     Whatever the order in which a message's updates come, its row ends the same: the guard in the
     statement keeps the greatest order key, the least of differing numbers and times is kept, and
@@ -143,12 +150,15 @@ def apply_update(connection: sqlite3.Connection, update: StatusUpdate) -> Outcom
     stands = _upsert_status(connection, update).rowcount == 1
     is_filed = stands and update.reference is None
     stands = stands or _upsert_whole(connection, update).rowcount == 1
-    if _insert_event(connection, update).rowcount == 0:  # signed_texts was removed and made again
+    inserted = _insert_event(connection, update)
+    if inserted.rowcount == 0:  # signed_texts was removed and made again
         return _repeat(connection, update)
     standing = [] if stands else _fill_in(connection, update).fetchall()
     if not is_filed:
         _file_reference(connection, update)
     if stands:
+        if forward is not None:
+            forward(connection, update, inserted.lastrowid)
         return Outcome.APPLIED
     log.info(
         "message %s: %s at %s came after %s at %s, which stands",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 from uuid import uuid4
 
@@ -35,11 +36,18 @@ def backup(path: Path, target: Path) -> None:
     fsync_folder(target.parent)
 
 
-def count_older(path: Path, created_before: str) -> int:
+_WAITS = "EXISTS (SELECT 1 FROM forwards WHERE message_id = m.id AND due_at IS NOT NULL)"
+
+
+def _older(keeps_waiting: bool) -> str:
+    return f"FROM messages AS m WHERE created_at < ? {f'AND NOT {_WAITS}' if keeps_waiting else ''}"
+
+
+def count_older(path: Path, created_before: str, *, keeps_waiting: bool) -> int:
     """How many messages `prune_batch` would remove in all."""
     with reading(path) as connection:
         rows = connection.execute(
-            "SELECT count(*) FROM messages WHERE created_at < ?", (created_before,)
+            f"SELECT count(*) {_older(keeps_waiting)}", (created_before,)
         ).fetchall()
     return int(rows[0][0])
 
@@ -51,13 +59,28 @@ def newest(path: Path) -> str:
     return rows[0][0] or ""
 
 
-def prune_batch(connection: sqlite3.Connection, created_before: str) -> int:
-    """Remove up to PRUNE_BATCH old messages and their events, inside the caller's transaction."""
+def next_to_prune(path: Path, created_before: str, *, keeps_waiting: bool) -> tuple[int, ...]:
+    """The ids of PRUNE_BATCH old messages at most, but those with a change that is to be handed on.
+
+    Looked for with a connection of its own: callbacks need not wait while others are passed over.
+    """
+    with reading(path) as connection:
+        rows = connection.execute(
+            f"SELECT id {_older(keeps_waiting)} ORDER BY created_at LIMIT {PRUNE_BATCH}",
+            (created_before,),
+        ).fetchall()
+    return tuple([row[0] for row in rows])
+
+
+def prune_batch(
+    connection: sqlite3.Connection,
+    created_before: str,
+    ids: Sequence[int],
+    *,
+    keeps_waiting: bool,
+) -> int:
+    """Remove these messages and all of theirs, inside the caller's transaction; how many."""
     forget_old_keys(connection)  # their answers hold texts and numbers
-    ids = connection.execute(
-        "SELECT id FROM messages WHERE created_at < ? ORDER BY created_at LIMIT ?",
-        (created_before, PRUNE_BATCH),
-    ).fetchall()
     if ids:  # not a time that a clock which is wrong made up: it would keep out all that comes
         connection.execute(
             """INSERT INTO prunings (id, created_before)
@@ -66,13 +89,47 @@ def prune_batch(connection: sqlite3.Connection, created_before: str) -> int:
                    created_before = max(created_before, excluded.created_before)""",
             (created_before,),
         )
-    connection.executemany(
+    ((newest,),) = connection.execute("SELECT max(id) FROM status_events").fetchall()
+    removed = sum([_remove(connection, message_id, keeps_waiting) for message_id in ids])
+    if removed:
+        _hold_place(connection, newest)
+    return removed
+
+
+def _remove(connection: sqlite3.Connection, message_id: int, keeps_waiting: bool) -> bool:
+    """Unless one of its changes has begun to wait since it was chosen."""
+    if (
+        keeps_waiting
+        and connection.execute(
+            f"SELECT 1 FROM messages AS m WHERE id = ? AND {_WAITS}", (message_id,)
+        ).fetchall()
+    ):
+        return False
+    connection.execute(
         """DELETE FROM signed_texts WHERE digest IN (
                 SELECT substr(digest, 1, ?) FROM status_events WHERE message_id = ?)""",
-        [(TEXT_DIGEST_SIZE, message_id) for (message_id,) in ids],
+        (TEXT_DIGEST_SIZE, message_id),
     )
-    for (message_id,) in ids:
-        drop_reference(connection, message_id)
-    connection.executemany("DELETE FROM status_events WHERE message_id = ?", ids)
-    connection.executemany("DELETE FROM messages WHERE id = ?", ids)
-    return len(ids)
+    drop_reference(connection, message_id)
+    connection.execute(
+        """DELETE FROM forwards WHERE event_id IN (
+                SELECT id FROM status_events WHERE message_id = ?)""",
+        (message_id,),
+    )
+    connection.execute("DELETE FROM status_events WHERE message_id = ?", (message_id,))
+    return connection.execute("DELETE FROM messages WHERE id = ?", (message_id,)).rowcount == 1
+
+
+def _hold_place(connection: sqlite3.Connection, newest: int | None) -> None:
+    """SQLite gives the id after the greatest that is there. Who reads changes after a cursor relies
+    on ids that only rise, so a bare row holds the newest event's place until a newer one comes.
+    """
+    connection.execute("DELETE FROM status_events WHERE message_id = 0")
+    connection.execute(
+        """INSERT INTO status_events (
+                id, message_id, digest, status, status_timestamp, sequence, rank, is_final,
+                received_at, source, parameters)
+           SELECT :newest, 0, x'', '', '', 0, 0, 0, '', 'pruned', ''
+           WHERE :newest > (SELECT coalesce(max(id), 0) FROM status_events)""",
+        {"newest": newest},
+    )

@@ -19,6 +19,7 @@ from smsstatus.plivo.callback import Callback, read_callback
 from smsstatus.settings import Settings
 from smsstatus.store.contract import Outcome
 from smsstatus.store.sqlite import upgrade
+from smsstatus.store.sqlite.schema import SCHEMA_VERSION
 from smsstatus.store.sqlite.store import SqliteStore
 from smsstatus.upkeep.reconcile import update_from_api
 
@@ -122,7 +123,7 @@ def test_all_rows_are_there_and_stand_by_the_order_key_of_now(settings: Settings
     store.close()
     assert messages_in(path) == as_they_should_be(messages)
     assert events_in(path) == as_they_came(messages)
-    assert ask(path, "PRAGMA user_version") == [(3,)]
+    assert ask(path, "PRAGMA user_version") == [(SCHEMA_VERSION,)]
     assert ask(path, "PRAGMA integrity_check") == [("ok",)]
     assert is_done(path)
     assert not store.correct_some()
@@ -387,7 +388,7 @@ def test_an_older_backup_put_in_place_is_brought_up_to_date(settings: Settings) 
     fill(settings.database_path, some_messages(5))
     store.look()
     store.close()
-    assert ask(settings.database_path, "PRAGMA user_version") == [(3,)]
+    assert ask(settings.database_path, "PRAGMA user_version") == [(SCHEMA_VERSION,)]
 
 
 def test_commands_run_on_a_file_of_version_2(tmp_path: Path) -> None:
