@@ -27,6 +27,9 @@ wins where its status is further along. `store.rules` makes SQL of this.
 FINAL_STATUSES = frozenset(word for word, rank in RANKS.items() if PHASES[rank] >= 3)
 """The statuses after which nothing more is expected."""
 
+FAILURES = frozenset(word for word, rank in RANKS.items() if rank == 3)
+"""Of these, the ones after which the message has not arrived."""
+
 EARLIEST = "2000"
 """A time before that is a filler."""
 

@@ -12,7 +12,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from .durations import read_duration
+from .model import FAILURES, FINAL_STATUSES, RANKS
 
 from .database_url import Database, read_database_url
 
@@ -51,7 +54,16 @@ _EXAMPLES = {
     "PLIVO_API_URL": "https://api.plivo.com",
     "LOG_LEVEL": "info",
     "PORT": "8000",
+    "FORWARD_URL": "https://shop.example.com/sms-status",
+    "FORWARD_SECRET": "<what `smsstatus forward secret` prints>",
+    "FORWARD_STATUSES": "failures",
+    "FORWARD_LATEST_ONLY": "false",
+    "FORWARD_AUTHORIZATION": "Bearer <a token of the receiver's>",
+    "FORWARD_TIMEOUT": "15s",
+    "FORWARD_CONCURRENCY": "8",
+    "FORWARD_MAX_AGE": "3d",
 }
+_STATUSES = {"all": None, "final": FINAL_STATUSES, "failures": FAILURES}
 
 
 class SettingsError(Exception):
@@ -81,6 +93,18 @@ class Settings:
     log_level: str = "info"
     port: int | None = None
     """Only checked here: gunicorn.conf.py reads it before there are settings."""
+    forward_url: str | None = None
+    """Where changes are sent; None: forwarding is off, and nothing of it is read or written."""
+    forward_secrets: tuple[bytes, ...] = ()
+    """The keys that sign what is sent, newest first; at least one where there is an address."""
+    forward_statuses: frozenset[str] | None = None
+    """What is sent; None: every status, also words that Plivo has not documented."""
+    forward_latest_only: bool = False
+    """Does a newer change of a message take the place of those that still wait?"""
+    forward_authorization: str | None = None
+    forward_timeout: float = 15.0
+    forward_concurrency: int = 8
+    forward_max_age: float = 259_200.0
     plivo_timeouts: tuple[float, float] = (5.0, 5.0)
     """Seconds for connecting to Plivo's API, and for each read from it. No variable sets them."""
 
@@ -113,8 +137,12 @@ class Settings:
                 values[field] = read(environ)
             except SettingsError as error:
                 wrong.append(str(error))
+        if values.get("forward_url") and values.get("forward_secrets") == ():
+            wrong.append(str(_wrong("FORWARD_SECRET", "is not set, and FORWARD_URL is")))
         if wrong:
             raise SettingsError("\n".join(wrong))
+        if values["forward_url"] and _is_under(values["forward_url"], values["base_url"]):
+            raise _wrong("FORWARD_URL", "is this service's own address: name one of your system's")
         if values["spool_dir"] is None:
             path = values["database"].path or Path("smsstatus").absolute()
             values["spool_dir"] = path.with_name(f"{path.name}-spool")
@@ -198,6 +226,13 @@ def _url(environ: Mapping[str, str], name: str, default: str | None = None) -> s
     value = _value(environ, name) or default
     if value is None:
         raise _wrong(name, "is not set")
+    _parts(name, value)
+    if not re.fullmatch(r"[!-~]+", value) or any(mark in value for mark in "?#@"):
+        raise _wrong(name, "must be plain ASCII without spaces, query, fragment or user name")
+    return value.rstrip("/")
+
+
+def _parts(name: str, value: str) -> SplitResult:
     try:
         parts = urlsplit(value)
         parts.port  # noqa: B018 - raises ValueError when the port is not a number
@@ -205,9 +240,90 @@ def _url(environ: Mapping[str, str], name: str, default: str | None = None) -> s
         raise _wrong(name, "is not a valid URL") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise _wrong(name, "must start with http:// or https:// and name a host")
-    if not re.fullmatch(r"[!-~]+", value) or any(mark in value for mark in "?#@"):
-        raise _wrong(name, "must be plain ASCII without spaces, query, fragment or user name")
-    return value.rstrip("/")
+    return parts
+
+
+def _forward_url(environ: Mapping[str, str]) -> str | None:
+    """It may have a query. Its user name and password would have to be a header: see below."""
+    name = "FORWARD_URL"
+    value = _value(environ, name)
+    if not value:
+        return None
+    if _parts(name, value).username is not None:
+        raise _wrong(name, "must have no user name: put those into FORWARD_AUTHORIZATION")
+    if not re.fullmatch(r"[!-~]+", value) or "#" in value:
+        raise _wrong(name, "must be plain ASCII without spaces or fragment")
+    return value
+
+
+def _is_under(url: str, base_url: str) -> bool:
+    """Would the service at `base_url` be the one that gets what is sent to `url`?"""
+    ours, theirs = urlsplit(base_url), urlsplit(url)
+    hosts = [(parts.hostname or "").rstrip(".") for parts in (ours, theirs)]
+    ports = [{443: 80}.get(p := parts.port or 80, p) for parts in (ours, theirs)]
+    path = theirs.path or "/"
+    return hosts[0] == hosts[1] and ports[0] == ports[1] and f"{path}/".startswith(f"{ours.path}/")
+
+
+def _forward_secrets(environ: Mapping[str, str]) -> tuple[bytes, ...]:
+    name = "FORWARD_SECRET"
+    value = _value(environ, name)
+    if not value:
+        return ()
+    from .forwarding.signing import NotASecret, read_secret  # not imported where it is off
+
+    try:
+        return tuple([read_secret(secret.strip()) for secret in value.split(",")])
+    except NotASecret as error:
+        raise _wrong(name, str(error)) from None
+
+
+def _forward_statuses(environ: Mapping[str, str]) -> frozenset[str] | None:
+    name = "FORWARD_STATUSES"
+    words = [word.strip().lower() for word in (_value(environ, name) or "all").split(",")]
+    if len(words) == 1 and words[0] in _STATUSES:
+        return _STATUSES[words[0]]
+    if not RANKS.keys() >= set(words):
+        raise _wrong(name, f"must be all, final, failures, or some of {', '.join(RANKS)}")
+    return frozenset(words)
+
+
+def _forward_authorization(environ: Mapping[str, str]) -> str | None:
+    value = _value(environ, "FORWARD_AUTHORIZATION")
+    if not re.fullmatch(r"[ -~]*", value) or re.search(r"\s#", value):
+        raise _wrong(
+            "FORWARD_AUTHORIZATION",
+            "must be what the header Authorization says, in plain ASCII, with no comment behind it",
+        )
+    return value or None
+
+
+def _forward_timeout(environ: Mapping[str, str]) -> float:
+    return _seconds(environ, "FORWARD_TIMEOUT", "15s", ("1s", "30s"))
+
+
+def _forward_max_age(environ: Mapping[str, str]) -> float:
+    return _seconds(environ, "FORWARD_MAX_AGE", "3d", ("1m", "90d"))
+
+
+def _seconds(environ: Mapping[str, str], name: str, default: str, bounds: tuple[str, str]) -> float:
+    """A time span in seconds; a number without a unit is of seconds."""
+    value = _value(environ, name) or default
+    found, least, most = [
+        read_duration(f"{text}s" if text.isdecimal() else text) for text in (value, *bounds)
+    ]
+    assert least is not None
+    assert most is not None
+    if found is None or not least <= found <= most:
+        raise _wrong(name, f"must be a time span of {bounds[0]} to {bounds[1]}")
+    return found.total_seconds()
+
+
+def _forward_concurrency(environ: Mapping[str, str]) -> int:
+    value = _value(environ, "FORWARD_CONCURRENCY") or "8"
+    if not (re.fullmatch("[0-9]{1,2}", value, re.ASCII) and 1 <= int(value) <= 64):
+        raise _wrong("FORWARD_CONCURRENCY", "must be 1 to 64")
+    return int(value)
 
 
 def _database(environ: Mapping[str, str]) -> Database:
@@ -269,5 +385,13 @@ _READERS: dict[str, Callable[[Mapping[str, str]], object]] = {
     "plivo_api_url": lambda environ: _url(environ, "PLIVO_API_URL", _EXAMPLES["PLIVO_API_URL"]),
     "log_level": _log_level,
     "port": _port,
+    "forward_url": _forward_url,
+    "forward_secrets": _forward_secrets,
+    "forward_statuses": _forward_statuses,
+    "forward_latest_only": lambda environ: _switch(environ, "FORWARD_LATEST_ONLY", "false"),
+    "forward_authorization": _forward_authorization,
+    "forward_timeout": _forward_timeout,
+    "forward_concurrency": _forward_concurrency,
+    "forward_max_age": _forward_max_age,
 }
 """In the order in which errors are listed."""

@@ -37,6 +37,7 @@ PURE = [
     "store.packing",
     "store.rules",
     "forwarding.signing",
+    "forwarding.payload",
     "forwarding.schedule",
 ]
 """What a message and a callback are, what a store promises, what a query asks for."""
@@ -48,6 +49,7 @@ WITHOUT_IO = {
     "contextlib",
     "dataclasses",
     "datetime",
+    "email.utils",
     "enum",
     "functools",
     "hashlib",
@@ -68,6 +70,7 @@ TOOLS = [
     "cache",
     "clock",
     "disks",
+    "durations",
     "files",
     "locking",
     "logs",

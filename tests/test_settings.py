@@ -62,6 +62,14 @@ def test_two_variables_are_enough(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         "PLIVO_API_URL",
         "LOG_LEVEL",
         "PORT",
+        "FORWARD_URL",
+        "FORWARD_SECRET",
+        "FORWARD_STATUSES",
+        "FORWARD_LATEST_ONLY",
+        "FORWARD_AUTHORIZATION",
+        "FORWARD_TIMEOUT",
+        "FORWARD_CONCURRENCY",
+        "FORWARD_MAX_AGE",
     ],
 )
 @pytest.mark.parametrize("blank", ["", "  "])

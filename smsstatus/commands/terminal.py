@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,7 +9,7 @@ from datetime import timedelta
 
 import click
 
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+from ..durations import read_duration
 
 
 class Duration(click.ParamType[timedelta]):
@@ -23,10 +22,10 @@ class Duration(click.ParamType[timedelta]):
     ) -> timedelta:
         if isinstance(value, timedelta):
             return value
-        match = re.fullmatch(r"([1-9][0-9]{0,5})([smhd])", str(value))
-        if match is None or (match[2] == "d" and len(match[1]) > 4):
+        found = read_duration(str(value))
+        if found is None:
             self.fail(f"{value!r} is not a time span such as 90s, 15m, 36h or 7d", param, ctx)
-        return timedelta(**{_UNITS[match[2]]: int(match[1])})
+        return found
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
