@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from math import ceil
 from typing import Any
-from urllib.parse import parse_qsl
 
 from .model import FINAL_STATUSES
+from .notation import number, reference_json
 from .plivo.error_codes import explain
 from .store.contract import Event, Message, Stats
 
@@ -35,20 +35,8 @@ CSV_COLUMNS = (
     "reference",
 )
 
-_NUMBER = re.compile(r"\+?([1-9][0-9]{6,14})")
 _FORMULA = re.compile(r"[\t\r\n]|[\s\"\u200b\ufeff]*[=+\-@\uff1d\uff0b\uff0d\uff20]")
 _PLAIN_NUMBER = re.compile(r"\+[0-9]+")
-
-
-def number(stored: str | None) -> str | None:
-    """The one notation in which JSON, CSV, pages and commands show who sent and who received.
-
-    A number (7 to 15 digits, not starting with 0) is shown in E.164 with its `+`, which Plivo
-    leaves out in some callbacks; a short code, a sender ID or anything else as it was received.
-    Only the view: what is stored, and an event's parameters, stay as they came.
-    """
-    found = _NUMBER.fullmatch(stored or "")
-    return f"+{found[1]}" if found else stored
 
 
 def message_json(message: Message) -> dict[str, Any]:
@@ -88,19 +76,6 @@ def _event_json(event: Event) -> dict[str, Any]:
         "source": event.source,
         "repeats": event.repeats,
     }
-
-
-def reference_pairs(query: str | None) -> list[tuple[str, str]]:
-    """What the sender put behind the `?` of the callback's address, decoded, in its order."""
-    return parse_qsl(query or "", keep_blank_values=True)
-
-
-def reference_json(query: str | None) -> dict[str, str | list[str]] | None:
-    """The same as an object; a name that comes several times has a list. None: nothing there."""
-    found: dict[str, list[str]] = {}
-    for name, value in reference_pairs(query):
-        found.setdefault(name, []).append(value)
-    return {n: values[0] if len(values) == 1 else values for n, values in found.items()} or None
 
 
 def stats_json(stats: Stats, since: str, until: str) -> dict[str, Any]:

@@ -27,6 +27,7 @@ ROOMS = {
 
 PURE = [
     "model",
+    "notation",
     "query",
     "plivo.error_codes",
     "plivo.form",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from flask import Response, request
 
+from ..notation import reference_pairs
 from ..plivo.api import NotConfigured, PlivoError, UnknownMessage, is_uuid
 from ..service import Service
 from ..store.contract import Message, StoreError
 from ..upkeep.reconcile import reconcile_one
-from ..views import message_json, reference_pairs
+from ..views import message_json
 from ..web.current import current_service
 from ..web.problems import Problem
 from . import live

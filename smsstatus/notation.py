@@ -1,0 +1,32 @@
+"""How numbers and references are written wherever they are shown or sent. Pure."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import parse_qsl
+
+_NUMBER = re.compile(r"\+?([1-9][0-9]{6,14})")
+
+
+def number(stored: str | None) -> str | None:
+    """The one notation in which it is shown and forwarded who sent and who received a message.
+
+    A number (7 to 15 digits, not starting with 0) is shown in E.164 with its `+`, which Plivo
+    leaves out in some callbacks; a short code, a sender ID or anything else as it was received.
+    Only the view: what is stored, and an event's parameters, stay as they came.
+    """
+    found = _NUMBER.fullmatch(stored or "")
+    return f"+{found[1]}" if found else stored
+
+
+def reference_pairs(query: str | None) -> list[tuple[str, str]]:
+    """What the sender put behind the `?` of the callback's address, decoded, in its order."""
+    return parse_qsl(query or "", keep_blank_values=True)
+
+
+def reference_json(query: str | None) -> dict[str, str | list[str]] | None:
+    """The same as an object; a name that comes several times has a list. None: nothing there."""
+    found: dict[str, list[str]] = {}
+    for name, value in reference_pairs(query):
+        found.setdefault(name, []).append(value)
+    return {n: values[0] if len(values) == 1 else values for n, values in found.items()} or None
