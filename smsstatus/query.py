@@ -20,6 +20,8 @@ FILTERS = ("status", "to", "from", "error_code", "reference", "since", "until")
 """The parameters that `Query.filters` reads."""
 MAX_LIMIT = 200
 DEFAULT_LIMIT = 50
+MAX_WAIT = 25
+"""Seconds; most proxies cut a connection that is silent for 30."""
 STATS_WINDOW = timedelta(hours=24)
 
 STATUS_PATTERN = r"^[A-Za-z][A-Za-z0-9 _-]{0,40}$"
@@ -46,6 +48,7 @@ class Fault(Enum):
     NO_LIMIT = auto()
     NO_FLAG = auto()
     NO_CURSOR = auto()
+    NO_WAIT = auto()
 
 
 class Query:
@@ -103,6 +106,18 @@ class Query:
     def flag(self, name: str) -> bool:
         """Is it 1, and not 0?"""
         return self._matching(name, "[01]", Fault.NO_FLAG) == "1"
+
+    def wait(self) -> int:
+        """How many seconds to wait for something: 0 to MAX_WAIT."""
+        text = self._matching("wait", "[0-9]{1,3}", Fault.NO_WAIT)
+        seconds = 0 if text is None else int(text)
+        if seconds > MAX_WAIT:
+            self._note("wait", Fault.NO_WAIT)
+        return seconds
+
+    def place(self) -> str | None:
+        """`after`, a cursor of the store's own, which only the store can read."""
+        return self._first("after")
 
     def cursor(self) -> Position | None:
         """Where an earlier answer says that the next page starts."""

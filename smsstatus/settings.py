@@ -23,6 +23,7 @@ WEBHOOK_PATH = "/plivo/status"
 ROUTES = (
     "plivo",
     "messages",
+    "changes",
     "stats",
     "ui",
     "static",

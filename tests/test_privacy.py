@@ -113,6 +113,8 @@ def api_requests() -> list[Request]:
         for path in (
             "/messages",
             f"/messages?{by_number}",
+            "/changes",
+            f"/changes?after={RECIPIENT[1:]}",
             "/stats",
             "/openapi.json",
             f"/messages?to={RECIPIENT[1:]}-x",

@@ -97,6 +97,10 @@ class Worker(BaseWorker):  # type: ignore[misc]
         """SIGINT and SIGQUIT stop as gently as SIGTERM: terminals and Fly send SIGINT."""
         self.alive = False
 
+    def _is_stopping(self) -> bool:
+        """For a view that waits for something."""
+        return not self.alive
+
     def run(self) -> None:
         """gunicorn's hook: serve until told to stop."""
         for jobs in [self._callbacks, self._requests] * self.cfg.threads:
@@ -254,6 +258,7 @@ class Worker(BaseWorker):  # type: ignore[misc]
         environ["wsgi.input"] = BytesIO(body)
         environ["wsgi.multithread"] = True
         environ["smsstatus.wake"] = self._wake
+        environ["smsstatus.is_stopping"] = self._is_stopping
         connection.begin(response, environ)
         if request.path not in self.loop_paths:
             self._to_thread(connection, self._requests)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..settings import Settings
 from .contract import Store
 from .groupcommit import Observer
+from .outbox import Wanted
 from .sqlite.store import SqliteStore
 
 
@@ -14,9 +15,14 @@ def open_store(settings: Settings, observe: Observer, *, may_create: bool) -> St
     `observe(jobs, seconds)` is called after each commit. Without `may_create`, only
     `Store.prepare` makes a database that is missing.
     """
+    wanted = None
+    if settings.forward_url is not None:
+        wanted = Wanted(settings.forward_statuses, settings.forward_latest_only)
     database = settings.database
     if database.path is not None:
-        return SqliteStore(database.path, observe, may_create=may_create)
+        return SqliteStore(database.path, observe, may_create=may_create, wanted=wanted)
     from .postgres.store import PostgresStore  # with its driver, which costs 11 MB
 
-    return PostgresStore(database.url, observe, connections=settings.database_connections)
+    return PostgresStore(
+        database.url, observe, connections=settings.database_connections, wanted=wanted
+    )

@@ -1,4 +1,4 @@
-"""Blueprint /messages, /stats, /openapi.json: send, look up, list, count."""
+"""Blueprint /messages, /changes, /stats, /openapi.json: send, look up, list, follow, count."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from werkzeug.datastructures import MIMEAccept
 from .. import sending
 from ..plivo import api as plivo_api
 from ..plivo.form import Malformed, parse_form
-from ..query import FILTERS, MAX_LIMIT, TEXT_PATTERN, Fault, Query, encode_cursor
+from ..query import FILTERS, MAX_LIMIT, MAX_WAIT, TEXT_PATTERN, Fault, Query, encode_cursor
 from ..store.contract import StoreUnavailable
+from ..store.outbox import CursorUnknown
 from ..views import message_json, stats_json
 from . import openapi
 from .current import current_service
 from .download import csv_response
+from .news import change_json, wait_for_news
 from .problems import Problem, require_token, require_token_to_change
 
 _EXPECTED = {
@@ -31,6 +33,7 @@ _EXPECTED = {
     Fault.NO_LIMIT: f"must be a number from 1 to {MAX_LIMIT}",
     Fault.NO_FLAG: "must be 1, for a byte order mark, or 0",
     Fault.NO_CURSOR: "must be a next_cursor of an earlier answer",
+    Fault.NO_WAIT: f"must be a number of seconds from 0 to {MAX_WAIT}",
 }
 
 blueprint = Blueprint("messages", __name__)
@@ -116,6 +119,31 @@ def list_messages() -> Response:
     )
     response.vary.add("Accept")
     return response
+
+
+@blueprint.get("/changes")
+def list_changes() -> Response:
+    """Changes of status in the order in which they became known; with `wait`, the next ones."""
+    require_token()
+    service = current_service()
+    asked = _query()
+    after, limit, wait = asked.place(), asked.limit(), asked.wait()
+    _refuse(asked, "after", "limit", "wait")
+    is_stopping = request.environ.get("smsstatus.is_stopping", lambda: False)
+    try:
+        news = wait_for_news(service.store.outbox, service.clock, after, limit, wait, is_stopping)
+    except CursorUnknown:
+        raise Problem(
+            410,
+            "The database was replaced since this cursor was given. Begin again without after; a "
+            "change that you know already has the id that you know.",
+        ) from None
+    except ValueError:
+        expected = _EXPECTED[Fault.NO_CURSOR]
+        raise Problem(400, f"after {expected}.", errors={"after": expected}) from None
+    return jsonify(
+        changes=[change_json(change) for change in news.changes], next_cursor=news.cursor
+    )
 
 
 @blueprint.get("/stats")

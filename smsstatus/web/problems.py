@@ -17,7 +17,7 @@ from .origin import is_foreign, shows_bearer
 
 log = logging.getLogger(__name__)
 
-API_PATHS = ("/messages", "/stats", "/openapi.json")
+API_PATHS = ("/messages", "/changes", "/stats", "/openapi.json")
 
 
 class Problem(Exception):

@@ -18,6 +18,7 @@ from smsstatus.query import (
     DEFAULT_LIMIT,
     FILTERS,
     MAX_LIMIT,
+    MAX_WAIT,
     REFERENCE_PATTERN,
     STATUS_PATTERN,
     TEXT_PATTERN,
@@ -60,7 +61,7 @@ def test_schemathesis_finds_nothing(tmp_path: Path, standin: PlivoApi) -> None:
         )
         log = service.log.read_text()
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert "4 selected / 4 total" in ran.stdout
+    assert "5 selected / 5 total" in ran.stdout
     assert standin.asked, "some of its sends were good"
     assert "Traceback" not in log
 
@@ -110,6 +111,10 @@ def test_its_patterns_limits_and_statuses_are_those_of_the_code() -> None:
     assert schemas["Moment"]["pattern"] == TIME_PATTERN
     assert asked["status"]["items"]["pattern"] == STATUS_PATTERN
     assert asked["reference"]["pattern"] == REFERENCE_PATTERN
+    followed = document["paths"]["/changes"]["get"]["parameters"]
+    assert [parameter["name"] for parameter in followed] == ["after", "limit", "wait"]
+    assert followed[1]["schema"] == asked["limit"]
+    assert followed[2]["schema"]["maximum"] == MAX_WAIT
     limit = asked["limit"]
     assert (limit["minimum"], limit["maximum"], limit["default"]) == (1, MAX_LIMIT, DEFAULT_LIMIT)
 
@@ -129,7 +134,10 @@ def test_an_answer_has_the_fields_that_are_described(api: FlaskClient, receive: 
     schemas = json.loads(DOCUMENT.read_text())["components"]["schemas"]
     message = api.get(f"/messages/{receive('failed', ErrorCode='30')}").get_json()
     (event,) = message.pop("events")
+    news = api.get("/changes").get_json()
     answers = {
+        "News": news,
+        "Change": news["changes"][0],
         "Message": message,
         "Event": event,
         "Error": message["error"],

@@ -126,7 +126,8 @@ def read_news(path: Path, after: str | None, limit: int) -> News:
 
 
 def _cursor(event_id: int, digest: bytes) -> str:
-    return f"{event_id}.{digest[:8].hex():0<16}"
+    """The end of a digest is of all that an update says; its beginning is a time."""
+    return f"{event_id}.{digest[-8:].hex():0>16}"
 
 
 def _place(connection: sqlite3.Connection, cursor: str) -> int:
