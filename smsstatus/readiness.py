@@ -1,16 +1,21 @@
-"""Can callbacks be kept now? For /readyz, and for the warnings on the overview."""
+"""Can callbacks be kept now, and are changes handed on? For /readyz, /metrics and the overview."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from .intake.spool import Depth, SpoolUnavailable
+from .model import utc_timestamp
 from .server import serving
 from .service import Service
-from .store.contract import StoreError
+from .store.contract import StoreError, StoreUnavailable
+from .store.outbox import OutboxState
 
 READY_SECONDS = 1.0
 """What was found counts for this long: finding out costs several fsyncs, and anybody may ask."""
+OUTBOX_SECONDS = 5.0
+"""So does what the outbox says of itself, which takes some milliseconds where many wait."""
 
 
 def readiness(service: Service) -> dict[str, Any]:
@@ -32,6 +37,28 @@ def depth_of(service: Service) -> Depth | None:
         return None
 
 
+def outbox_of(service: Service) -> OutboxState | None:
+    """How handing on goes; None if nothing is handed on, or it cannot be read."""
+    if service.store.outbox.wanted is None:
+        return None
+
+    def find_out() -> OutboxState | None:
+        try:
+            return service.store.outbox.state(utc_timestamp(str(service.clock.now())))
+        except StoreUnavailable:
+            return None
+
+    return service.outbox.get(service.clock, find_out, lambda _, age: age < OUTBOX_SECONDS)
+
+
+def lag(service: Service, state: OutboxState) -> float:
+    """For how many seconds what is most behind could have been tried."""
+    if state.due_since is None:
+        return 0.0
+    behind = service.clock.now() - datetime.fromisoformat(state.due_since)
+    return max(round(behind.total_seconds(), 1), 0.0)
+
+
 def _find_out(service: Service) -> dict[str, Any]:
     reasons = []
     try:
@@ -45,7 +72,7 @@ def _find_out(service: Service) -> dict[str, Any]:
         service.spool.probe()
     except SpoolUnavailable as error:
         reasons.append(f"spool: {error}")
-    return {
+    found = {
         "ready": not reasons,
         "reasons": reasons,
         "spooled": depth.waiting if depth else None,
@@ -54,3 +81,15 @@ def _find_out(service: Service) -> dict[str, Any]:
         "oldest_spooled_seconds": round(depth.oldest_seconds, 1) if depth else None,
         "server": serving.running._asdict() if serving.running else None,
     }
+    outbox = outbox_of(service)
+    if outbox is not None:  # a receiver that takes nothing keeps no callback from being kept
+        found["forwarding"] = {
+            "waiting": outbox.waiting,
+            "dead": outbox.dead,
+            "lag_seconds": lag(service, outbox),
+            "paused_at": outbox.paused_at,
+            "failing_since": outbox.condition.failing_since,
+            "last_failure": outbox.condition.last_failure or None,
+            "last_taken_at": outbox.condition.last_taken_at,
+        }
+    return found

@@ -23,6 +23,7 @@ from .server import serving
 from .settings import SHORT_TOKEN, Settings
 from .store.contract import SchemaTooNew, Store, StoreUnavailable
 from .store.opening import open_store
+from .store.outbox import OutboxState
 from .upkeep.caretaker import Caretaker
 
 DYNO_DISK = "a Heroku dyno's disk is lost at each restart, daily at least: use a host with one"
@@ -57,6 +58,8 @@ class Service:
     clock: Clock = field(default_factory=Clock)
     readiness: Cache[dict[str, Any]] = field(default_factory=lambda: Cache(stale=10.0))
     """What `readiness.readiness` last found."""
+    outbox: Cache[OutboxState | None] = field(default_factory=Cache)
+    """What `readiness.outbox_of` last found."""
     _starting: threading.Lock = field(default_factory=threading.Lock)
     _started_in: int = 0
 

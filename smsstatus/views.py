@@ -16,6 +16,7 @@ from .model import FINAL_STATUSES
 from .notation import number, reference_json
 from .plivo.error_codes import explain
 from .store.contract import Event, Message, Stats
+from .store.outbox import Forward
 
 TOP_ERRORS = 10
 
@@ -40,11 +41,17 @@ _PLAIN_NUMBER = re.compile(r"\+[0-9]+")
 
 
 def message_json(message: Message) -> dict[str, Any]:
-    """A message as the API shows it; `events` only where they were read."""
+    """A message as the API shows it; `events` only where they were read.
+
+    `forwarded` only where changes are: of the latest one, and with each event that is one.
+    """
     shown = _columns(message)
     shown["reference"] = reference_json(message.reference)
     if message.events is not None:
         shown["events"] = [_event_json(event) for event in message.events]
+        for event in message.events:
+            if event.forward is not None:
+                shown["forwarded"] = {"status": event.status, **_forward_json(event.forward)}
     shown["error"] = explain(message.error_code) if message.error_code else None
     return shown
 
@@ -67,7 +74,7 @@ def _columns(message: Message) -> dict[str, Any]:
 
 
 def _event_json(event: Event) -> dict[str, Any]:
-    return {
+    shown: dict[str, Any] = {
         "status": event.status,
         "status_timestamp": event.status_timestamp,
         "error_code": event.error_code,
@@ -75,6 +82,19 @@ def _event_json(event: Event) -> dict[str, Any]:
         "received_at": event.received_at,
         "source": event.source,
         "repeats": event.repeats,
+    }
+    if event.forward is not None:
+        shown["forwarded"] = _forward_json(event.forward)
+    return shown
+
+
+def _forward_json(forward: Forward) -> dict[str, Any]:
+    return {
+        "state": forward.fate.value,
+        "seconds": forward.seconds,
+        "attempts": forward.attempts,
+        "answer": forward.answer or None,
+        "next_at": forward.due_at,
     }
 
 

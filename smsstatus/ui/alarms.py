@@ -2,7 +2,8 @@
 
 Not ready and spool: what /readyz finds. Silence: messages of the last 24 hours have waited for
 more than QUIET, and no callback has come for longer than QUIET and longer than PAUSES times the
-longest pause between the newest callbacks. So a busy service warns after ten minutes, while one
+longest pause between the newest callbacks. Forwarding: changes are paused, given up, or have been
+due for longer than BEHIND. So, of silence, a busy service warns after ten minutes, while one
 that sends a message now and then does not warn every night. Some countries never report delivery:
 messages wait there for good, and only the pauses keep this quiet.
 """
@@ -15,9 +16,10 @@ from itertools import pairwise
 from typing import Any
 
 from ..model import utc_timestamp
-from ..readiness import readiness
+from ..readiness import lag, outbox_of, readiness
 from ..service import Service
 from ..store.contract import WAITING_COUNTED, Pulse, StoreUnavailable
+from ..store.outbox import COUNTED, OutboxState
 from . import words
 
 FRESH_SECONDS = 5.0
@@ -25,6 +27,8 @@ FRESH_SECONDS = 5.0
 QUIET = timedelta(minutes=10)
 LOOK_BACK = timedelta(hours=24)
 PAUSES = 3
+BEHIND = 300.0
+"""Seconds; a receiver that is deployed anew is away for less."""
 NEWEST = 100
 
 
@@ -40,6 +44,9 @@ class Alarm:
 def find(service: Service) -> list[Alarm]:
     """What is wrong now. It can take seconds, and costs a write and its fsync."""
     alarms = of_readiness(readiness(service))
+    outbox = outbox_of(service)
+    if outbox is not None:
+        alarms += of_outbox(outbox, lag(service, outbox))
     now = service.clock.now()
     try:
         pulse = service.store.pulse(
@@ -79,6 +86,46 @@ def of_readiness(found: dict[str, Any]) -> list[Alarm]:
             )
         )
     return alarms
+
+
+def of_outbox(state: OutboxState, behind: float) -> list[Alarm]:
+    """The warnings for changes that are not handed on; `behind`: for how many seconds."""
+    alarms = []
+    waiting = _counted(state.waiting, "change waits", "changes wait")
+    if state.paused_at:
+        alarms.append(
+            Alarm(
+                "Forwarding was paused",
+                f"{waiting} to be forwarded. `flask --app wsgi forward resume` goes on.",
+                state.paused_at,
+            )
+        )
+    elif behind > BEHIND and state.due_since:
+        failure = state.condition.last_failure
+        last = f" Its last failure: {failure}." if failure else ""
+        alarms.append(
+            Alarm(
+                "Changes are not taken by the receiver; the first one waits since",
+                f"{waiting} to be forwarded.{last} Nothing is lost: they go by themselves once it "
+                "takes them.",
+                state.due_since,
+            )
+        )
+    if state.dead:
+        alarms.append(
+            Alarm(
+                _counted(state.dead, "change was given up.", "changes were given up."),
+                "The receiver did not take them in time. `flask --app wsgi forward retry` sends "
+                "them again, `forward skip` forgets them.",
+            )
+        )
+    return alarms
+
+
+def _counted(count: int, one: str, many: str) -> str:
+    """`2 changes wait`, `10,000 or more changes wait`."""
+    counted = words.count(count, one, many)
+    return counted.replace(" ", " or more ", 1) if count == COUNTED else counted
 
 
 def silence_in(pulse: Pulse, now: datetime) -> Alarm | None:

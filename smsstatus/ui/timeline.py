@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl
 
 from ..plivo.error_codes import Explanation, explain
 from ..store.contract import Event
+from ..store.outbox import Forward
 from . import words
 
 WORTH_A_WORD = 1.0
@@ -34,6 +35,7 @@ class Step:
     overtaken_by: str
     """The status of a later event that had arrived before this one, or empty."""
     parameters: list[tuple[str, str]]
+    forward: Forward | None
 
 
 def steps(events: Sequence[Event]) -> list[Step]:
@@ -62,6 +64,7 @@ def _step(event: Event, last: str, later: Sequence[Event]) -> Step:
         on_the_way=delay if delay is not None and delay >= WORTH_A_WORD else None,
         overtaken_by=overtaken[-1] if overtaken else "",
         parameters=parse_qsl(event.parameters, keep_blank_values=True, errors="replace"),
+        forward=event.forward,
     )
 
 

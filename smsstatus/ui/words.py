@@ -7,6 +7,7 @@ from math import floor
 
 from ..model import FINAL_STATUSES, RANKS
 from ..plivo.error_codes import Retry
+from ..store.outbox import Fate, Forward
 
 STATUSES = tuple(RANKS)
 """The statuses that Plivo documents, in the order of a message's life."""
@@ -90,6 +91,23 @@ def duration(seconds: float) -> str:
             rest = whole % size // smaller
             return f"{whole // size} {unit} {rest} {small}" if rest else f"{whole // size} {unit}"
     return f"{whole} s"
+
+
+def forwarded(forward: Forward) -> str:
+    """How handing on a change goes; when it is tried next is not in it."""
+    attempts = count(forward.attempts, "attempt", "attempts")
+    tried = f"{attempts}, the last answer: {forward.answer}"
+    if forward.fate is Fate.TAKEN:
+        after = f"forwarded after {duration(max(forward.seconds or 0.0, 0.0))}"
+        return after if forward.attempts == 1 else f"{after} and {attempts}"
+    if forward.fate is Fate.DEAD:
+        return f"not forwarded: given up after {tried}"
+    if forward.fate is Fate.WAITING:
+        return f"not forwarded yet: {tried}" if forward.attempts else "waits to be forwarded"
+    return f"not forwarded: {_NOT_SENT[forward.fate]}"
+
+
+_NOT_SENT = {Fate.SKIPPED: "skipped by hand", Fate.SUPERSEDED: "a later change replaced it"}
 
 
 def utc(timestamp: str, show: str = "full") -> str:

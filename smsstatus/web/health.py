@@ -12,7 +12,7 @@ from flask import Blueprint, Response, jsonify
 
 from ..intake.spool import Depth
 from ..metrics import escape, family, with_label
-from ..readiness import depth_of, readiness
+from ..readiness import depth_of, lag, outbox_of, readiness
 from ..service import Service
 from .current import current_service
 
@@ -46,6 +46,7 @@ def metrics() -> Response:
         *with_label(process, counted),
         *with_label(host, _spool_lines(service)),
         *_row_lines(service),
+        *_outbox_lines(service),
     ]
     return Response("\n".join(lines) + "\n", content_type="text/plain; version=0.0.4")
 
@@ -89,3 +90,21 @@ def _row_lines(service: Service) -> list[str]:
     counts = service.store.counts
     values = {f'status="{escape(status)}"': count for status, count in counts.items()}
     return family("smsstatus_messages", "gauge", "Messages by current status.", values)
+
+
+def _outbox_lines(service: Service) -> list[str]:
+    """Nothing where no changes are forwarded."""
+    state = outbox_of(service)
+    if state is None:
+        return []
+    gauges = (
+        ("waiting", "Changes that wait to be forwarded; counted up to 10,000.", state.waiting),
+        ("dead", "Changes that were given up; counted up to 10,000.", state.dead),
+        ("lag_seconds", "For how long the one most behind could be sent.", lag(service, state)),
+        ("paused", "1: forwarding is paused.", int(state.paused_at is not None)),
+    )
+    return [
+        line
+        for name, about, value in gauges
+        for line in family(f"smsstatus_forward_{name}", "gauge", about, {"": value})
+    ]
