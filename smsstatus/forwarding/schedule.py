@@ -1,0 +1,107 @@
+"""When a change is sent again, and when a receiver that fails is left alone. Pure.
+
+`chance` is a number from 0 up to 1, drawn by the caller. Moments are seconds of a clock that never
+goes back.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+_WAITS = (5.0, 30.0, 120.0, 600.0, 3600.0, 10_800.0, 21_600.0)
+_LAST_WAIT = 43_200.0
+JITTER = 0.2
+"""Waits differ by a fifth up and down, so that what failed together does not come together."""
+
+FAILURES_TO_SHUT = 5
+SHORTEST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+MOST_ASKED_FOR = 3600.0
+"""A receiver may ask for a pause of up to an hour, and one that is gone is tried once an hour."""
+GONE = 410
+
+
+def next_wait(attempts: int, failing_for: float, max_age: float, chance: float) -> float | None:
+    """Seconds until a change is sent again that has failed `attempts` times; None: never.
+
+    It is given up once the wait would end later than `max_age` after it failed first, which was
+    `failing_for` seconds ago: after 13 attempts in three days. What waited for its turn meanwhile
+    has not failed, so an outage, however long, gives up nothing that was not tried.
+    """
+    wait = _WAITS[attempts - 1] if attempts <= len(_WAITS) else _LAST_WAIT
+    return None if failing_for + wait > max_age else _spread(wait, chance)
+
+
+def asked_for(retry_after: str, now: datetime) -> float:
+    """Seconds that a Retry-After header asks for, in seconds or as a date; 0: for nothing.
+
+    https://www.rfc-editor.org/rfc/rfc9110.html#name-retry-after
+    """
+    text = retry_after.strip()
+    if text.isascii() and text.isdecimal():
+        return min(float(text[:9]), MOST_ASKED_FOR)
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return 0.0
+    if moment.tzinfo is None:  # -0000: in UTC, by RFC 5322
+        moment = moment.replace(tzinfo=UTC)
+    return min(max((moment - now).total_seconds(), 0.0), MOST_ASKED_FOR)
+
+
+class Brake:
+    """How many deliveries may be under way at once, given what became of the last ones.
+
+    After five failures in a row it is shut: one at a time, with pauses of 1, 2, 4 ... 60 s. The
+    first one that is taken opens it, and each doubles how many may be under way, up to `full`.
+    """
+
+    def __init__(self, full: int) -> None:
+        self._full = full
+        self._failures = 0
+        self._tries = 0
+        self._shut_at: float | None = None
+        self.width = full
+        self.rests_until = 0.0
+        """Nothing is begun before this moment."""
+
+    @property
+    def is_shut(self) -> bool:
+        return self._shut_at is not None
+
+    def room(self, under_way: int, now: float) -> int:
+        """How many deliveries may begin now."""
+        return max(self.width - under_way, 0) if now >= self.rests_until else 0
+
+    def note_taken(self) -> bool:
+        """A delivery was taken: did that open a brake that was shut?"""
+        was_shut = self.is_shut
+        self._failures = self._tries = 0
+        self._shut_at = None
+        if was_shut:
+            self.rests_until = 0.0
+        self.width = min(self.width * 2, self._full)
+        return was_shut
+
+    def note_failure(
+        self, began: float, now: float, chance: float, *, asked: float = 0.0, gone: bool = False
+    ) -> bool:
+        """A delivery that `began` at that moment failed: did that shut the brake?
+
+        The receiver `asked` for a rest of so many seconds, or said that it is `gone` for good.
+        """
+        self._failures += 1
+        rest = MOST_ASKED_FOR if gone else asked
+        shuts = not self.is_shut and (gone or self._failures >= FAILURES_TO_SHUT)
+        if shuts:
+            self._shut_at, self.width = now, 1
+        if self._shut_at is not None and (shuts or began >= self._shut_at):
+            pause = min(SHORTEST_PAUSE * 2**self._tries, LONGEST_PAUSE)
+            self._tries = min(self._tries + 1, 10)
+            rest = max(rest, _spread(pause, chance))
+        self.rests_until = max(self.rests_until, now + rest)
+        return shuts
+
+
+def _spread(seconds: float, chance: float) -> float:
+    return seconds * (1 + JITTER * (2 * chance - 1))
