@@ -13,11 +13,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 _BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+_DELAY_BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0, 3600.0, 86_400.0)
 _SECONDS_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
 
 class Histogram:
-    """Counts of observations up to each bound. Observed from one thread (the store's writer)."""
+    """Counts of observations up to each bound. Each is observed from one thread."""
 
     def __init__(self, bounds: Iterable[float]) -> None:
         self.bounds = tuple(bounds)
@@ -46,6 +47,8 @@ class Metrics:
         self._refused_logins = 0
         self._refused: Counter[tuple[int, str]] = Counter()
         self._lock = threading.Lock()
+        self._attempts: Counter[str] = Counter()
+        self.forward_delays = Histogram(_DELAY_BUCKETS)
         self.batch_jobs = Histogram(_BATCH_BUCKETS)
         self.commit_seconds = Histogram(_SECONDS_BUCKETS)
 
@@ -65,6 +68,15 @@ class Metrics:
     def observe_commit(self, jobs: int, seconds: float) -> None:
         self.batch_jobs.observe(jobs)
         self.commit_seconds.observe(seconds)
+
+    def count_attempt(self, result: str) -> None:
+        """One attempt to forward a change: the answer's code, or what kept it from coming."""
+        with self._lock:
+            self._attempts[result] += 1
+
+    def observe_taken(self, seconds: float) -> None:
+        """A change was taken so long after it was received."""
+        self.forward_delays.observe(seconds)
 
     def callback_lines(self) -> list[str]:
         with self._lock:
@@ -91,6 +103,21 @@ class Metrics:
             "Requests with a wrong API_TOKEN.",
             {"": self._refused_logins},
         )
+
+    def forward_lines(self) -> list[str]:
+        with self._lock:
+            attempts = {f'result="{result}"': n for result, n in sorted(self._attempts.items())}
+        return [
+            *family(
+                "smsstatus_forward_attempts_total",
+                "counter",
+                "Attempts to forward a change, by result.",
+                attempts,
+            ),
+            *self.forward_delays.lines(
+                "smsstatus_forward_delay_seconds", "Seconds until a received change was taken."
+            ),
+        ]
 
     def commit_lines(self) -> list[str]:
         return [

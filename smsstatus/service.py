@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import disks
 from .cache import Cache
@@ -25,6 +25,9 @@ from .store.contract import SchemaTooNew, Store, StoreUnavailable
 from .store.opening import open_store
 from .store.outbox import OutboxState
 from .upkeep.caretaker import Caretaker
+
+if TYPE_CHECKING:
+    from .forwarding.forwarder import Forwarder
 
 DYNO_DISK = "a Heroku dyno's disk is lost at each restart, daily at least: use a host with one"
 
@@ -55,6 +58,7 @@ class Service:
     last_resort: LastResort = field(default_factory=LastResort)
     drainer: Drainer | None = None
     caretaker: Caretaker | None = None
+    forwarder: Forwarder | None = None
     clock: Clock = field(default_factory=Clock)
     readiness: Cache[dict[str, Any]] = field(default_factory=lambda: Cache(stale=10.0))
     """What `readiness.readiness` last found."""
@@ -135,13 +139,17 @@ class Service:
                 return True
             drainer = Drainer(self.store, self.spool)
             caretaker = Caretaker(self.store, self.clock)
+            forwarder = self._make_forwarder()
             try:
                 drainer.start()
                 caretaker.start()
+                if forwarder is not None:
+                    forwarder.start()
             except RuntimeError as error:  # the host allows no more threads
                 log.error("the spool is not drained: %s", error)
                 return False
-            self.drainer, self.caretaker, self._started_in = drainer, caretaker, os.getpid()
+            self.drainer, self.caretaker, self.forwarder = drainer, caretaker, forwarder
+            self._started_in = os.getpid()
         log.info("callbacks are written to %s", self.settings.database.name)
         if "DYNO" in os.environ and self.settings.database.path is not None:
             log.warning("%s", DYNO_DISK)
@@ -152,13 +160,24 @@ class Service:
             serving.announce(serving.running, log, take_turns=on_sqlite)
         return True
 
+    def _make_forwarder(self) -> Forwarder | None:
+        if self.settings.forward_url is None:
+            return None
+        from .forwarding.forwarder import Forwarder  # not imported where it is off
+
+        return Forwarder(self.store.outbox, self.settings, self.metrics, self.clock)
+
     def stop(self) -> None:
         """End the background work and close the store; no spool is left on a disk not kept."""
         began = time.monotonic()
+        if self.forwarder is not None:
+            self.forwarder.begin_to_stop()
         if self.drainer is not None:
             self.drainer.stop()
         if self.caretaker is not None:
             self.caretaker.stop()
         if self.settings.spool_log and self._started_in == os.getpid():
             leave_nothing(self, began)
+        if self.forwarder is not None:
+            self.forwarder.stop()
         self.store.close()

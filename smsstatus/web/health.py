@@ -41,6 +41,7 @@ def metrics() -> Response:
         *service.metrics.callback_lines(),
         *service.metrics.login_lines(),
         *service.metrics.commit_lines(),
+        *service.metrics.forward_lines(),
     ]
     lines = [
         *with_label(process, counted),

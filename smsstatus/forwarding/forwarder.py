@@ -1,0 +1,315 @@
+"""The one that forwards: a thread that claims changes, has them sent, and judges the answers.
+
+Each change is sent at least once, those of one message in their order. While what came of attempts
+cannot be written nothing more is claimed: a full disk would otherwise become a storm of duplicates.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import random
+import threading
+from collections import deque
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from urllib.parse import urlsplit
+
+from ..clock import Clock
+from ..logs import RateLimit, printable, without_text
+from ..metrics import Metrics
+from ..model import utc_timestamp
+from ..settings import Settings
+from ..store.contract import StoreError
+from ..store.outbox import CLAIM_SECONDS, Claimed, Condition, Fate, Outbox, Settlement
+from . import payload, signing
+from .deliver import Answer, Receiver
+from .results import Results
+from .schedule import GONE, Brake, asked_for, next_wait
+from .workers import Attempt, Workers
+
+USER_AGENT = "smsstatus/1.0.0"
+
+LOOK_SECONDS = 1.0
+"""How often the outbox is looked at unasked: another process may have written to it."""
+NOTE_SECONDS = 5.0
+"""How often it is noted at most how it goes with the receiver."""
+GRACE_SECONDS = 1.0
+"""An attempt that is not over so long after its time hangs in the lookup of a name."""
+STOP_SECONDS = 5.0
+"""How long attempts that are under way may take once the service stops."""
+WRITE_SECONDS = 3.5
+"""How long it may take after that to write what came of them."""
+
+log = logging.getLogger(__name__)
+
+
+class Forwarder:
+    """Sends the outbox's changes to FORWARD_URL. `chance` draws a number from 0 up to 1."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        settings: Settings,
+        metrics: Metrics,
+        clock: Clock,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        assert settings.forward_url is not None
+        self._outbox = outbox
+        self._settings = settings
+        self._metrics = metrics
+        self._clock = clock
+        self._chance = chance
+        self._host = urlsplit(settings.forward_url).hostname
+        self._receiver = Receiver(settings.forward_url, settings.forward_timeout)
+        self._brake = Brake(settings.forward_concurrency)
+        self._inbox = queue.SimpleQueue["Attempt | None"]()
+        self._workers = Workers(settings.forward_concurrency, self._send, self._inbox.put)
+        self._results = Results(outbox, clock)
+        self._thread = threading.Thread(target=self._run, name="forwarder", daemon=True)
+        self._complaints = RateLimit()
+        self._claimed: deque[tuple[Claimed, float]] = deque()
+        """What is claimed and not begun, and when it was claimed."""
+        self._look_at = 0.0
+        self._newest_first = False
+        self._is_woken = False
+        self._is_hastening = False
+        self._stop_at: float | None = None
+        self._condition = self._noted = Condition()
+        self._note_at = 0.0
+
+    def start(self) -> None:
+        """Begin. RuntimeError if the host allows no more threads."""
+        self._thread.start()
+        self._outbox.on_change(self.wake)
+        log.info("changes are forwarded to %s", self._host)
+
+    def wake(self) -> None:
+        """There is something to send."""
+        if not self._is_woken:
+            self._is_woken = True
+            self._inbox.put(None)
+
+    def begin_to_stop(self) -> None:
+        """Claim no more, and wait for nothing."""
+        if self._stop_at is None:
+            self._stop_at = self._clock.monotonic() + STOP_SECONDS
+            self._inbox.put(None)
+
+    def stop(self) -> None:
+        """Claim no more, wait a while for what is under way, and write what came of it."""
+        self.begin_to_stop()
+        self._thread.join(STOP_SECONDS + WRITE_SECONDS)
+
+    def _run(self) -> None:
+        while not self._has_ended():
+            try:
+                self._step()
+            except StoreError as error:
+                self._look_at = self._clock.monotonic() + LOOK_SECONDS
+                self._complaints.log(log.warning, "forwarding waits for the database: %s", error)
+            except Exception as error:  # without this thread nothing is forwarded any more
+                self._look_at = self._clock.monotonic() + LOOK_SECONDS
+                log.error("forwarding: a mistake in the program, %s", without_text(error))
+        self._workers.end()
+        self._receiver.close()
+        try:
+            self._results.write(at_once=True)
+            self._note(at_once=True)
+            self._outbox.release()
+        except StoreError as error:
+            log.warning("forwarding: what came of the last attempts is not written: %s", error)
+
+    def _has_ended(self) -> bool:
+        if self._stop_at is None:
+            return False
+        return not self._workers.under_way or self._clock.monotonic() >= self._stop_at
+
+    def _step(self) -> None:
+        self._take_answers(self._pause())
+        self._give_up_late_ones()
+        if self._results.write():
+            self._look_at = 0.0  # the next change of a message may go now
+        self._note()
+        if self._stop_at is None:
+            self._hasten()
+            self._claim()
+            self._begin()
+
+    def _pause(self) -> float:
+        """Seconds until there is something to do, unless an answer or a change comes before."""
+        now = self._clock.monotonic()
+        moments = [now + LOOK_SECONDS]
+        if self._results.due_at is not None:
+            moments.append(self._results.due_at)
+        if self._stop_at is not None:
+            moments.append(self._stop_at)
+        elif not self._results.are_blocked:
+            rests_until = self._brake.rests_until
+            if self._is_hastening:
+                moments.append(self._look_at)
+            if self._claimed and rests_until > now:
+                moments.append(rests_until)
+            if not self._claimed and self._room(max(now, rests_until)):
+                moments.append(max(self._look_at, rests_until))
+        return max(min(moments) - now, 0.0)
+
+    def _room(self, now: float) -> int:
+        return self._brake.room(len(self._workers.under_way), now)
+
+    def _take_answers(self, seconds: float) -> None:
+        try:
+            attempt = self._inbox.get(timeout=seconds)
+            while True:
+                if attempt is None:
+                    self._is_woken = False
+                    self._look_at = 0.0
+                elif self._workers.is_done(attempt):
+                    self._judge(attempt)
+                attempt = self._inbox.get_nowait()
+        except queue.Empty:
+            return
+
+    def _give_up_late_ones(self) -> None:
+        late = self._clock.monotonic() - self._receiver.seconds - GRACE_SECONDS
+        for attempt in self._workers.give_up(begun_before=late):
+            attempt.answer = Answer("timeout", self._receiver.seconds)
+            self._judge(attempt)
+
+    def _judge(self, attempt: Attempt) -> None:
+        """What has come of an attempt, for its change and for the receiver?"""
+        answer, moment = attempt.answer, self._clock.now()
+        if answer is None:
+            self._settle(attempt.claimed, Fate.DEAD, moment, "unreadable")
+            return
+        self._metrics.count_attempt(answer.result)
+        if answer.is_taken:
+            self._note_taken(attempt.claimed, answer, moment)
+        else:
+            self._note_failure(attempt, answer, moment)
+
+    def _settle(
+        self,
+        claimed: Claimed,
+        fate: Fate,
+        moment: datetime,
+        answer: str,
+        due_at: datetime | None = None,
+    ) -> None:
+        self._results.add(
+            Settlement(
+                claimed=claimed,
+                fate=fate,
+                at=_text(moment),
+                answer=answer,
+                due_at=_text(due_at) if due_at else None,
+            )
+        )
+
+    def _note_taken(self, claimed: Claimed, answer: Answer, moment: datetime) -> None:
+        self._settle(claimed, Fate.TAKEN, moment, answer.result)
+        self._metrics.observe_taken(_seconds_since(claimed.change.received_at, moment))
+        self._condition = Condition(None, self._condition.last_failure, _text(moment))
+        if self._brake.note_taken():
+            self._is_hastening = True
+            log.warning("forwarding: %s takes changes again", self._host)
+
+    def _note_failure(self, attempt: Attempt, answer: Answer, moment: datetime) -> None:
+        self._retry_or_give_up(attempt.claimed, answer.result, moment)
+        self._condition = Condition(
+            self._condition.failing_since or _text(moment),
+            answer.result,
+            self._condition.last_taken_at,
+        )
+        elsewhere = f", which points to {printable(answer.points_to)}" if answer.points_to else ""
+        self._complaints.log(
+            log.warning, "forwarding: %s: %s%s", self._host, answer.result, elsewhere
+        )
+        if self._brake.note_failure(
+            attempt.began,
+            self._clock.monotonic(),
+            self._chance(),
+            asked=asked_for(answer.retry_after, moment),
+            gone=answer.result == str(GONE),
+        ):
+            log.warning("forwarding: %s takes nothing, so it is tried once in a while", self._host)
+
+    def _retry_or_give_up(self, claimed: Claimed, result: str, moment: datetime) -> None:
+        attempts = claimed.attempts + 1
+        failing_for = _seconds_since(claimed.failing_since or _text(moment), moment)
+        wait = next_wait(attempts, failing_for, self._settings.forward_max_age, self._chance())
+        if wait is not None:
+            due_at = moment + timedelta(seconds=wait)
+            self._settle(claimed, Fate.WAITING, moment, result, due_at)
+            return
+        self._settle(claimed, Fate.DEAD, moment, result)
+        log.error(
+            "forwarding: message %s, %s, is given up after %d attempts: %s",
+            claimed.change.message_uuid,
+            claimed.change.status,
+            attempts,
+            result,
+        )
+
+    def _note(self, *, at_once: bool = False) -> None:
+        now = self._clock.monotonic()
+        if self._condition == self._noted or not (at_once or now >= self._note_at):
+            return
+        self._note_at = now + NOTE_SECONDS
+        self._outbox.note(self._condition)
+        self._noted = self._condition
+
+    def _may_look(self) -> bool:
+        return not self._results.are_blocked and self._clock.monotonic() >= self._look_at
+
+    def _hasten(self) -> None:
+        """The receiver is back: what failed meanwhile is due now."""
+        if self._is_hastening and self._may_look():
+            self._is_hastening = self._outbox.hasten(_text(self._clock.now())) > 0
+
+    def _claim(self) -> None:
+        """Claim what can begin now, and as much again, so that no worker waits for the database.
+
+        Where more is due than was asked for, every second time the newest: what has just happened
+        does not wait behind what is days old.
+        """
+        now = self._clock.monotonic()
+        room = self._room(now) - len(self._claimed)
+        if room <= 0 or not self._may_look():
+            return
+        limit = room if self._brake.is_shut else room + self._brake.width
+        found = self._outbox.claim(_text(self._clock.now()), limit, newest_first=self._newest_first)
+        self._claimed.extend([(claimed, now) for claimed in found])
+        is_catching_up = len(found) == limit
+        self._newest_first = is_catching_up and not self._newest_first
+        self._look_at = 0.0 if is_catching_up else now + LOOK_SECONDS
+
+    def _begin(self) -> None:
+        now = self._clock.monotonic()
+        too_long_ago = now - (CLAIM_SECONDS - self._receiver.seconds - 2 * GRACE_SECONDS)
+        for _ in range(self._room(now)):
+            while self._claimed and self._claimed[0][1] < too_long_ago:
+                self._claimed.popleft()  # the claim could expire before the answer is written
+            if not self._claimed or not self._workers.is_one_free():
+                return
+            self._workers.begin(self._claimed.popleft()[0], now)
+
+    def _send(self, claimed: Claimed) -> Answer:
+        """In a worker: the signature is of this attempt's time, since receivers refuse old ones."""
+        body = payload.body(claimed.change)
+        message_id = signing.message_id(claimed.change.digest)
+        keys = self._settings.forward_secrets
+        headers = signing.headers(message_id, self._clock.now(), body, keys)
+        headers |= {"Content-Type": "application/json", "User-Agent": USER_AGENT}
+        if self._settings.forward_authorization is not None:
+            headers["Authorization"] = self._settings.forward_authorization
+        return self._receiver.post(body, headers)
+
+
+def _text(moment: datetime) -> str:
+    return utc_timestamp(str(moment))
+
+
+def _seconds_since(then: str, moment: datetime) -> float:
+    return max((moment - datetime.fromisoformat(then)).total_seconds(), 0.0)

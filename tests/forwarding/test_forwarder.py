@@ -1,0 +1,370 @@
+"""Each change reaches the receiver: signed, in order, again and again until it is taken."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from flask import Flask
+from standardwebhooks import Webhook
+
+from smsstatus import create_app
+from smsstatus.forwarding import forwarder, results, schedule
+from smsstatus.forwarding.signing import write_secret
+from smsstatus.service import Service
+from smsstatus.settings import Settings
+from smsstatus.store.contract import StoreUnavailable
+from smsstatus.store.outbox import Claimed, OutboxState, Settlement
+from smsstatus.web.current import service_of
+
+from ..conftest import Deliver, Receive
+from ..live import wait_until
+from .conftest import KEYS
+from .receivers import Answer, Delivered, Receiver
+
+LIFE = ("queued", "sent", "delivered")
+
+
+def data_of(delivered: Delivered) -> dict[str, Any]:
+    data: dict[str, Any] = json.loads(delivered.body)["data"]
+    return data
+
+
+def statuses(there: Receiver, message_uuid: str | None = None) -> list[str]:
+    """What has come, of one message or of all."""
+    found = [data_of(delivered) for delivered in list(there.delivered)]
+    return [d["status"] for d in found if message_uuid in (None, d["message_uuid"])]
+
+
+def state(service: Service) -> OutboxState:
+    return service.store.outbox.state(forwarder._text(service.clock.now()))
+
+
+def wait_until_empty(service: Service) -> None:
+    wait_until(lambda: state(service).waiting == 0, 60, "nothing waits")
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What failed is tried again at once, and a receiver that fails is left alone for moments."""
+    monkeypatch.setattr(schedule, "_WAITS", (0.02,) * 7)
+    monkeypatch.setattr(schedule, "_LAST_WAIT", 0.02)
+    monkeypatch.setattr(schedule, "SHORTEST_PAUSE", 0.005)
+    monkeypatch.setattr(schedule, "LONGEST_PAUSE", 0.05)
+
+
+def live(receive: Receive, message_uuid: str) -> None:
+    for number, status in enumerate(LIFE, 1):
+        receive(status, message_uuid, Sequence=str(number))
+
+
+def test_each_change_arrives_signed_so_that_the_official_library_verifies_it(
+    service: Service, there: Receiver, receive: Receive
+) -> None:
+    service.start()
+    uuids = [str(uuid.uuid4()) for _ in range(10)]
+    for message_uuid in uuids:
+        live(receive, message_uuid)
+    wait_until(lambda: len(there.delivered) == 30, 60, "all have arrived")
+    for delivered in there.delivered:
+        for key in KEYS:
+            Webhook(write_secret(key)).verify(delivered.body, delivered.headers)
+    assert all(statuses(there, message_uuid) == list(LIFE) for message_uuid in uuids)
+    assert len({delivered.headers["webhook-id"] for delivered in there.delivered}) == 30
+    wait_until_empty(service)
+
+
+def test_the_headers_say_who_sends_and_what_the_receiver_asked_for(
+    settings: Settings, there: Receiver, receive: Receive, app: Flask
+) -> None:
+    service = service_of(app)
+    service.settings = replace(settings, forward_authorization="Bearer of-the-receiver")
+    service.start()
+    receive("sent")
+    wait_until(lambda: there.delivered)
+    headers = there.delivered[0].headers
+    assert headers["user-agent"] == forwarder.USER_AGENT
+    assert headers["content-type"] == "application/json"
+    assert headers["authorization"] == "Bearer of-the-receiver"
+
+
+def test_what_came_before_the_start_is_sent_at_the_start(
+    service: Service, there: Receiver, receive: Receive
+) -> None:
+    receive("delivered")
+    assert there.delivered == []
+    service.start()
+    wait_until_empty(service)
+    assert statuses(there) == ["delivered"]
+
+
+def test_what_is_refused_is_tried_again_with_a_new_signature_until_it_is_taken(
+    service: Service, there: Receiver, receive: Receive
+) -> None:
+    there.answer = lambda delivered: Answer(503 if len(there.delivered) < 3 else 204, body=b"")
+    service.start()
+    receive("sent")
+    wait_until_empty(service)
+    assert statuses(there) == ["sent"] * 4
+    assert len({delivered.body for delivered in there.delivered}) == 1
+    assert len({delivered.headers["webhook-id"] for delivered in there.delivered}) == 1
+    for delivered in there.delivered:
+        Webhook(write_secret(KEYS[0])).verify(delivered.body, delivered.headers)
+
+
+def test_a_later_change_of_a_message_waits_for_the_earlier_one_and_others_pass(
+    service: Service, there: Receiver, receive: Receive
+) -> None:
+    first, other = str(uuid.uuid4()), str(uuid.uuid4())
+    opened = threading.Event()
+    there.answer = lambda delivered: Answer(
+        500 if data_of(delivered)["message_uuid"] == first and not opened.is_set() else 200
+    )
+    service.start()
+    live(receive, first)
+    live(receive, other)
+    wait_until(lambda: statuses(there, other) == list(LIFE))
+    assert set(statuses(there, first)) <= {"queued"}
+    opened.set()
+    wait_until_empty(service)
+    assert [s for s in statuses(there, first) if s != "queued"] == ["sent", "delivered"]
+
+
+def test_poison_among_others_holds_up_none_of_them(
+    service: Service, there: Receiver, receive: Receive
+) -> None:
+    poison = str(uuid.uuid4())
+    there.answer = lambda delivered: Answer(
+        500 if data_of(delivered)["message_uuid"] == poison else 200
+    )
+    service.start()
+    receive("sent", poison)
+    others = {receive("delivered") for _ in range(50)}
+    wait_until(lambda: {data_of(d)["message_uuid"] for d in list(there.delivered)} >= others, 60)
+    assert state(service).waiting >= 1
+
+
+def test_poison_does_not_keep_a_receiver_that_is_back_from_getting_the_others(
+    service: Service, there: Receiver, receive: Receive
+) -> None:
+    poison = receive("sent")
+    others = {receive("delivered") for _ in range(30)}
+    is_back = threading.Event()
+    there.answer = lambda delivered: Answer(
+        200 if is_back.is_set() and data_of(delivered)["message_uuid"] != poison else 500
+    )
+    service.start()
+    wait_until(lambda: len(there.delivered) > 10)
+    is_back.set()
+    wait_until(lambda: state(service).waiting == 1, 60, "only poison waits")
+    taken = [d for d in list(there.delivered) if data_of(d)["message_uuid"] in others]
+    assert {data_of(d)["message_uuid"] for d in taken} == others
+
+
+def test_a_receiver_that_fails_gets_one_at_a_time_and_different_messages(
+    service: Service, there: Receiver, receive: Receive
+) -> None:
+    uuids = {receive("sent") for _ in range(20)}
+    under_way, most = [0], [0]
+    lock = threading.Lock()
+
+    def refuse(delivered: Delivered) -> Answer:
+        with lock:
+            under_way[0] += 1
+            if len(there.delivered) >= 8 + 5:
+                most[0] = max(most[0], under_way[0])
+        with lock:
+            under_way[0] -= 1
+        return Answer(500)
+
+    there.answer = refuse
+    service.start()
+    wait_until(lambda: len(there.delivered) >= 40)
+    assert most[0] == 1
+    assert {data_of(d)["message_uuid"] for d in there.delivered[:40]} == uuids
+
+
+def test_a_change_that_is_too_old_is_given_up_and_the_next_of_its_message_goes(
+    settings: Settings,
+    there: Receiver,
+    receive: Receive,
+    app: Flask,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    service = service_of(app)
+    service.settings = replace(settings, forward_max_age=0.01)
+    there.answer = lambda delivered: Answer(
+        400 if data_of(delivered)["status"] == "queued" else 200
+    )
+    message_uuid = str(uuid.uuid4())
+    live(receive, message_uuid)
+    with caplog.at_level(logging.ERROR):
+        service.start()
+        wait_until_empty(service)
+    assert state(service).dead == 1
+    assert f"message {message_uuid}, queued, is given up" in caplog.text
+    assert [s for s in statuses(there) if s != "queued"] == ["sent", "delivered"]
+
+
+def test_once_the_receiver_is_back_what_failed_meanwhile_is_sent_at_once(
+    service: Service, there: Receiver, receive: Receive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each may be tried again in an hour only, and still all arrive."""
+    monkeypatch.setattr(schedule, "_WAITS", (3600.0,) * 7)
+    first = {receive("sent") for _ in range(12)}
+    there.answer = lambda delivered: Answer(500)
+    service.start()
+    wait_until(lambda: len(there.delivered) == 12, 60, "all were tried")
+    there.answer = lambda delivered: Answer()
+    receive("sent")
+    wait_until_empty(service)
+    assert {data_of(d)["message_uuid"] for d in there.delivered[12:]} > first
+
+
+def test_a_receiver_that_asks_for_a_rest_gets_it(
+    service: Service, there: Receiver, receive: Receive
+) -> None:
+    there.answer = lambda delivered: Answer(429, {"Retry-After": "3600"})
+    service.start()
+    receive("sent")
+    wait_until(lambda: state(service).condition.last_failure == "429", 60)
+    receive("delivered")
+    assert service.forwarder is not None
+    assert service.forwarder._brake.rests_until > service.clock.monotonic() + 3000
+    assert len(there.delivered) == 1
+
+
+def test_a_redirect_is_told_with_the_host_alone(
+    service: Service, there: Receiver, receive: Receive, caplog: pytest.LogCaptureFixture
+) -> None:
+    away = "http://user:secret@elsewhere.example/secret?secret"
+    there.answer = lambda delivered: Answer(302, {"Location": away})
+    with caplog.at_level(logging.INFO):
+        service.start()
+        receive("sent")
+        wait_until(lambda: "elsewhere.example" in caplog.text)
+    assert "secret" not in caplog.text
+    assert "tenant" not in caplog.text
+
+
+def test_the_condition_is_noted_and_the_attempts_are_counted(
+    service: Service, there: Receiver, receive: Receive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forwarder, "NOTE_SECONDS", 0.0)
+    there.answer = lambda delivered: Answer(500)
+    service.start()
+    receive("sent")
+    wait_until(lambda: state(service).condition.failing_since)
+    assert state(service).condition.last_failure == "500"
+    there.answer = lambda delivered: Answer()
+    wait_until(lambda: state(service).condition.last_taken_at)
+    assert state(service).condition.failing_since is None
+    lines = service.metrics.forward_lines()
+    assert 'smsstatus_forward_attempts_total{result="200"} 1' in lines
+    assert "smsstatus_forward_delay_seconds_count 1" in lines
+
+
+def test_while_results_cannot_be_written_nothing_is_claimed_and_then_none_is_sent_twice(
+    service: Service, there: Receiver, receive: Receive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(results, "AGAIN_SECONDS", 0.02)
+    uuids = [receive("sent") for _ in range(100)]
+    is_full = threading.Event()
+    is_full.set()
+    failed: list[int] = []
+    claims: list[int] = []
+    settle, claim = service.store.outbox.settle, service.store.outbox.claim
+
+    def settling(settlements: Sequence[Settlement]) -> int:
+        if is_full.is_set():
+            failed.append(len(claims))
+            raise StoreUnavailable("disk full")
+        return settle(settlements)
+
+    def claiming(*arguments: Any, **options: Any) -> Sequence[Claimed]:
+        claims.append(1)
+        return claim(*arguments, **options)
+
+    monkeypatch.setattr(service.store.outbox, "settle", settling)
+    monkeypatch.setattr(service.store.outbox, "claim", claiming)
+    service.start()
+    wait_until(lambda: len(failed) >= 4)
+    is_full.clear()
+    wait_until_empty(service)
+    assert set(failed) == {failed[0]}
+    assert sorted(data_of(d)["message_uuid"] for d in there.delivered) == sorted(uuids)
+
+
+def test_a_stop_lets_what_is_under_way_end_and_writes_what_came_of_it(
+    service: Service, there: Receiver, receive: Receive, settings: Settings
+) -> None:
+    arrived, go_on = threading.Event(), threading.Event()
+
+    def answer(delivered: Delivered) -> Answer:
+        arrived.set()
+        go_on.wait(30)
+        return Answer()
+
+    there.answer = answer
+    service.start()
+    receive("sent")
+    assert arrived.wait(60)
+    stopping = threading.Thread(target=service.stop)
+    stopping.start()
+    go_on.set()
+    stopping.join(60)
+    with another(settings) as other:
+        assert state(other).waiting == 0
+    assert len(there.delivered) == 1
+
+
+@contextmanager
+def another(settings: Settings) -> Iterator[Service]:
+    """Another process on the same file, as far as the store can see."""
+    service = service_of(create_app(settings))
+    try:
+        yield service
+    finally:
+        service.stop()
+
+
+def test_only_one_of_two_on_one_file_sends_and_the_other_takes_over(
+    service: Service, there: Receiver, receive: Receive, settings: Settings
+) -> None:
+    service.start()
+    receive("sent")
+    wait_until_empty(service)
+    with another(settings) as second:
+        second.start()
+        for _ in range(20):
+            receive("delivered")
+        wait_until_empty(service)
+        assert second.metrics.forward_delays.total == 0
+        assert service.forwarder is not None
+        service.forwarder.stop()
+        receive("sent")
+        wait_until_empty(service)
+        assert second.metrics.forward_delays.total > 0
+    assert len(there.delivered) == 22
+
+
+def test_only_wanted_statuses_are_sent(
+    app: Flask, settings: Settings, there: Receiver, deliver: Deliver, plivo: Any
+) -> None:
+    with another(replace(settings, forward_statuses=frozenset({"delivered"}))) as service:
+        service.start()
+        client = create_app(service.settings).test_client()
+        for status in LIFE:
+            request = plivo.post(plivo.fields(status))
+            client.open(request.target, method="POST", headers=request.headers, data=request.body)
+        service_of(client.application).stop()
+        wait_until(lambda: there.delivered)
+        wait_until_empty(service)
+    assert statuses(there) == ["delivered"]
