@@ -16,7 +16,9 @@ from flask.cli import AppGroup, ScriptInfo
 NAMES = (
     "backup",
     "doctor",
+    "forward",
     "init-db",
+    "listen",
     "messages",
     "prune",
     "reconcile",

@@ -8,6 +8,7 @@ import os
 import secrets
 from collections.abc import Iterator, Mapping
 from email.utils import parsedate_to_datetime
+from itertools import starmap
 from pathlib import Path
 from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
@@ -74,6 +75,10 @@ def examine(
     yield _engine(service)
     yield from _plivo(service)
     yield from _public_road(service)
+    if service.settings.forward_url is not None:
+        from .receiver import receiver_checks  # not imported where it is off
+
+        yield from starmap(Check, receiver_checks(service))
 
 
 def _settings(service: Service) -> Check:

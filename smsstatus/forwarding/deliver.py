@@ -66,6 +66,8 @@ class Answer:
     retry_after: str = ""
     points_to: str = ""
     """The host that a redirect names."""
+    date: str = ""
+    """What the other side's clock says."""
 
     @property
     def is_taken(self) -> bool:
@@ -106,8 +108,13 @@ class Receiver:
             return Answer("tls", time.monotonic() - began)
         except (OSError, HTTPException, ValueError):
             return Answer("connect", time.monotonic() - began)
-        retry_after = response.headers.get("Retry-After", "")
-        return Answer(str(response.status), time.monotonic() - began, retry_after, points_to)
+        return Answer(
+            str(response.status),
+            time.monotonic() - began,
+            response.headers.get("Retry-After", ""),
+            points_to,
+            response.headers.get("Date", ""),
+        )
 
     def close(self) -> None:
         """Close what is kept open."""
@@ -138,7 +145,8 @@ class Receiver:
                     pass
                 keep = response.isclosed() and not response.will_close
             response.close()
-            return response, _host_of(response.headers.get("Location", ""))
+            is_redirect = 300 <= response.status < 400
+            return response, _host_of(response.headers.get("Location", "")) if is_redirect else ""
         finally:
             if keep:
                 self._idle.append(line)

@@ -296,15 +296,22 @@ class Forwarder:
             self._workers.begin(self._claimed.popleft()[0], now)
 
     def _send(self, claimed: Claimed) -> Answer:
-        """In a worker: the signature is of this attempt's time, since receivers refuse old ones."""
+        """In a worker."""
         body = payload.body(claimed.change)
         message_id = signing.message_id(claimed.change.digest)
-        keys = self._settings.forward_secrets
-        headers = signing.headers(message_id, self._clock.now(), body, keys)
-        headers |= {"Content-Type": "application/json", "User-Agent": USER_AGENT}
-        if self._settings.forward_authorization is not None:
-            headers["Authorization"] = self._settings.forward_authorization
+        headers = headers_of(self._settings, message_id, self._clock.now(), body)
         return self._receiver.post(body, headers)
+
+
+def headers_of(
+    settings: Settings, message_id: str, moment: datetime, body: bytes
+) -> dict[str, str]:
+    """All headers of an attempt at this moment, its own: receivers refuse old signatures."""
+    headers = signing.headers(message_id, moment, body, settings.forward_secrets)
+    headers |= {"Content-Type": "application/json", "User-Agent": USER_AGENT}
+    if settings.forward_authorization is not None:
+        headers["Authorization"] = settings.forward_authorization
+    return headers
 
 
 def _text(moment: datetime) -> str:

@@ -68,7 +68,8 @@ def receiver(tls: ssl.SSLContext | None = None, port: int = 0) -> Iterator[Recei
             if answer is None:
                 self.close_connection = True
                 return
-            self.send_response(answer.status)
+            begin = self.send_response_only if "Date" in answer.headers else self.send_response
+            begin(answer.status)
             for name, value in answer.headers.items():
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(answer.body)))
