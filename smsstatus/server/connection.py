@@ -45,6 +45,13 @@ class _Whole(Unreader):  # type: ignore[misc]
         return b""
 
 
+class _Request(Request):  # type: ignore[misc]
+    """Nothing that a request says about the address it was sent to is believed."""
+
+    def _peer_trusted_for_forwarded(self) -> tuple[dict[str, str], list[str]]:
+        return {}, []  # secure_scheme_headers, forwarder_headers
+
+
 class State(Enum):
     """What a connection waits for."""
 
@@ -133,7 +140,7 @@ class Connection:
                 return None
             self.number += 1
             self._tries = self._searched = 0
-            self.request = Request(config, _Whole(head), self.address, self.number)
+            self.request = _Request(config, _Whole(head), self.address, self.number)
         if is_late:
             self.request.force_close()
         body = self._body(self.request, is_all=is_late or self.at_end)

@@ -36,6 +36,7 @@ from ..logs import without_text
 from ..promise import STORE_SECONDS
 from ..settings import WEBHOOK_PATH
 from . import backlog, serving
+from .answer import Answer
 from .connection import Connection, State
 from .connections import READ, WRITE, Connections
 
@@ -253,7 +254,7 @@ class Worker(BaseWorker):  # type: ignore[misc]
         if not self.alive or not self.cfg.keepalive:
             request.force_close()
         response, environ = wsgi.create(
-            request, connection, connection.address, connection.server, self.cfg
+            request, connection, connection.address, connection.server, self.cfg, Answer
         )
         environ["wsgi.input"] = BytesIO(body)
         environ["wsgi.multithread"] = True
