@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import re
-import select
 import sys
 import threading
 import time
@@ -13,6 +11,7 @@ import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from .log_stream import Unhurried
 from .plivo.form import Pairs
 
 _FORMAT = "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s"
@@ -37,26 +36,9 @@ def configure(level: str) -> None:
     logger = logging.getLogger("smsstatus")
     logger.setLevel(level.upper())
     if not logger.handlers:
-        handler = logging.StreamHandler(sys.stderr)
-        _never_wait(handler)
+        handler = logging.StreamHandler(Unhurried(sys.stderr))
         handler.setFormatter(_OneLine(_FORMAT, datefmt="%Y-%m-%dT%H:%M:%S"))
         logger.addHandler(handler)
-
-
-def _never_wait(handler: logging.Handler) -> None:
-    """A log that nobody reads must not stop the service: what a full pipe cannot take is lost.
-
-    A pipe that poll calls writable takes PIPE_BUF bytes at once, 4,096 on Linux (pipe(7)).
-    """
-
-    def has_room(_: logging.LogRecord) -> bool:
-        poll = select.poll()
-        with contextlib.suppress(OSError, ValueError, AttributeError):  # no descriptor: never full
-            poll.register(handler.stream.fileno(), select.POLLOUT)  # type: ignore[attr-defined]
-            return bool(poll.poll(0))
-        return True
-
-    handler.addFilter(has_room)
 
 
 class _OneLine(logging.Formatter):
@@ -148,7 +130,8 @@ def keep_requests_out(count_refused: Callable[[int, str], None]) -> None:
     _without_request.install(count_refused)
     for name in ("gunicorn.error", "gunicorn.access"):
         for handler in logging.getLogger(name).handlers:
-            _never_wait(handler)
+            if isinstance(handler, logging.StreamHandler):
+                handler.stream = Unhurried(handler.stream)
     logging.getLogger("gunicorn.access").addFilter(_without_query_in_gunicorns)
     logging.getLogger("werkzeug").addFilter(_without_query_in_werkzeugs)
 

@@ -74,6 +74,7 @@ TOOLS = [
     "durations",
     "files",
     "locking",
+    "log_stream",
     "logs",
     "metrics",
     "paths",

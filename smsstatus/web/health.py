@@ -10,6 +10,7 @@ import socket
 
 from flask import Blueprint, Response, jsonify
 
+from .. import log_stream
 from ..intake.spool import Depth
 from ..metrics import escape, family, with_label
 from ..readiness import depth_of, lag, outbox_of, readiness
@@ -42,6 +43,12 @@ def metrics() -> Response:
         *service.metrics.login_lines(),
         *service.metrics.commit_lines(),
         *service.metrics.forward_lines(),
+        *family(
+            "smsstatus_log_lines_left_out_total",
+            "counter",
+            "Log lines that nobody took.",
+            {"": log_stream.left_out()},
+        ),
     ]
     lines = [
         *with_label(process, counted),

@@ -1,0 +1,90 @@
+"""A log that nobody reads must not stop the service."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from typing import TextIO
+
+import pytest
+
+from smsstatus import log_stream
+from smsstatus.log_stream import Unhurried
+
+LINE = "one line\n"
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, TextIO]]:
+    """Where a log is read, and where it is written."""
+    reader, writer = os.pipe()
+    with open(writer, "w") as stream:
+        yield reader, stream
+    os.close(reader)
+
+
+def written(reader: int) -> str:
+    """What is in the pipe now."""
+    os.set_blocking(reader, False)
+    try:
+        return os.read(reader, 2**20).decode()
+    except BlockingIOError:
+        return ""
+
+
+def fill(log: Unhurried) -> int:
+    """Write lines until the first is left out; how many were taken."""
+    before = log_stream.left_out()
+    taken = 0
+    while log_stream.left_out() == before:
+        log.write(LINE)
+        taken += 1
+    return taken - 1
+
+
+def test_what_a_full_pipe_does_not_take_is_left_out_counted_and_told(
+    pipe: tuple[int, TextIO],
+) -> None:
+    reader, stream = pipe
+    log = Unhurried(stream)
+    before = log_stream.left_out()
+    taken = fill(log)
+    for _ in range(4):
+        log.write(LINE)
+    assert log_stream.left_out() - before == 5
+    assert written(reader) == LINE * taken
+    log.write(LINE)
+    log.write(LINE)
+    assert written(reader) == f"\n5 log lines are missing here: nobody took them\n{LINE}{LINE}"
+
+
+def test_a_long_line_does_not_wait_where_a_short_one_has_room(pipe: tuple[int, TextIO]) -> None:
+    """A pipe that is nearly full takes its beginning alone."""
+    reader, stream = pipe
+    log = Unhurried(stream)
+    fill(log)
+    assert len(os.read(reader, 8192)) == 8192
+    log.write("x" * 100_000 + "\n")
+    log.write(LINE)
+    assert len(written(reader)) < 70_000
+    log.write(LINE)
+    assert re.fullmatch(rf"\n\d log lines are missing here: [a-z ]+\n{LINE}", written(reader))
+
+
+def test_a_pipe_that_is_closed_is_one_that_takes_nothing(pipe: tuple[int, TextIO]) -> None:
+    reader, stream = pipe
+    other, writer = os.pipe()
+    os.dup2(other, reader)
+    os.close(other)
+    os.close(writer)
+    before = log_stream.left_out()
+    Unhurried(stream).write(LINE)
+    assert log_stream.left_out() - before == 1
+
+
+def test_what_is_no_file_of_the_systems_is_written_to(capsys: pytest.CaptureFixture[str]) -> None:
+    import sys
+
+    Unhurried(sys.stderr).write(LINE)
+    assert capsys.readouterr().err == LINE
