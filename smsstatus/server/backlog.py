@@ -72,15 +72,16 @@ def keep_out_new_connections(listener: Any) -> None:
         listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, described)
 
 
-def close(listener: Any, parent: int, accept: Callable[[Any], None]) -> None:
+def close(listener: Any, parent: int, accept: Callable[[Any], bool]) -> None:
     """Accept what waits, then close; what would come between the two is kept out.
 
+    No more is accepted once `accept` says False.
     Not if the parent keeps it open: then this is a reload, and a new worker accepts them.
     """
     held = is_held_by(parent, listener)
     if held is False:
         keep_out_new_connections(listener)
     if not held:
-        while is_waiting(listener):
-            accept(listener)
+        while is_waiting(listener) and accept(listener):
+            pass
     listener.close()

@@ -16,6 +16,7 @@ from gunicorn.config import Config
 from gunicorn.http.body import ChunkedReader, LengthReader
 from gunicorn.http.errors import (
     ChunkMissingTerminator,
+    InvalidChunkSize,
     InvalidRequestLine,
     LimitRequestHeaders,
     LimitRequestLine,
@@ -30,8 +31,7 @@ MAX_UNSENT = 65_536
 """What a thread leaves to the loop, so that only a download of more can hold a thread."""
 MAX_CHUNKS = 1024
 """Chunks are costly: each is some 4 µs for gunicorn's parser, however small."""
-_TRIES = 4
-"""How often a chunked body may look whole and not be."""
+_MAX_CHUNK_LINE = 256
 _RECEIVED = 65_536
 
 
@@ -67,8 +67,9 @@ class Connection:
     """One client. The loop owns it, or for one request a thread."""
 
     __slots__ = (
-        "_searched",
-        "_tries",
+        "_at",
+        "_chunks",
+        "_size",
         "address",
         "at_end",
         "began",
@@ -111,7 +112,7 @@ class Connection:
         self.at_end = False
         """Does the client send no more?"""
         self.is_closing = False
-        self._tries = self._searched = 0
+        self._at = self._size = self._chunks = 0
 
     def receive(self) -> None:
         """Take in what has come. Raises OSError."""
@@ -139,7 +140,7 @@ class Connection:
             if head is None:
                 return None
             self.number += 1
-            self._tries = self._searched = 0
+            self._at = self._size = self._chunks = 0
             self.request = _Request(config, _Whole(head), self.address, self.number)
         if is_late:
             self.request.force_close()
@@ -181,29 +182,50 @@ class Connection:
         return self._take(length) if length else b""
 
     def _chunked_body(self, request: Request, *, is_all: bool) -> bytes | None:
-        received = self.received
-        if received.count(b"\n") > 2 * MAX_CHUNKS or len(received) > 4 * MAX_BODY:
-            raise LimitRequestHeaders("too many chunks")
-        if (
-            received.find(b"\r\n\r\n", self._searched) < 0
-            and len(received) <= MAX_BODY
-            and not is_all
-        ):
-            self._searched = max(0, len(received) - 3)
+        end = self._end_of_chunks()
+        if self._size > MAX_BODY:  # answered without it, as one whose length says so
+            request.force_close()
+            request.headers.append(("CONTENT-LENGTH", str(self._size)))
+            return b""
+        if end is None:
+            if is_all:
+                raise ChunkMissingTerminator(b"")
             return None
-        self._searched = max(0, len(received) - 3)
-        whole = _Whole(bytes(received))
+        whole = _Whole(self._take(end))
         try:
             body: bytes = ChunkedReader(request, whole).read(MAX_BODY + 1)
-        except (NoMoreData, ChunkMissingTerminator) as error:
-            self._tries += 1
-            if is_all or self._tries > _TRIES or len(getattr(error, "term", b"")) == 2:
-                raise ChunkMissingTerminator(b"") from None
-            return None
-        self.received = bytearray(whole.buf.getvalue())
-        if len(body) > MAX_BODY:
-            request.force_close()
+        except NoMoreData:
+            body = b""
+        if len(body) != self._size or whole.buf.getvalue():  # it was read in another way
+            raise ChunkMissingTerminator(b"")
         return body
+
+    def _end_of_chunks(self) -> int | None:
+        """Where the chunks end that begin what was received; None if that is not there yet.
+
+        Looks at each of them once. Raises what gunicorn's parser would.
+        """
+        received = self.received
+        while (line := received.find(b"\r\n", self._at, self._at + _MAX_CHUNK_LINE)) >= 0:
+            try:
+                size = int(bytes(received[self._at : line]).partition(b";")[0], 16)
+            except ValueError:
+                raise InvalidChunkSize(b"") from None
+            if size <= 0:
+                end = received.find(b"\r\n\r\n", line) + 4
+                if end < 4 and len(received) - line > MAX_HEAD:
+                    raise LimitRequestHeaders("the trailer is too large")
+                return end if end >= 4 else None
+            after = line + 2 + size
+            self._size, self._chunks = self._size + size, self._chunks + 1
+            if self._chunks > MAX_CHUNKS:
+                raise LimitRequestHeaders("too many chunks")
+            if self._size > MAX_BODY:
+                return None
+            self._at = after + 2
+        if len(received) - self._at > _MAX_CHUNK_LINE:
+            raise InvalidChunkSize(b"")
+        return None
 
     def _take(self, size: int) -> bytes:
         taken = bytes(self.received[:size])

@@ -118,11 +118,17 @@ class Worker(BaseWorker):  # type: ignore[misc]
         """Answer what was sent, also what waits to be accepted."""
         self.alive = False
         self._listen(False)
+        until = time.monotonic() + self.cfg.graceful_timeout
+
+        def accept(listener: Any) -> bool:
+            if not self._connections.accept(listener):
+                self._turn()  # until one of them is answered, there is no room
+            return bool(time.monotonic() < until)
+
         for listener in self.sockets:
-            backlog.close(listener, self.ppid, self._accept)
+            backlog.close(listener, self.ppid, accept)
         self.sockets = []
         self._seconds[State.IDLE] = LINGER_SECONDS
-        until = time.monotonic() + self.cfg.graceful_timeout
         while len(self._connections) and time.monotonic() < until:
             self._turn()
 

@@ -17,9 +17,9 @@ import pytest
 
 from smsstatus.locking import FileLock
 
-from ..faults.raw import connect, head, read_reply, wire
+from ..faults.raw import chunked, connect, head, read_reply, wire
 from ..faults.test_nothing_left import fill
-from ..faults.workers import Narrow, serve_with
+from ..faults.workers import Impatient, Narrow, serve_with
 from ..live import API_TOKEN, LiveService, live_service, wait_until
 from ..plivo_api import AUTH_ID, Asked, Reply, plivo_api
 
@@ -194,6 +194,61 @@ def test_a_body_in_more_chunks_than_any_client_makes_is_refused(service: LiveSer
     with connect(service.port) as client:
         client.sendall(begin + b"1\r\nx\r\n" * 1500)
         assert read_reply(client).status == 431
+
+
+def test_what_follows_a_body_in_chunks_is_not_taken_for_more_of_them(service: LiveService) -> None:
+    begin = head("POST /plivo/status HTTP/1.1", {"Transfer-Encoding": "chunked"})
+    with connect(service.port) as client:
+        client.sendall(begin + chunked(b"a=b") + get("/healthz") * 1500)
+        for status in [403] + [200] * 1500:
+            assert client.recv(9, socket.MSG_WAITALL) == b"HTTP/1.1 "
+            answer = b""
+            while b"\r\n\r\n" not in answer:
+                answer += client.recv(1)
+            length = int(answer.lower().partition(b"content-length: ")[2].split()[0])
+            client.recv(length, socket.MSG_WAITALL)
+            assert int(answer[:3]) == status
+
+
+def test_a_body_in_chunks_that_is_too_long_is_413_however_slowly_it_comes(
+    service: LiveService,
+) -> None:
+    with connect(service.port) as client:
+        client.sendall(head("POST /plivo/status HTTP/1.1", {"Transfer-Encoding": "chunked"}))
+        for _ in range(17):
+            client.sendall(b"1000\r\n" + b"a" * 0x1000 + b"\r\n")
+            assert service.get("/healthz")[0] == 200  # by then it has been read
+        assert read_reply(client)[0::2] == (413, True)
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [b"3\r\nabcd\r\n", b"-3\r\n", b"+3\r\nabc\r\n0\r\n\r\n", b"1_0\r\n" + b"a" * 16, b"\r\n"],
+)
+def test_chunks_that_can_be_read_in_two_ways_are_refused(
+    service: LiveService, chunks: bytes
+) -> None:
+    with connect(service.port) as client:
+        begin = head("POST /plivo/status HTTP/1.1", {"Transfer-Encoding": "chunked"})
+        client.sendall(begin + chunks + b"\r\n0\r\n\r\n")
+        assert read_reply(client)[0::2] == (400, True)
+
+
+def test_a_kept_connection_may_be_silent_for_longer_than_a_request_may_take(
+    tmp_path: Path,
+) -> None:
+    with (
+        live_service(tmp_path, **serve_with(Impatient)) as service,
+        contextlib.ExitStack() as stack,
+    ):
+        kept = stack.enter_context(connect(service.port))
+        slow = stack.enter_context(connect(service.port))
+        kept.sendall(callback(service))
+        assert read_reply(kept)[0::2] == (200, False)
+        slow.sendall(b"GET /hea")
+        assert slow.recv(1) == b"", "it is given up"
+        kept.sendall(callback(service))
+        assert read_reply(kept)[0::2] == (200, False)
 
 
 @pytest.mark.parametrize("is_locked", [False, True], ids=["stored", "spooled"])
