@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from .database_url import Database, read_database_url
 from .durations import read_duration
 from .model import FAILURES, FINAL_STATUSES, RANKS
-
-from .database_url import Database, read_database_url
 
 WEBHOOK_PATH = "/plivo/status"
 ROUTES = (

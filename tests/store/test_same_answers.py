@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from smsstatus.database_url import read_database_url
 from werkzeug.test import TestResponse
 
 from smsstatus import create_app
+from smsstatus.database_url import read_database_url
 from smsstatus.settings import Settings
 from smsstatus.web import webhook
 from smsstatus.web.current import service_of

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import closing
 
-from smsstatus.store.postgres.store import PostgresStore
-
 from smsstatus.plivo.callback import Callback, read_callback
 from smsstatus.store.contract import Filters
+from smsstatus.store.postgres.store import PostgresStore
 
 from ...live import LiveService
 from ..load import Delivery

@@ -10,9 +10,8 @@ import sys
 from contextlib import closing
 from uuid import uuid4
 
-from smsstatus.store.postgres.store import PostgresStore
-
 from smsstatus.store.contract import Outcome
+from smsstatus.store.postgres.store import PostgresStore
 
 from ...store.updates import at, update_of
 
