@@ -11,8 +11,10 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from .serving import serving
 
 AUTH_ID = "MATESTTESTTESTTEST00"
 
@@ -115,21 +117,9 @@ def plivo_api(tls: ssl.SSLContext | None = None) -> Iterator[PlivoApi]:
         def log_message(self, *args: object) -> None:
             """The tests look at `asked` instead."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    if tls is not None:
-        server.socket = tls.wrap_socket(
-            server.socket, server_side=True, do_handshake_on_connect=False
-        )
-    standin = PlivoApi(f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}")
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.002})
-    thread.start()
-    try:
+    with serving(Handler, tls) as port:
+        standin = PlivoApi(f"{'https' if tls else 'http'}://127.0.0.1:{port}")
         yield standin
-    finally:
-        server.shutdown()
-        thread.join(10)
-        server.server_close()
 
 
 class HangingPlivo:

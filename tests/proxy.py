@@ -8,7 +8,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
+
+from .serving import serving
 
 
 @dataclass
@@ -53,17 +55,9 @@ def running_proxy() -> Iterator[Proxy]:
         def log_message(self, *args: object) -> None:
             """The tests look at `connects` instead."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    proxy = Proxy(server.server_port)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
+    with serving(Handler) as port:
+        proxy = Proxy(port)
         yield proxy
-    finally:
-        server.shutdown()
-        thread.join(10)
-        server.server_close()
 
 
 def pass_on(source: socket.socket, target: socket.socket) -> None:

@@ -6,13 +6,12 @@ import itertools
 import re
 import sqlite3
 import subprocess
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -31,6 +30,7 @@ from smsstatus.web.current import service_of
 from ..clock import HandClock
 from ..live import ROOT, LiveService, environment, free_port, live_service
 from ..plivo_api import AUTH_ID, PlivoApi, Reply
+from ..serving import serving
 from .conftest import Run, command
 
 NAMES = (
@@ -355,14 +355,8 @@ def answering(*answers: tuple[int, bytes]) -> Iterator[str]:
         def log_message(self, *args: object) -> None:
             """Quiet."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join(10)
+    with serving(Handler) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 def test_another_token_or_base_url_there_fails(checks: Examine, there: LiveService) -> None:

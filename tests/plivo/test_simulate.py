@@ -8,10 +8,9 @@ import re
 import sqlite3
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import closing
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ import pytest
 from flask import Flask
 
 from ..live import ROOT, LiveService, environment, free_port, live_service
+from ..serving import serving
 
 COMMAND = [sys.executable, "-m", "flask", "--app", "wsgi", "simulate"]
 
@@ -166,12 +166,8 @@ class Credulous(BaseHTTPRequestHandler):
 
 
 def test_a_service_that_takes_the_forgery_is_noticed(tmp_path: Path) -> None:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Credulous) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        done = simulate(tmp_path, f"http://127.0.0.1:{server.server_port}")
-        server.shutdown()
-        thread.join()
+    with serving(Credulous) as port:
+        done = simulate(tmp_path, f"http://127.0.0.1:{port}")
     assert done.returncode == 1
     assert "1 of" in done.stderr
 
