@@ -24,6 +24,7 @@ from smsstatus.web.current import service_of
 
 from .clock import HandClock
 from .live import API_TOKEN
+from .once import compile_once
 from .plivo_api import HangingPlivo, PlivoApi, hanging_plivo, plivo_api
 from .postgres import new_database, postgres_server
 from .processes import NoProcesses
@@ -36,6 +37,8 @@ Receive = Callable[..., str]
 
 # So that a test can have the writer do anything: a function of the connection is a job too.
 jobs.DONE_BY[FunctionType] = lambda connection, work: work(connection)
+
+compile_once()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
-from werkzeug.routing import Rule
 
 is_quick = False
 """Whether the option is given. Set before the tests are imported."""
@@ -31,7 +29,6 @@ class NoProcesses:
         is_quick = True
         self._in_a_test = False
         sys.addaudithook(self._audit)
-        _compile_a_route_once()
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self) -> Iterator[None]:
@@ -44,16 +41,3 @@ class NoProcesses:
     def _audit(self, event: str, arguments: tuple[object, ...]) -> None:
         if self._in_a_test and event in _STARTS:
             pytest.skip("it starts a process")
-
-
-def _compile_a_route_once() -> None:
-    """Werkzeug makes Python code of each route, 10 ms for an application; here always the same."""
-    compile_route, compiled = Rule._compile_builder, {}  # type: ignore[attr-defined]
-
-    def compile_once(rule: Rule, append_unknown: bool = True) -> Any:
-        key = (rule.rule, rule.endpoint, append_unknown)
-        if key not in compiled:
-            compiled[key] = compile_route(rule, append_unknown)
-        return compiled[key]
-
-    Rule._compile_builder = compile_once  # type: ignore[attr-defined]
