@@ -22,6 +22,7 @@ from smsstatus.settings import Settings
 from smsstatus.store.sqlite import jobs
 from smsstatus.web.current import service_of
 
+from . import rounds
 from .clock import HandClock
 from .live import API_TOKEN
 from .once import compile_once
@@ -49,6 +50,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    rounds.choose(config)
     if config.getoption("--no-processes"):
         config.pluginmanager.register(NoProcesses())
 

@@ -10,23 +10,13 @@ from collections.abc import Iterator
 
 import pytest
 
-is_quick = False
-"""Whether the option is given. Set before the tests are imported."""
-
 _STARTS = frozenset(("subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn"))
-
-
-def examples(number: int) -> int:
-    """How many examples Hypothesis tries: all in `make test`, some in `make quick`."""
-    return number // 10 if is_quick else number
 
 
 class NoProcesses:
     """The plugin behind the option."""
 
     def __init__(self) -> None:
-        global is_quick
-        is_quick = True
         self._in_a_test = False
         sys.addaudithook(self._audit)
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from smsstatus.query import decode_cursor
 
 from ..conftest import Receive
-from ..processes import examples
+from ..rounds import examples
 from ..rows import insert, row
 from .conftest import problem
 

@@ -16,6 +16,7 @@ from smsstatus.plivo.signature import HEADERS, V3_NONCE, V3_SIGNATURES, sign, si
 from smsstatus.settings import WEBHOOK_PATH
 
 from ..live import LiveService
+from ..rounds import examples
 from ..signed import Plivo
 from .conftest import Figure
 from .raw import exchange, wire
@@ -44,10 +45,10 @@ _FORMS = st.lists(
 _HEADER_VALUES = st.text(max_size=100) | st.sampled_from(["", ",", "A" * 44, "A" * 44 + ", " * 9])
 
 
-def _tries(examples: int, full: bool) -> settings:
+def _tries(number: int, full: bool) -> settings:
     """This many; in `make test` the same ones each time, and never too slow."""
     return settings(
-        max_examples=examples,
+        max_examples=number,
         derandomize=not full,
         deadline=None,
         database=None,
@@ -60,7 +61,7 @@ def test_no_bytes_make_parsing_or_verifying_raise_anything_but_their_own_errors(
 ) -> None:
     tried = Counter[str]()
 
-    @_tries(20_000 if full else 400, full)
+    @_tries(20_000 if full else examples(2000), full)
     @given(
         body=_FORM_BYTES | _FORM_PIECES | _FORMS,
         query=_FORM_BYTES | _FORM_PIECES,

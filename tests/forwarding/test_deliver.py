@@ -19,7 +19,7 @@ from smsstatus.forwarding import deliver
 from smsstatus.forwarding.deliver import Receiver, is_refused
 
 from ..live import free_port
-from ..processes import examples
+from ..rounds import examples
 from .receivers import Answer, Odd, odd_receiver, receiver
 
 BODY = b'{"a":1}'

@@ -10,7 +10,7 @@ from smsstatus.model import FINAL_STATUSES, TEXT_DIGEST_SIZE, StatusUpdate, utc_
 from smsstatus.plivo.callback import Callback, Unusable, digest_of, read_callback, status_update
 from smsstatus.plivo.form import Malformed, Pairs, parse_form
 
-from ..processes import examples
+from ..rounds import examples
 
 NOW = "2026-11-01T12:00:00.000000Z"
 DAY = "2026-11-01"

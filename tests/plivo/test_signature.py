@@ -27,7 +27,7 @@ from smsstatus.plivo.signature import (
     verify,
 )
 
-from ..processes import examples
+from ..rounds import examples
 from ..vectors import V2, V3, VECTORS
 
 URL = "https://sms.example.com/plivo/status"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from smsstatus.model import TEXT_DIGEST_SIZE, StatusUpdate
 from smsstatus.store.contract import Outcome, Store, WorkRefused
 
-from ..processes import examples
+from ..rounds import examples
 from .conftest import Opener, write, write_batches
 from .oracle import Oracle
 from .updates import at, second, update_of, updates

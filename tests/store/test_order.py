@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from smsstatus.model import TEXT_DIGEST_SIZE
 from smsstatus.store.contract import Event, Message, Outcome, Store
 
-from ..processes import examples
+from ..rounds import examples
 from .conftest import Opener
 from .updates import DAY, Fields, at, second, update_of
 

@@ -33,7 +33,7 @@ from smsstatus.store.sqlite.outbox import SqliteOutbox
 from smsstatus.store.sqlite.store import SqliteStore
 
 from ..conftest import Query
-from ..processes import examples
+from ..rounds import examples
 from .test_store import DAY, Fields, at, update_of
 
 LATER = f"{DAY}T23:00:00.000000Z"

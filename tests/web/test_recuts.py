@@ -23,6 +23,7 @@ from smsstatus.plivo.signature import V3_NONCE, V3_SIGNATURES, sign, signed_text
 from smsstatus.settings import WEBHOOK_PATH
 
 from ..conftest import Deliver, Query
+from ..rounds import examples
 from ..signed import Plivo, Request
 
 Pairs = list[tuple[str, str]]
@@ -230,7 +231,7 @@ def test_no_cut_of_a_stored_text_changes_any_stored_column(
 
     @given(st.data())
     @hypothesis_settings(
-        max_examples=1000 if full else 60,
+        max_examples=1000 if full else examples(300),
         deadline=None,
         derandomize=True,
         suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow],

@@ -19,7 +19,7 @@ from smsstatus.store.sqlite.store import SqliteStore
 from smsstatus.store.sqlite.updates import apply_update
 
 from ...conftest import Query
-from ...processes import examples
+from ...rounds import examples
 from ..updates import DAY, Fields, at, update_of
 from ..updates import updates as any_updates
 
