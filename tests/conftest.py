@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import uuid
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from smsstatus import create_app
 from smsstatus.database_url import sqlite_file
 from smsstatus.settings import Settings
 from smsstatus.store.sqlite import jobs
+from smsstatus.store.sqlite.store import SqliteStore
 from smsstatus.web.current import service_of
 
 from . import rounds
@@ -78,8 +80,18 @@ def settings(tmp_path: Path, plivo: Plivo) -> Settings:
     )
 
 
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What an application makes where there is no database, made once and to be copied."""
+    path = tmp_path_factory.mktemp("empty") / "sms.db"
+    SqliteStore(path).prepare()
+    return path
+
+
 @pytest.fixture
-def app(settings: Settings) -> Iterator[Flask]:
+def app(settings: Settings, empty_database: Path) -> Iterator[Flask]:
+    if not settings.database_path.exists():
+        shutil.copy(empty_database, settings.database_path)
     app = create_app(settings)
     yield app
     service_of(app).stop()
