@@ -41,8 +41,8 @@ class Event(NamedTuple):
 
 def event(parameters: str, received_at: str, source: str = "callback") -> Event:
     """What version 2 stored of these parameters; the time is in Timestamp."""
-    fields = dict(parse_qsl(parameters, keep_blank_values=True))
     pairs = parse_qsl(parameters, keep_blank_values=True)
+    fields = dict(pairs)
     if source in ("send", "reconcile"):
         pairs.append(("source", source))
     text = "\0".join(chain.from_iterable(sorted(pairs)))
