@@ -42,7 +42,9 @@ CREATE INDEX IF NOT EXISTS messages_by_error ON messages (error_code, created_at
     WHERE error_code IS NOT NULL;
 
 -- One row for each distinct update of a message; a repeated callback adds none. Rows are only ever
--- appended, so callbacks that share a commit share pages too.
+-- appended, so callbacks that share a commit share pages too. A file made by version 1 to 3 keeps
+-- two things as they were, or all events would have to be written again: parameters are TEXT, as
+-- received, and UNIQUE (message_id, digest) is what finds a message's events.
 CREATE TABLE IF NOT EXISTS status_events (
     id               INTEGER PRIMARY KEY,      -- order of arrival
     message_id       INTEGER NOT NULL REFERENCES messages (id),
@@ -55,9 +57,9 @@ CREATE TABLE IF NOT EXISTS status_events (
     is_final         INTEGER NOT NULL,
     received_at      TEXT    NOT NULL,         -- when it reached us first, by our clock
     source           TEXT    NOT NULL,         -- callback, send, reconcile or replay
-    parameters       TEXT    NOT NULL,         -- as received, application/x-www-form-urlencoded
+    parameters       BLOB    NOT NULL,         -- as received, packed: smsstatus/store/packing.py
     repeats          INTEGER NOT NULL DEFAULT 0,  -- how often the same callback came again
-    UNIQUE (message_id, digest)
+    UNIQUE (message_id, id)                    -- to find a message's events; signed_texts keeps them distinct
 ) STRICT;
 
 -- One row for each text that Plivo signed. A V3 signature joins names and values with nothing between

@@ -22,6 +22,8 @@ import click
 
 from bench.callbacks import CARRIER_ERRORS, NETWORKS, RANKS, SENDERS, random_uuid
 from bench.paths import REPOSITORY
+from smsstatus.model import TEXT_DIGEST_SIZE
+from smsstatus.store.packing import pack
 
 DAYS = 90
 BATCH = 5000  # messages under way at once: events of all of them go in status by status
@@ -45,6 +47,7 @@ _INSERT_EVENT = """
         received_at, source, parameters)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'callback', ?)
 """
+_CLAIM_TEXT = "INSERT INTO signed_texts (digest) VALUES (?)"
 
 
 class _Step(NamedTuple):
@@ -76,6 +79,7 @@ class _Rows(NamedTuple):
 
     messages: list[Row]
     events: list[Row]
+    texts: list[Row]
 
 
 def fill(database: Path, messages: int) -> Filled:
@@ -118,7 +122,13 @@ def _make_rows(start: datetime, apart: float, numbers: range) -> _Rows:
         for message in batch
         if len(message.steps) > step
     ]
-    return _Rows([_message_row(message) for message in batch], events)
+    texts = [
+        (message.steps[step].digest[:TEXT_DIGEST_SIZE],)
+        for step in range(3)
+        for message in batch
+        if len(message.steps) > step
+    ]
+    return _Rows([_message_row(message) for message in batch], events, texts)
 
 
 def _open_for_filling(database: Path) -> sqlite3.Connection:
@@ -148,6 +158,7 @@ def _insert(connection: sqlite3.Connection, rows: _Rows) -> None:
     connection.execute("BEGIN")
     connection.executemany(_INSERT_MESSAGE, rows.messages)
     connection.executemany(_INSERT_EVENT, rows.events)
+    connection.executemany(_CLAIM_TEXT, rows.texts)
     connection.execute("COMMIT")
 
 
@@ -168,18 +179,24 @@ def _steps(
     rng: random.Random, queued: datetime, sent: datetime, final: datetime
 ) -> tuple[_Step, ...]:
     dice = rng.random()
-    steps = [_Step("queued", _text(queued), None, rng.randbytes(16))]
+    steps = [_Step("queued", _text(queued), None, _digest(rng, queued))]
     if dice < 0.002:
         return tuple(steps)
     if dice > 0.985:
-        return (*steps, _Step("failed", _text(sent), "420", rng.randbytes(16)))
-    steps.append(_Step("sent", _text(sent), None, rng.randbytes(16)))
+        return (*steps, _Step("failed", _text(sent), "420", _digest(rng, queued)))
+    steps.append(_Step("sent", _text(sent), None, _digest(rng, queued)))
     if dice < 0.01:
         return tuple(steps)
     status, error = (
         ("undelivered", rng.choice(CARRIER_ERRORS)) if dice < 0.05 else ("delivered", None)
     )
-    return (*steps, _Step(status, _text(final), error, rng.randbytes(16)))
+    return (*steps, _Step(status, _text(final), error, _digest(rng, final)))
+
+
+def _digest(rng: random.Random, first_time: datetime) -> bytes:
+    """As long as the service's, and as near to those of other updates of this time."""
+    near = int(first_time.strftime("%Y%m%d%H%M%S"))
+    return near.to_bytes(6, "big") + rng.randbytes(20)
 
 
 def _text(moment: datetime) -> str:
@@ -220,7 +237,14 @@ def _event_row(message: _Message, number: int) -> Row:
         rank,
         rank > 2,
         step.at,
-        _parameters(message, number),
+        pack(
+            _parameters(message, number),
+            message.uuid,
+            step.status,
+            step.at,
+            step.error_code,
+            number + 1,
+        ),
     )
 
 

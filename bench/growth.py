@@ -31,6 +31,7 @@ from bench.verify import verify
 
 EMPTY, FULL = "empty", "filled"
 THROUGHPUT_GOAL = 0.85
+BYTES_GOAL = 1200
 
 
 @dataclass
@@ -144,9 +145,10 @@ def _page_bytes(database: Path) -> dict[str, int]:
 def report(growth: Growth) -> str:
     """The figures as one markdown table, with the goals."""
     filled = growth.filled
+    size = filled.bytes / filled.messages
     lines = [
         f"{filled.messages:,} messages, {filled.events:,} events, {filled.bytes / 1e9:.2f} GB: "
-        f"**{filled.bytes / filled.messages:,.0f} bytes per message**",
+        f"**{size:,.0f} bytes per message** (goal {BYTES_GOAL:,}: {_reached(size <= BYTES_GOAL)})",
         *_size_lines(growth),
         "",
         "| what | empty database | filled | filled / empty | goal |",

@@ -20,6 +20,7 @@ from werkzeug.test import TestResponse
 from smsstatus import create_app
 from smsstatus.database_url import sqlite_file
 from smsstatus.settings import Settings
+from smsstatus.store.packing import unpack
 from smsstatus.store.sqlite import jobs
 from smsstatus.store.sqlite.store import SqliteStore
 from smsstatus.web.current import service_of
@@ -128,6 +129,7 @@ def query(settings: Settings) -> Query:
     def ask(sql: str, *values: object) -> list[dict[str, Any]]:
         with closing(sqlite3.connect(settings.database_path)) as connection:
             connection.row_factory = sqlite3.Row
+            connection.create_function("unpack", 6, unpack)
             return [dict(row) for row in connection.execute(sql, values).fetchall()]
 
     return ask

@@ -8,6 +8,13 @@ from typing import Any
 
 from smsstatus.model import FINAL_STATUSES, RANKS
 
+PARAMETERS = """
+    SELECT message_uuid, unpack(
+        parameters, message_uuid, e.status, e.status_timestamp, e.error_code, e.sequence
+    ) AS parameters FROM messages AS m JOIN status_events AS e ON m.id = message_id ORDER BY e.id
+    """
+"""What came about each message, where SQLite has `smsstatus.store.packing.unpack`."""
+
 INSERT = """
     INSERT INTO messages (message_uuid, sender_number, recipient_number, message_body,
         initial_status, current_status, status_timestamp, error_code, created_at, updated_at,

@@ -1,7 +1,7 @@
 """An event's parameters in few bytes, and exactly as they were again. Pure.
 
 Nearly all of a callback's text follows from what its event's columns hold anyway, so it is deflated
-with a dictionary made of those: 377 bytes become some 63. The first byte is the format's number.
+with a dictionary made of those: 377 bytes become some 64. The first byte is the format's number.
 What is stored can be read only with the very dictionary it was written with, so a format never
 changes: a better one gets the next number.
 """

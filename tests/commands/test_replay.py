@@ -30,6 +30,7 @@ from smsstatus.store.sqlite.store import SqliteStore
 from smsstatus.web.current import service_of
 
 from ..conftest import Query
+from ..rows import PARAMETERS
 from ..signed import Plivo
 from .conftest import Run, files_of, refused
 
@@ -298,11 +299,6 @@ def test_parts_of_several_callbacks_are_told_apart(run: Run, query: Query) -> No
     assert run("replay", "-", input="".join(mixed)).stdout.startswith("3 applied, ")
     stored = {row["message_uuid"]: row["parameters"] for row in query(PARAMETERS)}
     assert stored == {name: wordy(name).body for name in ("a", "b", "c")}
-
-
-PARAMETERS = """
-    SELECT message_uuid, parameters FROM messages JOIN status_events ON message_id = messages.id
-    """
 
 
 def test_a_record_that_lacks_a_part_is_named_and_the_rest_is_applied(

@@ -14,8 +14,10 @@ from typing import Any, NamedTuple
 from smsstatus.intake.last_resort import read_log
 from smsstatus.intake.records import SUFFIXES, NotReadable
 from smsstatus.plivo.callback import Callback, read_callback
+from smsstatus.store.packing import unpack
 
 from ..live import ROOT, LiveService, environment, wait_until
+from ..rows import PARAMETERS
 from .load import Delivery
 from .raw import exchange, head
 
@@ -102,7 +104,7 @@ def wait_until_spooled(service: LiveService, count: int) -> None:
 def stored_bodies(database: Path) -> set[str]:
     """The callbacks in the database; none if it cannot be read."""
     try:
-        return {row[0] for row in query(database, "SELECT parameters FROM status_events")}
+        return {row[1] for row in query(database, PARAMETERS)}
     except sqlite3.Error:
         return set()
 
@@ -134,6 +136,7 @@ def integrity(database: Path) -> str:
 def query(database: Path, sql: str) -> list[tuple[Any, ...]]:
     """Ask the database file from outside the service."""
     with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True, timeout=60)) as reader:
+        reader.create_function("unpack", 6, unpack)
         return reader.execute(sql).fetchall()
 
 

@@ -25,6 +25,7 @@ from smsstatus.web.webhook import MAX_BODY
 from ..conftest import Deliver, Query
 from ..faults.raw import exchange
 from ..live import LiveService, live_service
+from ..rows import PARAMETERS
 from ..signed import Plivo, Request, send
 
 
@@ -52,7 +53,7 @@ def test_get_and_post_store_the_same(deliver: Deliver, plivo: Plivo, query: Quer
     told = "status, status_timestamp, error_code, sequence, rank, source, parameters"
     by_get, by_post = query(f"SELECT {told} FROM status_events")
     assert by_get == by_post
-    assert by_post["parameters"] == urlencode(fields)
+    assert query(PARAMETERS)[1]["parameters"] == urlencode(fields)
 
 
 def test_a_body_beside_a_get_is_not_looked_at(deliver: Deliver, plivo: Plivo, query: Query) -> None:
@@ -75,7 +76,7 @@ def test_a_query_that_the_sender_added_to_the_url_contradicts_no_field(
     assert (row["sender_number"], row["recipient_number"]) == ("14155550100", "14155550123")
     assert row["error_code"] is None
     assert query("SELECT query FROM message_references") == [{"query": own}]
-    (event,) = query("SELECT parameters FROM status_events")
+    (event,) = query(PARAMETERS)
     assert event["parameters"] == f"{own}&{request.body.decode()}"
 
 
@@ -106,7 +107,7 @@ def test_numbers_and_codes_stay_text(deliver: Deliver, plivo: Plivo, query: Quer
     assert row["message_uuid"] == "00123"
     assert (row["sender_number"], row["recipient_number"]) == ("0049170", "+4917")
     assert row["error_code"] == "0450"
-    (event,) = query("SELECT parameters FROM status_events")
+    (event,) = query(PARAMETERS)
     assert "MCC=001" in event["parameters"]
     assert "MNC=004" in event["parameters"]
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from ...model import PHASES
 from ..outbox import COUNTED, Change, Condition, CursorUnknown, Letter, News, OutboxState
 from ..rules import before, is_change
+from . import parameters
 from .connection import marks, reading
 
 SCANNED = 1000
@@ -95,6 +96,7 @@ _NEWEST = """
 def _change(row: sqlite3.Row) -> Change:
     values = dict(row)
     values["is_final"] = bool(row["is_final"])
+    values["parameters"] = parameters.read(row, row["message_uuid"])
     return Change(**values, phase=PHASES[row["rank"]])
 
 

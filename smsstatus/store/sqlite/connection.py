@@ -22,6 +22,9 @@ class Writable(sqlite3.Connection):
     was_upgraded = False
     """Has the file been of an earlier version? Then it can hold that version's digests."""
 
+    packs_parameters = False
+    """Has the file been made by version 4 or later? Before, parameters were text."""
+
 
 def open_writable(path: Path) -> Writable:
     """A connection in autocommit mode whose commits are on disk when they return."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from ..contract import Event, Filters, Message, Page, Position
 from ..outbox import Fate, Forward
 from ..rules import order_key
+from . import parameters
 from .connection import marks, reading
 
 COUNTED_TO_CHOOSE = 5000
@@ -42,8 +43,8 @@ def find_message(path: Path, message_uuid: str, *, with_forwards: bool = False) 
             (found[0]["id"],),
         ).fetchall()
         forwards = _forwards(connection, found[0]["id"]) if with_forwards else {}
-    told = [(*event[1:], forwards.get(event["id"])) for event in events]
-    return _message(found[0], tuple([Event(*values) for values in told]))
+    told = [_event(event, message_uuid, forwards.get(event["id"])) for event in events]
+    return _message(found[0], tuple(told))
 
 
 def _forwards(connection: sqlite3.Connection, message_id: int) -> dict[int, Forward]:
@@ -263,6 +264,10 @@ def _conditions(filters: Filters) -> tuple[list[str], list[object]]:
     if filters.until:
         add("created_at < ?", filters.until)
     return conditions, values
+
+
+def _event(row: sqlite3.Row, message_uuid: str, forward: Forward | None) -> Event:
+    return Event(*row[1:8], parameters.read(row, message_uuid), forward)
 
 
 def _message(row: sqlite3.Row, events: tuple[Event, ...] | None = None) -> Message:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 
+from ...model import TEXT_DIGEST_SIZE
 from ...paths import SCHEMA
 from ..contract import SchemaTooNew
 from ..rules import first_status, order_key
@@ -26,9 +27,12 @@ def apply_schema(connection: Writable) -> None:
             "install the version of smsstatus that wrote it, or restore an older backup"
         )
     schema = SCHEMA.read_text()
-    if version < SCHEMA_VERSION or not _is_whole(connection, schema):
+    missing = _missing(connection, schema)
+    if version < SCHEMA_VERSION or missing:
         before = _DROP_INDEXES if version == 1 else ""
         after = _NOTE_UPGRADE if 0 < version < 3 else ""
+        if version >= 3 and "signed_texts" in missing:
+            after = _CLAIM_TEXTS
         try:
             connection.executescript(f"BEGIN IMMEDIATE; {before} {schema} {after} COMMIT;")
         except sqlite3.Error:
@@ -36,6 +40,10 @@ def apply_schema(connection: Writable) -> None:
                 connection.execute("ROLLBACK")
             raise
     connection.was_upgraded = bool(connection.execute("SELECT 1 FROM upgrades").fetchall())
+    ((kind,),) = connection.execute(
+        "SELECT type FROM pragma_table_info('status_events') WHERE name = 'parameters'"
+    ).fetchall()
+    connection.packs_parameters = kind == "BLOB"
 
 
 _DROP_INDEXES = """
@@ -70,8 +78,16 @@ Whoever changes the key must drop them.
 """
 
 
-def _is_whole(connection: sqlite3.Connection, schema: str) -> bool:
-    """Is everything there that the schema creates? Somebody can have removed a table."""
+_CLAIM_TEXTS = f"""
+    INSERT OR IGNORE INTO signed_texts (digest)
+    SELECT substr(digest, 1, {TEXT_DIGEST_SIZE}) FROM status_events
+    WHERE length(digest) > {FORMER_SIZE};
+    """
+"""Without its text, an update that comes again would be another event."""
+
+
+def _missing(connection: sqlite3.Connection, schema: str) -> set[str]:
+    """What the schema creates and is not there: somebody can have removed a table."""
     named = set(re.findall(r"^CREATE \w+ IF NOT EXISTS (\w+)", schema, re.MULTILINE))
     there = connection.execute("SELECT name FROM sqlite_master").fetchall()
-    return named <= {name for (name,) in there}
+    return named - {name for (name,) in there}

@@ -12,21 +12,28 @@ from typing import Any
 from ...model import TEXT_DIGEST_SIZE, StatusUpdate
 from ..contract import Outcome
 from ..rules import first_status, order_key, reference_pairs
+from . import parameters
 from .upgrade import FORMER_SIZE, former_digest, former_owner
 
 log = logging.getLogger(__name__)
 
-Bound = Callable[[sqlite3.Connection, StatusUpdate], sqlite3.Cursor]
+Bound = Callable[..., sqlite3.Cursor]
+"""Called with a connection, an update, and a value for each ? in the statement."""
 
 
 def _bind(sql: str) -> Bound:
-    """A statement whose :names are StatusUpdate's fields, executed with positional values."""
+    """A statement whose :names are StatusUpdate's fields, executed with positional values.
+
+    What is a ? in it must stand before the names.
+    """
     pick = itemgetter(*map(StatusUpdate._fields.index, re.findall(r":(\w+)", sql)))
     positional = re.sub(r":\w+", "?", sql)  # not ?1: Python 3.12.0 to 3.12.3 warn about it
 
-    def execute(connection: sqlite3.Connection, update: StatusUpdate) -> sqlite3.Cursor:
+    def execute(
+        connection: sqlite3.Connection, update: StatusUpdate, *more: object
+    ) -> sqlite3.Cursor:
         values: Any = pick(update)
-        return connection.execute(positional, values)
+        return connection.execute(positional, more + values)
 
     return execute
 
@@ -87,12 +94,11 @@ _upsert_whole = _bind(_UPSERT.format(**_KEYS, details=_set(_DETAILS), only_if=""
 
 _insert_event = _bind("""
     INSERT INTO status_events (
-        message_id, digest, status, status_timestamp, error_code, sequence, rank, is_final,
-        received_at, source, parameters)
-    SELECT id, :digest, :status, :status_timestamp, :error_code, :sequence, :rank, :is_final,
-        :received_at, :source, :parameters
+        parameters, message_id, digest, status, status_timestamp, error_code, sequence, rank,
+        is_final, received_at, source)
+    SELECT ?, id, :digest, :status, :status_timestamp, :error_code, :sequence, :rank,
+        :is_final, :received_at, :source
     FROM messages WHERE message_uuid = :message_uuid
-    ON CONFLICT (message_id, digest) DO NOTHING
     """)
 
 _fill_in = _bind(f"""
@@ -150,9 +156,7 @@ def apply_update(
     stands = _upsert_status(connection, update).rowcount == 1
     is_filed = stands and update.reference is None
     stands = stands or _upsert_whole(connection, update).rowcount == 1
-    inserted = _insert_event(connection, update)
-    if inserted.rowcount == 0:  # signed_texts was removed and made again
-        return _repeat(connection, update)
+    inserted = _insert_event(connection, update, parameters.kept(connection, update))
     standing = [] if stands else _fill_in(connection, update).fetchall()
     if not is_filed:
         _file_reference(connection, update)

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from ...files import fsync_folder
 from ...model import TEXT_DIGEST_SIZE
+from . import parameters
 from .connection import reading
 from .copies import write_copy
 from .keys import forget_old_keys
@@ -129,7 +130,7 @@ def _hold_place(connection: sqlite3.Connection, newest: int | None) -> None:
         """INSERT INTO status_events (
                 id, message_id, digest, status, status_timestamp, sequence, rank, is_final,
                 received_at, source, parameters)
-           SELECT :newest, 0, x'', '', '', 0, 0, 0, '', 'pruned', ''
+           SELECT :newest, 0, x'', '', '', 0, 0, 0, '', 'pruned', :nothing
            WHERE :newest > (SELECT coalesce(max(id), 0) FROM status_events)""",
-        {"newest": newest},
+        {"newest": newest, "nothing": parameters.nothing(connection)},
     )

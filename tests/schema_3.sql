@@ -1,0 +1,117 @@
+-- The data of smsstatus, and its dictionary. Applied by the service at start and by
+-- `flask --app wsgi init-db`; applying it again changes nothing. On a file of an earlier version it
+-- creates what is missing.
+--
+-- Times are UTC text of fixed width, 2026-11-01T00:00:03.250000Z, so that text compares as time.
+
+-- One row for each message: what is known of it now.
+CREATE TABLE IF NOT EXISTS messages (
+    id               INTEGER PRIMARY KEY,      -- order in which messages were first written
+    message_uuid     TEXT    NOT NULL UNIQUE,  -- Plivo's MessageUUID
+    sender_number    TEXT,                     -- From: as Plivo or the sender wrote it, with or without +
+    recipient_number TEXT,                     -- To
+    message_body     TEXT,                     -- the text, only for messages sent through this service
+    initial_status   TEXT    NOT NULL,         -- status of the earliest update
+    current_status   TEXT    NOT NULL,         -- status of the update that stands
+    status_timestamp TEXT    NOT NULL,         -- when that happened, by Plivo's clock; '' = not reported
+    error_code       TEXT,                     -- Plivo's ErrorCode of the update that stands; NULL = none
+    created_at       TEXT    NOT NULL,         -- when the message was first seen, by our clock
+    updated_at       TEXT    NOT NULL,         -- when the standing update was received, by our clock
+    queued_at        TEXT,                     -- when Plivo queued it, by Plivo's clock
+    checked_at       TEXT,                     -- when `reconcile` last asked Plivo about it
+    -- The order key of the update that stands is (phase, status_timestamp, sequence, rank, digest).
+    -- An update replaces it only if its own key is greater, so any order of arrival ends in the
+    -- same row. The phase follows from the rank: our own send 0, unknown and queued 1, sent 2,
+    -- failures and delivered 3, read 4.
+    is_final         INTEGER NOT NULL,         -- 1: delivered, undelivered, failed, rejected, read
+    sequence         INTEGER NOT NULL,         -- Plivo's Sequence, 0 if absent
+    rank             INTEGER NOT NULL,         -- our own send -1, unknown 0, queued 1, sent 2, failures 3, delivered 4, read 5
+    digest           BLOB    NOT NULL          -- of the update; settles what is equal otherwise
+) STRICT;
+
+-- GET /messages pages through one of these, newest first. A number is found with or without +,
+-- a recipient also by its last four digits or more.
+CREATE INDEX IF NOT EXISTS messages_by_time ON messages (created_at);
+-- Numbers that only tell which rows to pass over stand at the end, so that those are not read.
+CREATE INDEX IF NOT EXISTS messages_by_status_and_sender
+    ON messages (current_status, created_at, id, sender_number);
+CREATE INDEX IF NOT EXISTS messages_by_recipient
+    ON messages (substr(recipient_number, -4), created_at, id, recipient_number);
+CREATE INDEX IF NOT EXISTS messages_by_sender ON messages (ltrim(sender_number, '+'), created_at);
+CREATE INDEX IF NOT EXISTS messages_by_error ON messages (error_code, created_at)
+    WHERE error_code IS NOT NULL;
+
+-- One row for each distinct update of a message; a repeated callback adds none. Rows are only ever
+-- appended, so callbacks that share a commit share pages too.
+CREATE TABLE IF NOT EXISTS status_events (
+    id               INTEGER PRIMARY KEY,      -- order of arrival
+    message_id       INTEGER NOT NULL REFERENCES messages (id),
+    digest           BLOB    NOT NULL,         -- of the signed text, then of its reading; 16 bytes: of version 2, of all fields
+    status           TEXT    NOT NULL,
+    status_timestamp TEXT    NOT NULL,
+    error_code       TEXT,
+    sequence         INTEGER NOT NULL,
+    rank             INTEGER NOT NULL,
+    is_final         INTEGER NOT NULL,
+    received_at      TEXT    NOT NULL,         -- when it reached us first, by our clock
+    source           TEXT    NOT NULL,         -- callback, send, reconcile or replay
+    parameters       TEXT    NOT NULL,         -- as received, application/x-www-form-urlencoded
+    repeats          INTEGER NOT NULL DEFAULT 0,  -- how often the same callback came again
+    UNIQUE (message_id, digest)
+) STRICT;
+
+-- One row for each text that Plivo signed. A V3 signature joins names and values with nothing between
+-- them, so a captured callback can be cut into other fields: the first reading owns its text.
+CREATE TABLE IF NOT EXISTS signed_texts (
+    digest           BLOB    NOT NULL PRIMARY KEY  -- what its event's digest begins with
+) STRICT, WITHOUT ROWID;
+
+-- What the sender added to the callback URL given to Plivo, such as ?order=42. In tables of their
+-- own, because adding a column makes newer SQLite read all messages, and most have none.
+CREATE TABLE IF NOT EXISTS message_references (
+    message_id       INTEGER PRIMARY KEY REFERENCES messages (id),
+    query            TEXT    NOT NULL,         -- the query of the URL, as received
+    filed_at         TEXT    NOT NULL          -- the message's created_at, under which its pairs are
+) STRICT;
+
+-- GET /messages?reference=order%3D42 pages through this, newest first.
+CREATE TABLE IF NOT EXISTS reference_pairs (
+    pair             TEXT    NOT NULL,         -- one decoded parameter of the query: order=42
+    filed_at         TEXT    NOT NULL,         -- the message's created_at
+    message_id       INTEGER NOT NULL REFERENCES messages (id),
+    PRIMARY KEY (pair, filed_at, message_id)
+) STRICT, WITHOUT ROWID;
+
+-- A V2 signature does not cover the body, so the first body seen with its nonce owns the nonce. One
+-- that came beside a V3 signature is owned by what that covers, so without V3 it brings nothing.
+-- Rows are kept for good: a forgotten nonce could be used again with another body.
+CREATE TABLE IF NOT EXISTS v2_nonces (
+    nonce            TEXT    NOT NULL PRIMARY KEY,
+    digest           BLOB    NOT NULL          -- of the update that came with it
+) STRICT, WITHOUT ROWID;
+
+-- Who sends with an Idempotency-Key, or from the page, sends once: a request that comes again with
+-- the key gets the first one's answer. Rows older than 24 hours go when a new one is written.
+CREATE TABLE IF NOT EXISTS idempotency_keys (
+    key              TEXT    NOT NULL PRIMARY KEY,  -- as the sender chose it
+    digest           BLOB    NOT NULL,         -- of the fields that first came with it
+    claimed_at       TEXT    NOT NULL,         -- when they came, by our clock
+    answer           TEXT                      -- JSON: the message, or why nobody knows; NULL = under way
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS idempotency_keys_by_time ON idempotency_keys (claimed_at);
+
+-- A captured callback of a pruned message must not bring it back: what happened before this time to
+-- a message that has no row is not written.
+CREATE TABLE IF NOT EXISTS prunings (
+    id               INTEGER PRIMARY KEY CHECK (id = 1),  -- one row at most
+    created_before   TEXT    NOT NULL          -- messages first seen before that were removed
+) STRICT;
+
+-- What a file of an earlier version was when it was brought up to this one: no row in a new file.
+CREATE TABLE IF NOT EXISTS upgrades (
+    version          INTEGER PRIMARY KEY,      -- the version it was brought up to
+    last_message     INTEGER NOT NULL,         -- id of the newest message at that time
+    looked_at        INTEGER NOT NULL          -- messages up to this id stand by the present order key
+) STRICT;
+
+PRAGMA user_version = 3;
