@@ -56,7 +56,8 @@ class Committer:
         self._done_by = DONE_BY
         self._adding = None if wanted is None else Adding(wanted)
         if self._adding is not None:
-            self._done_by = {**DONE_BY, StatusUpdate: partial(apply_update, forward=self._adding)}
+            noting = partial(apply_update, note_standing=self._adding.note)
+            self._done_by = {**DONE_BY, StatusUpdate: noting}
 
     def commit(self, jobs: Sequence[Any]) -> list[Any]:
         """Do all of these in one transaction; their answers.
@@ -78,21 +79,27 @@ class Committer:
         connection = self._database.connect()
         try:
             connection.execute("BEGIN IMMEDIATE")
-            answers = self._do(connection, jobs)
+            answers, has_changes = self._do(connection, jobs)
             connection.execute("COMMIT")
         except BaseException as error:
             self._database.abandon(error)
             raise
         self._database.confirm()
-        if self._adding is not None and self._adding.added:
-            self._adding.added = False
+        if has_changes:
             self._on_change()
         return answers
 
-    def _do(self, connection: sqlite3.Connection, jobs: Sequence[Any]) -> list[Any]:
-        """Raises Mistake for what nobody foresaw."""
+    def _do(self, connection: sqlite3.Connection, jobs: Sequence[Any]) -> tuple[list[Any], bool]:
+        """The answers, and whether there are changes to hand on.
+
+        Raises Mistake for what nobody foresaw.
+        """
         try:
-            return [self._done_by[type(job)](connection, job) for job in jobs]
+            if self._adding is None:
+                return [self._done_by[type(job)](connection, job) for job in jobs], False
+            self._adding.begin()
+            answers = [self._done_by[type(job)](connection, job) for job in jobs]
+            return answers, self._adding.add(connection)
         except (*_ROW_FAILURES, *_STORE_FAILURES):
             raise
         except Exception as error:

@@ -17,17 +17,18 @@ BATCH = 500
 
 _ADD = f"""
     INSERT INTO forwards (event_id, message_id, due_at)
-    SELECT e.id, e.message_id, max(:due_at, coalesce((
+    SELECT e.id, e.message_id, max(e.received_at, coalesce((
         SELECT max(due_at) FROM forwards
         WHERE message_id = e.message_id AND due_at IS NOT NULL), ''))
     FROM status_events AS e LEFT JOIN status_events AS b ON b.id = {before("e")}
-    WHERE e.id = :event_id AND {is_change("e", "b")}
+    WHERE e.id = ? AND {is_change("e", "b")}
     """
 
 _SUPERSEDE = """
-    UPDATE forwards SET state = 'superseded', due_at = NULL, settled_at = :due_at
-    WHERE due_at IS NOT NULL AND event_id < :event_id
-        AND message_id = (SELECT message_id FROM status_events WHERE id = :event_id)
+    UPDATE forwards SET state = 'superseded', due_at = NULL, settled_at = n.due_at
+    FROM (SELECT event_id, message_id, due_at FROM forwards WHERE event_id = ?) AS n
+    WHERE forwards.message_id = n.message_id AND forwards.due_at IS NOT NULL
+        AND forwards.event_id < n.event_id
     """
 
 _SETTLE = """
@@ -67,23 +68,29 @@ _ONE = """f.event_id IN (SELECT id FROM status_events WHERE message_id = (
 
 
 class Adding:
-    """Adds the changes that are wanted; `added`: any since it was last set back?"""
+    """Adds the changes that are wanted, those of a transaction together at its end."""
 
     def __init__(self, wanted: Wanted) -> None:
         self._wanted = wanted
-        self.added = False
+        self._events: list[tuple[int | None]] = []
 
-    def __call__(
-        self, connection: sqlite3.Connection, update: StatusUpdate, event_id: int | None
-    ) -> None:
-        """If the update, which stands and is this event, is a change and wanted."""
-        if update.source == "send" or not self._wanted.includes(update.status):
-            return
-        values = {"event_id": event_id, "due_at": update.received_at}
-        if self._wanted.latest_only:
-            connection.execute(_SUPERSEDE, values)
-        if connection.execute(_ADD, values).rowcount == 1:
-            self.added = True
+    def begin(self) -> None:
+        """A transaction begins; what another one noted was rolled back."""
+        self._events.clear()
+
+    def note(self, update: StatusUpdate, event_id: int | None) -> None:
+        """This update stands, and is this event: is it a change, and wanted?"""
+        if update.source != "send" and self._wanted.includes(update.status):
+            self._events.append((event_id,))
+
+    def add(self, connection: sqlite3.Connection) -> bool:
+        """Add those of what was noted that are changes; were there any?"""
+        if not self._events:
+            return False
+        added = connection.executemany(_ADD, self._events).rowcount
+        if added and self._wanted.latest_only:
+            connection.executemany(_SUPERSEDE, self._events)
+        return added > 0
 
 
 def settle(connection: sqlite3.Connection, settlements: Sequence[Settlement]) -> int:

@@ -126,15 +126,14 @@ _set_back = _bind("""
     """)
 
 
-Forward = Callable[[sqlite3.Connection, StatusUpdate, int | None], None]
-
-
 def apply_update(
-    connection: sqlite3.Connection, update: StatusUpdate, forward: Forward | None = None
+    connection: sqlite3.Connection,
+    update: StatusUpdate,
+    note_standing: Callable[[StatusUpdate, int | None], None] | None = None,
 ) -> Outcome:
     """Write one update inside the caller's transaction. Doing it again changes no row.
 
-    `forward` is called for one that stands, with its event's id.
+    `note_standing` is called for one that stands, with its event's id.
 
     Whatever the order in which a message's updates come, its row ends the same: the guard in the
     statement keeps the greatest order key, the least of differing numbers and times is kept, and
@@ -161,8 +160,8 @@ def apply_update(
     if not is_filed:
         _file_reference(connection, update)
     if stands:
-        if forward is not None:
-            forward(connection, update, inserted.lastrowid)
+        if note_standing is not None:
+            note_standing(update, inserted.lastrowid)
         return Outcome.APPLIED
     log.info(
         "message %s: %s at %s came after %s at %s, which stands",
