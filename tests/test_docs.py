@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +16,10 @@ import click
 import plivo as plivo_sdk
 import pytest
 from flask import Flask
-from flask.testing import FlaskClient
+
+from smsstatus import create_app
+from smsstatus.settings import Settings
+from smsstatus.web.current import service_of
 
 from .live import ROOT, free_port, wait_until
 from .plivo_api import AUTH_ID, PlivoApi, plivo_api
@@ -247,9 +251,14 @@ def test_every_route_but_those_of_the_pages_is_in_the_api_table(app: Flask) -> N
     assert {route.strip("`") for row in rows for route in row.split(", ")} == routes
 
 
-def test_every_metric_is_in_the_api_table(client: FlaskClient) -> None:
+def test_every_metric_is_in_the_api_table(settings: Settings) -> None:
+    """Those of forwarding are shown where it is on."""
+    on = replace(settings, forward_url="http://127.0.0.1:9/", forward_secrets=(bytes(24),))
+    app = create_app(on)
+    client = app.test_client()
     shown = re.findall(r"^# TYPE (\w+) (\w+)$", client.get("/metrics").text, re.MULTILINE)
     rows = re.findall(r"^\| `(smsstatus_\w+)` \| (\w+) \|", DOCUMENTS["docs/api.md"], re.MULTILINE)
+    service_of(app).stop()
     assert sorted(rows) == sorted(shown)
 
 

@@ -17,7 +17,7 @@ ROOMS = {
     "gunicorn": ["server"],
     "plivo": ["plivo.api"],
     "requests": ["plivo.api"],
-    "urllib3": ["plivo.api", "forwarding.deliver"],
+    "urllib3": ["plivo.api"],
     "flask": ["smsstatus", "web", "ui", "commands"],
     "click": ["commands"],
     "smsstatus.store.sqlite": ["store.opening", "store.sqlite"],

@@ -272,14 +272,16 @@ class Forwarder:
         """Claim what can begin now, and as much again, so that no worker waits for the database.
 
         Where more is due than was asked for, every second time the newest: what has just happened
-        does not wait behind what is days old.
+        does not wait behind what is days old. A receiver that fails gets the oldest alone, since
+        what it has just refused is soon the newest that is due.
         """
         now = self._clock.monotonic()
         room = self._room(now) - len(self._claimed)
         if room <= 0 or not self._may_look():
             return
         limit = room if self._brake.is_shut else room + self._brake.width
-        found = self._outbox.claim(_text(self._clock.now()), limit, newest_first=self._newest_first)
+        newest_first = self._newest_first and not self._brake.is_shut
+        found = self._outbox.claim(_text(self._clock.now()), limit, newest_first=newest_first)
         self._claimed.extend([(claimed, now) for claimed in found])
         is_catching_up = len(found) == limit
         self._newest_first = is_catching_up and not self._newest_first

@@ -72,10 +72,10 @@ class _Handler(BaseHTTPRequestHandler):
             wrong = str(error)
         answer = 401 if wrong else next(self.server.answers)
         time.sleep(self.server.delay)
+        self.server.tell(Heard(headers, body, wrong, answer))
         self.send_response(answer)
         self.send_header("Content-Length", "0")
         self.end_headers()
-        self.server.tell(Heard(headers, body, wrong, answer))
 
     def log_message(self, *arguments: object) -> None:
         """The one who listens is told of each delivery, and of nothing else."""

@@ -42,7 +42,6 @@ def metrics() -> Response:
         *service.metrics.callback_lines(),
         *service.metrics.login_lines(),
         *service.metrics.commit_lines(),
-        *service.metrics.forward_lines(),
         *family(
             "smsstatus_log_lines_left_out_total",
             "counter",
@@ -111,8 +110,9 @@ def _outbox_lines(service: Service) -> list[str]:
         ("lag_seconds", "For how long the one most behind could be sent.", lag(service, state)),
         ("paused", "1: forwarding is paused.", int(state.paused_at is not None)),
     )
-    return [
+    found = [
         line
         for name, about, value in gauges
         for line in family(f"smsstatus_forward_{name}", "gauge", about, {"": value})
     ]
+    return [*service.metrics.forward_lines(), *found]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -295,8 +296,8 @@ def test_listen_prints_a_line_for_each_and_ends_with_ctrl_c(tmp_path: Path) -> N
             request = urllib.request.Request(url, body, headers)
             with urllib.request.urlopen(request, timeout=30) as answer:
                 assert answer.status == 200
-            process.send_signal(2)
             assert MESSAGE in process.stdout.readline()
+            process.send_signal(signal.SIGINT)
             assert process.wait(30) == 0
         finally:
             process.kill()

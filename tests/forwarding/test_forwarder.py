@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import random
 import threading
 import uuid
 from collections.abc import Iterator, Sequence
@@ -173,13 +174,14 @@ def test_a_receiver_that_fails_gets_one_at_a_time_and_different_messages(
 ) -> None:
     uuids = {receive("sent") for _ in range(20)}
     under_way, most = [0], [0]
-    lock = threading.Lock()
+    lock, slow = threading.Lock(), threading.Event()
 
     def refuse(delivered: Delivered) -> Answer:
         with lock:
             under_way[0] += 1
             if len(there.delivered) >= 8 + 5:
                 most[0] = max(most[0], under_way[0])
+        slow.wait(0.01)  # long enough for others to be seen beside it
         with lock:
             under_way[0] -= 1
         return Answer(500)
@@ -300,6 +302,48 @@ def test_while_results_cannot_be_written_nothing_is_claimed_and_then_none_is_sen
     wait_until_empty(service)
     assert set(failed) == {failed[0]}
     assert sorted(data_of(d)["message_uuid"] for d in there.delivered) == sorted(uuids)
+
+
+def test_where_many_wait_every_second_claim_is_of_the_newest(
+    service: Service, receive: Receive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(80):
+        receive("sent")
+    of_newest: list[bool] = []
+    claim = service.store.outbox.claim
+
+    def claiming(now: str, limit: int, *, newest_first: bool = False) -> Sequence[Claimed]:
+        of_newest.append(newest_first)
+        return claim(now, limit, newest_first=newest_first)
+
+    monkeypatch.setattr(service.store.outbox, "claim", claiming)
+    service.start()
+    wait_until_empty(service)
+    assert of_newest[:3] == [False, True, False]
+
+
+def test_whatever_order_callbacks_come_in_what_is_told_last_is_what_stands(
+    service: Service, there: Receiver, receive: Receive
+) -> None:
+    """Each change has an id of its own, and `order` rises with each change of a message."""
+    chances = random.Random(1)
+    uuids = [str(uuid.uuid4()) for _ in range(15)]
+    callbacks = [(u, status, str(n)) for u in uuids for n, status in enumerate(LIFE, 1)]
+    callbacks += chances.sample(callbacks, 15)
+    chances.shuffle(callbacks)
+    service.start()
+    for message_uuid, status, number in callbacks:
+        receive(status, message_uuid, Sequence=number)
+    wait_until_empty(service)
+    ids = [delivered.headers["webhook-id"] for delivered in there.delivered]
+    assert len(set(ids)) == len(ids)
+    for message_uuid in uuids:
+        told = [data_of(d) for d in there.delivered]
+        orders = [data["order"] for data in told if data["message_uuid"] == message_uuid]
+        assert orders == sorted(set(orders))
+        message = service.store.find(message_uuid)
+        assert message is not None
+        assert statuses(there, message_uuid)[-1] == message.current_status
 
 
 def test_a_stop_lets_what_is_under_way_end_and_writes_what_came_of_it(
