@@ -6,12 +6,14 @@ import json
 import re
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 from flask import Flask
 from flask.testing import FlaskClient
 
 from smsstatus import sending
+from smsstatus.forwarding import payload, signing
 from smsstatus.model import FINAL_STATUSES, RANKS
 from smsstatus.plivo.error_codes import MEANINGS
 from smsstatus.query import (
@@ -28,6 +30,7 @@ from smsstatus.settings import Settings
 from smsstatus.web.openapi import DOCUMENT
 
 from ..conftest import Receive
+from ..forwarding.changes import change
 from ..live import API_TOKEN, live_service
 from ..plivo_api import AUTH_ID, PlivoApi
 from ..signed import send
@@ -149,3 +152,18 @@ def test_an_answer_has_the_fields_that_are_described(api: FlaskClient, receive: 
         optional = {"Problem": {"errors"}, "Event": {"forwarded"}}.get(name, set())
         assert set(answer) | optional == set(schemas[name]["properties"])
         assert set(schemas[name]["required"]) == set(answer) - optional
+
+
+def test_what_is_forwarded_is_what_the_webhook_describes() -> None:
+    described = json.loads(DOCUMENT.read_text())
+    (hook,) = described["webhooks"].values()
+    schema = hook["post"]["requestBody"]["content"]["application/json"]["schema"]
+    told = payload.payload(change())
+    assert set(told) == set(schema["required"]) == set(schema["properties"])
+    change_of = described["components"]["schemas"]["Change"]["properties"]
+    assert set(told["data"]) == set(change_of["data"]["required"])
+    body = payload.body(change())
+    sent = signing.headers(signing.message_id(b"a"), datetime.now(UTC), body, [bytes(24)] * 2)
+    patterns = {one["name"]: one["schema"]["pattern"] for one in hook["post"]["parameters"]}
+    assert sent.keys() == patterns.keys()
+    assert all(re.fullmatch(patterns[name], value) for name, value in sent.items())
