@@ -53,6 +53,7 @@ EXPECTED = {
     ),
     "docs/commands.md": ("as expected", "Hello again", "would be removed", "backup.db: "),
     "docs/deploying.md": ("backup.db: ",),
+    "docs/forwarding.md": ("waiting",),
 }
 """What the commands of each document print, among other things."""
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Delivered:
     """A request as it came. `at` is a moment of time.monotonic()."""
 
@@ -21,6 +21,8 @@ class Delivered:
     headers: dict[str, str]
     body: bytes
     at: float
+    was_taken: bool = True
+    """Was it worked on? Whoever answers sets it to False if not."""
 
 
 @dataclass
