@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 
+from smsstatus.forwarding import forwarder, schedule
 from smsstatus.intake import drainer
 from smsstatus.server import backlog, worker
 from smsstatus.server.worker import Worker
@@ -61,4 +62,15 @@ class OftenCheckpointing(Worker):
 
     def init_process(self) -> None:
         connection.CHECKPOINT_PAGES = 4
+        super().init_process()
+
+
+class Eager(OftenDraining):
+    """What was not taken is sent again after moments, and a brake that is shut pauses for such."""
+
+    def init_process(self) -> None:
+        schedule._WAITS = (0.2,) * 7
+        schedule._LAST_WAIT = 0.2
+        schedule.SHORTEST_PAUSE, schedule.LONGEST_PAUSE = 0.02, 0.2
+        forwarder.NOTE_SECONDS = 0.2
         super().init_process()
