@@ -35,6 +35,7 @@ PURE = [
     "plivo.callback",
     "store.contract",
     "store.outbox",
+    "store.moving",
     "store.packing",
     "store.rules",
     "forwarding.signing",

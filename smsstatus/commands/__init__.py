@@ -15,6 +15,7 @@ from flask.cli import AppGroup, ScriptInfo
 
 NAMES = (
     "backup",
+    "copy",
     "doctor",
     "forward",
     "init-db",

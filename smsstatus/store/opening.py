@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from ..database_url import Database
 from ..settings import Settings
 from .contract import Store
 from .groupcommit import Observer
+from .moving import Mover
 from .outbox import Wanted
 from .sqlite.store import SqliteStore
 
@@ -26,3 +28,15 @@ def open_store(settings: Settings, observe: Observer, *, may_create: bool) -> St
     return PostgresStore(
         database.url, observe, connections=settings.database_connections, wanted=wanted
     )
+
+
+def open_mover(database: Database, *, may_create: bool) -> Mover:
+    """A store to copy from or to. Nothing is opened before its first use."""
+    if database.path is not None:
+        from .sqlite.moving import SqliteMover
+
+        return SqliteMover(SqliteStore(database.path, may_create=may_create))
+    from .postgres.moving import PostgresMover
+    from .postgres.store import PostgresStore
+
+    return PostgresMover(PostgresStore(database.url))

@@ -15,6 +15,7 @@ from ..outbox import Condition, Settlement
 from . import forwards
 from .connection import rewrite_header
 from .keys import claim_key, free_key, keep_answer
+from .restoring import Restore, RestoreMarks, restore, restore_marks
 from .updates import apply_update, claim_nonce, knows_text, mark_checked
 from .upgrade import Batch, correct
 from .upkeep import prune_batch
@@ -127,6 +128,8 @@ DONE_BY: dict[type, Callable[[sqlite3.Connection, Any], Any]] = {
     Skip: lambda connection, job: forwards.skip(connection, job.now, job.message_uuid),
     Pause: lambda connection, job: forwards.pause(connection, job.at),
     NoteCondition: lambda connection, job: forwards.note(connection, job.condition),
+    Restore: lambda connection, job: restore(connection, job.kept),
+    RestoreMarks: lambda connection, job: restore_marks(connection, job.marks),
     Probe: lambda connection, job: rewrite_header(connection),
     Look: lambda connection, job: None,
 }

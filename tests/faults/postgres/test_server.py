@@ -165,6 +165,7 @@ def test_nothing_answered_200_is_lost_when_the_server_ends_and_comes_back(
             load.wait_for(50)
             with PASSING[name](target):
                 load.wait_for(20)
+            wait_until(target.server.answers, what="PostgreSQL answers")
             wait_until_ready(target.service)
         load.wait_for(50)
     _judge(load, target, figure, promise, name)

@@ -1,0 +1,170 @@
+"""`copy`: move all that one database keeps into another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from hashlib import blake2b
+
+import click
+
+from ..database_url import Database, read_database_url
+from ..store.contract import StoreError
+from ..store.moving import Kept, Mover
+from ..store.opening import open_mover
+from .terminal import progress
+
+BATCH = 200
+"""Messages in a transaction: callbacks that come meanwhile wait for one at most."""
+
+READS = 5
+
+
+class DatabaseUrl(click.ParamType[Database]):
+    """What DATABASE_URL may be. What is wrong is said without repeating it."""
+
+    name = "url"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Database:
+        if isinstance(value, Database):
+            return value
+        try:
+            return read_database_url(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+@click.command("copy")
+@click.option("--from", "source", type=DatabaseUrl(), required=True, help="sqlite:///old.db")
+@click.option("--to", "target", type=DatabaseUrl(), required=True, help="postgres://...")
+def command(source: Database, target: Database) -> None:
+    """Copy everything from one database into another, while callbacks come in at either.
+
+    Ended early, it goes on where it was when it is run again. At the end each message is compared
+    in both, and what has changed meanwhile is copied again; exits with 1 if something differs.
+    """
+    if (source.path, source.url) == (target.path, target.url):
+        raise click.UsageError("--from and --to name the same database")
+    if source.path is not None and not source.path.exists():
+        raise click.UsageError(f"--from: there is no {source.name}")
+    reader, writer = open_mover(source, may_create=False), open_mover(target, may_create=True)
+    with closing(reader.store), closing(writer.store):
+        try:
+            for mover in (reader, writer):
+                mover.store.prepare()
+            _copy(reader, writer)
+            found = _compare(reader, writer)
+        except StoreError as error:
+            raise click.ClickException(f"stopped, run it again to go on: {error}") from None
+    click.echo(found.report())
+    if not found.is_good:
+        raise SystemExit(1)
+
+
+@dataclass
+class Comparison:
+    """Of all messages. `ahead` are those of which the target knows more by now."""
+
+    messages: int = 0
+    events: int = 0
+    ahead: int = 0
+    different: int = 0
+    digests: tuple[blake2b, blake2b] = field(
+        default_factory=lambda: (blake2b(digest_size=16), blake2b(digest_size=16))
+    )
+
+    @property
+    def is_good(self) -> bool:
+        return not self.different and self.digests[0].digest() == self.digests[1].digest()
+
+    def add(self, ours: Kept, theirs: Kept | None) -> None:
+        self.messages += 1
+        self.events += len(ours.updates)
+        if theirs is not None and ours.is_part_of(theirs):
+            self.ahead += 1
+            return
+        self.different += ours != theirs
+        for digest, kept in zip(self.digests, (ours, theirs), strict=True):
+            digest.update(repr(kept).encode())
+
+    def report(self) -> str:
+        what = f"{self.messages} messages, {self.events} events"
+        if self.ahead:
+            what += f", of {self.ahead} messages the target knows more by now"
+        if self.is_good:
+            return f"{what}: the same in both, digest {self.digests[0].hexdigest()}."
+        return f"{what}: {self.different} differ. Do callbacks come? Then run it again."
+
+
+def _copy(reader: Mover, writer: Mover) -> None:
+    marks = reader.marks("", BATCH)
+    while True:
+        writer.restore_marks(replace(marks, pruned_before=None))  # else it keeps messages out
+        if not marks.nonces:
+            break
+        marks = reader.marks(marks.nonces[-1][0], BATCH)
+    _each_batch("copying", reader, _first_missing(reader, writer), writer.restore)
+    writer.restore_marks(replace(marks, nonces=()))
+
+
+def _first_missing(reader: Mover, writer: Mover) -> int:
+    """The id after which to go on: copied in the order of ids, what is there is the beginning."""
+    known, unknown = 0, reader.last() + 1
+    while unknown - known > 1:
+        middle = (known + unknown) // 2
+        found = reader.uuids(middle - 1, 1)
+        if found and writer.store.find(found[0][1]) is not None:
+            known = max(middle, min(found[0][0], unknown - 1))
+        else:
+            unknown = middle
+    return max(known - BATCH, 0)
+
+
+def _compare(reader: Mover, writer: Mover) -> Comparison:
+    found = Comparison()
+
+    def compare(kept: Sequence[Kept]) -> None:
+        uuids = [each.message_uuid for each in kept]
+        theirs = _by_uuid(writer, uuids)
+        changed = [each for each in kept if each != theirs.get(each.message_uuid)]
+        if changed:
+            writer.restore(changed)
+            again = [each.message_uuid for each in changed]
+            kept = [*_by_uuid(reader, uuids).values()]
+            theirs |= _by_uuid(writer, again)
+        for each in kept:
+            found.add(each, theirs.get(each.message_uuid))
+
+    _each_batch("comparing", reader, 0, compare)
+    return found
+
+
+def _by_uuid(mover: Mover, uuids: Sequence[str]) -> dict[str, Kept]:
+    """Those that are there. One that changes while it is read is read again, a few times."""
+    found: dict[str, Kept] = {}
+    for _ in range(READS):
+        left = [message_uuid for message_uuid in uuids if message_uuid not in found]
+        if not left:
+            break
+        found |= {kept.message_uuid: kept for kept in mover.kept(left)}
+    return found
+
+
+def _each_batch(
+    label: str, reader: Mover, after: int, do: Callable[[Sequence[Kept]], None]
+) -> None:
+    """All messages from there on, also those that come meanwhile."""
+    with progress(label, max(reader.last() - after, 0)) as advance:
+        for last, uuids in _batches(reader, after):
+            do([*_by_uuid(reader, uuids).values()])
+            advance(last - after)
+            after = last
+
+
+def _batches(reader: Mover, after: int) -> Iterator[tuple[int, list[str]]]:
+    while rows := reader.uuids(after, BATCH):
+        after = rows[-1][0]
+        yield after, [message_uuid for _, message_uuid in rows]

@@ -1,0 +1,120 @@
+"""How what one store keeps is put into another, as it is. Pure: it knows only the contract."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from ..model import FINAL_STATUSES, StatusUpdate
+from .contract import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One message: what each of its updates said, and how often it came again."""
+
+    updates: tuple[StatusUpdate, ...]
+    """In their order. What is the message's (numbers, text, reference) is the same in each."""
+    repeats: tuple[int, ...]
+    checked_at: str | None
+    shown: tuple[object, ...]
+    """What follows from the updates, and has to be the same in both stores."""
+
+    @property
+    def message_uuid(self) -> str:
+        return self.updates[0].message_uuid
+
+    def is_part_of(self, other: Kept) -> bool:
+        """Does another store know all of these updates, and more?"""
+        return {u.digest for u in self.updates} < {u.digest for u in other.updates}
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What is kept beside the messages. `nonces` are some of them, with their owners' digests."""
+
+    nonces: Sequence[tuple[str, bytes]]
+    keys: Sequence[tuple[str, bytes, str, str | None]]
+    """Idempotency keys: key, digest, claimed_at, answer."""
+    pruned_before: str | None
+
+
+class Mover(Protocol):
+    """A store that can be copied from and to while callbacks come. Raises what a store does."""
+
+    @property
+    def store(self) -> Store:
+        """What is read and written, apart from that."""
+
+    def last(self) -> int:
+        """The greatest id of a message; 0 if there is none."""
+
+    def uuids(self, after: int, limit: int) -> Sequence[tuple[int, str]]:
+        """The next messages by id."""
+
+    def kept(self, uuids: Sequence[str]) -> Sequence[Kept]:
+        """Those of these messages that are there."""
+
+    def restore(self, kept: Sequence[Kept]) -> None:
+        """Write these as they are; doing it again, or after callbacks have come, is right too."""
+
+    def marks(self, after: str, limit: int) -> Marks:
+        """All marks, but of the nonces only the next `limit`."""
+
+    def restore_marks(self, marks: Marks) -> None:
+        """Write these as they are; doing it again changes nothing."""
+
+
+def read_kept(store: Store, rows: Sequence[Sequence[object]]) -> list[Kept]:
+    """What a store keeps of messages. A row is an event: message_uuid, queued_at, checked_at,
+    digest and rank, in the events' order.
+    """
+    by_uuid: dict[str, list[Sequence[object]]] = {}
+    for row in rows:
+        by_uuid.setdefault(str(row[0]), []).append(row)
+    found = (_kept(store, events) for events in by_uuid.values())
+    return [kept for kept in found if kept is not None]
+
+
+def _kept(store: Store, rows: Sequence[Sequence[object]]) -> Kept | None:
+    """None if the message has changed since the rows were read, or is gone."""
+    message = store.find(str(rows[0][0]))
+    if message is None or message.events is None or len(message.events) != len(rows):
+        return None
+    updates = []
+    for event, (_, queued_at, _, digest, rank) in zip(message.events, rows, strict=True):
+        assert isinstance(digest, bytes)
+        assert isinstance(rank, int)
+        updates.append(
+            StatusUpdate(
+                message_uuid=message.message_uuid,
+                status=event.status,
+                status_timestamp=event.status_timestamp,
+                error_code=event.error_code,
+                is_final=event.status in FINAL_STATUSES,
+                sequence=event.sequence,
+                rank=rank,
+                digest=digest,
+                sender_number=message.sender_number,
+                recipient_number=message.recipient_number,
+                message_body=message.message_body,
+                queued_at=None if queued_at is None else str(queued_at),
+                received_at=event.received_at,
+                source=event.source,
+                parameters=event.parameters,
+                reference=message.reference,
+            )
+        )
+    checked_at = rows[0][2]
+    return Kept(
+        tuple(updates),
+        tuple([event.repeats for event in message.events]),
+        None if checked_at is None else str(checked_at),
+        (message.initial_status, message.current_status, message.created_at, message.updated_at),
+    )
+
+
+def as_replayed(kept: Sequence[Kept]) -> list[StatusUpdate]:
+    """Their updates so that writing one that is there already does not count as Plivo's retry."""
+    return [update._replace(source="replay") for each in kept for update in each.updates]

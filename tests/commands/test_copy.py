@@ -1,0 +1,200 @@
+"""`copy`: everything moves from one store to another, either way, and again after it was killed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from smsstatus.commands.copy import BATCH, command
+from smsstatus.database_url import read_database_url
+from smsstatus.store.contract import Filters, Outcome, Store
+from smsstatus.store.opening import open_mover
+
+from ..live import ROOT, wait_until
+from ..postgres import new_database
+from ..store.conftest import write
+from ..store.updates import DAY, at, second, update_of
+
+NewDatabase = Callable[[], str]
+WAYS = [("sqlite", "postgres"), ("postgres", "sqlite"), ("sqlite", "sqlite")]
+
+
+@pytest.fixture(params=WAYS, ids="-".join)
+def urls(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, str]]:
+    """Where from and where to; both are empty."""
+    if "postgres" not in request.param:
+        yield f"sqlite:///{tmp_path / 'one.db'}", f"sqlite:///{tmp_path / 'other.db'}"
+        return
+    with new_database(request.getfixturevalue("postgres_server_url")) as url:
+        file = f"sqlite:///{tmp_path / 'sms.db'}"
+        yield (file, url) if request.param[0] == "sqlite" else (url, file)
+
+
+def opened(url: str) -> Store:
+    return open_mover(read_database_url(url), may_create=True).store
+
+
+def fill(url: str, messages: int = 30) -> None:
+    """Whole lives, repeats, texts, references, a nonce, a key, a check and a prune."""
+    with closing(opened(url)) as store:
+        store.prepare()
+        life = [("queued", "11:00:00"), ("sent", "11:00:01"), ("delivered", "")]
+        updates = [
+            update_of(
+                at(
+                    word,
+                    time,
+                    MessageUUID=f"m-{number}",
+                    From="14155550101",
+                    QueuedTime=f"{DAY} 11:00:00",
+                    ErrorCode="30" if number % 7 == 0 else "",
+                    **{"?": f"order={number}" if number % 3 == 0 else ""},
+                ),
+                second(number),
+            )
+            for number in range(messages)
+            for word, time in life
+        ]
+        write(store, updates)
+        write(store, updates[::4] + updates[::8])
+        sent = update_of(at("queued", MessageUUID="sent-from-here", Body="the text"), second(1))
+        store.record(sent._replace(source="send", rank=-1))
+        store.record(update_of(at("sent", MessageUUID="m-1"), second(99), nonce="a-nonce"))
+        store.claim_key("a-key", b"its digest")
+        store.keep_answer("a-key", '"the answer"')
+        store.note_check("m-2", second(200))
+        assert store.prune_batch(second(1)) == 1
+
+
+def copy(source: str, target: str) -> Result:
+    done = CliRunner().invoke(command, ["--from", source, "--to", target], catch_exceptions=False)
+    assert "Traceback" not in done.output
+    return done
+
+
+def content(store: Store) -> list[object]:
+    return [store.find(message.message_uuid) for message in store.walk(Filters())]
+
+
+def test_everything_is_there_afterwards_and_stands_as_it_stood(urls: tuple[str, str]) -> None:
+    fill(urls[0])
+    done = copy(*urls)
+    assert done.exit_code == 0, done.output
+    assert "30 messages, 89 events: the same in both, digest " in done.output
+    with closing(opened(urls[0])) as source, closing(opened(urls[1])) as target:
+        assert content(target) == content(source)
+        window = (second(0), second(600))
+        assert target.stats(*window).counts == source.stats(*window).counts
+        delivered_in = list(source.stats(*window).delivered_in)
+        assert list(target.stats(*window).delivered_in) == pytest.approx(delivered_in, abs=0.001)
+        forged = update_of(at("read", MessageUUID="m-1"), nonce="a-nonce")
+        assert target.record(forged) is Outcome.NONCE_TAKEN
+        claim = target.claim_key("a-key", b"another")
+        assert claim is not None
+        assert (claim.digest, claim.answer) == (b"its digest", '"the answer"')
+        silent = {"silent_since": second(600), "created_since": second(0)}
+        assert list(target.waiting(**silent)) == list(source.waiting(**silent))
+        captured = update_of(at("sent", "11:00:01", MessageUUID="m-0", From="14155550101"))
+        assert target.record(captured) is Outcome.PRUNED
+
+
+def test_copying_again_changes_nothing(urls: tuple[str, str]) -> None:
+    fill(urls[0])
+    first, again = copy(*urls), copy(*urls)
+    assert first.output == again.output
+    assert again.exit_code == 0
+
+
+def test_a_callback_that_comes_to_the_target_first_stays(urls: tuple[str, str]) -> None:
+    fill(urls[0])
+    with closing(opened(urls[1])) as target:
+        target.prepare()
+        target.record(update_of(at("read", "11:30:00", MessageUUID="m-5"), second(300)))
+    done = copy(*urls)
+    assert done.exit_code == 0, done.output
+    assert "of 1 messages the target knows more by now" in done.output
+    with closing(opened(urls[1])) as target:
+        found = target.find("m-5")
+        assert found is not None
+        assert found.events is not None
+        assert [event.status for event in found.events] == ["queued", "sent", "delivered", "read"]
+
+
+def test_what_comes_meanwhile_is_copied_too(urls: tuple[str, str]) -> None:
+    """The service writes the old database until it is started with the new one."""
+    fill(urls[0], BATCH)
+    stopped = threading.Event()
+
+    def callbacks() -> None:
+        with closing(opened(urls[0])) as store:
+            for number in range(1000):
+                if stopped.is_set():
+                    return
+                name = f"late-{number}" if number % 2 else f"m-{number + 1}"
+                store.record(update_of(at("undelivered", MessageUUID=name), second(500)))
+
+    service = threading.Thread(target=callbacks)
+    service.start()
+    try:
+        copy(*urls)
+    finally:
+        stopped.set()
+        service.join(60)
+    done = copy(*urls)
+    assert done.exit_code == 0, done.output
+    with closing(opened(urls[0])) as source, closing(opened(urls[1])) as target:
+        assert sorted(map(repr, content(target))) == sorted(map(repr, content(source)))
+
+
+def test_killed_on_the_way_it_goes_on_where_it_was(urls: tuple[str, str]) -> None:
+    fill(urls[0], BATCH * 3)
+    arguments = ["copy", "--from", urls[0], "--to", urls[1]]
+    environment = {"PATH": os.environ["PATH"], "PYTHON_DOTENV_DISABLED": "1"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "smsstatus", *arguments], cwd=ROOT, env=environment
+    )
+    with closing(opened(urls[1])) as target:
+        target.prepare()
+        wait_until(lambda: target.list(Filters(), 1).messages, what="some are copied")
+        process.kill()
+        process.wait(60)
+    done = copy(*urls)
+    assert done.exit_code == 0, done.output
+    assert f"{BATCH * 3} messages" in done.output
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "says"),
+    [
+        ("sqlite:///no-such.db", "sqlite:///other.db", "there is no "),
+        ("sqlite:///other.db", "sqlite:///other.db", "the same database"),
+        ("mysql://me:secret@host/db", "sqlite:///other.db", "must start with"),
+        ("sqlite:///other.db", "postgres://me:secret@host/db?x=1", "an option behind its ?"),
+    ],
+)
+def test_what_cannot_be_copied_is_refused_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, target: str, says: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = copy(source, target)
+    assert done.exit_code == 2
+    assert says in done.output
+    assert "secret" not in done.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_database_that_cannot_be_reached_is_one_line(tmp_path: Path) -> None:
+    fill(f"sqlite:///{tmp_path / 'sms.db'}", 1)
+    target = "postgres://me:secret@127.0.0.1:1/db"
+    done = copy(f"sqlite:///{tmp_path / 'sms.db'}", target)
+    assert done.exit_code == 1
+    assert "stopped, run it again to go on: " in done.output
+    assert "secret" not in done.output
