@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from packaging.markers import Marker
 
 from smsstatus.settings import Settings, SettingsError
@@ -274,3 +275,16 @@ def test_a_release_makes_the_tables_of_postgresql(tmp_path: Path, postgres: str)
     variables = {"DATABASE_URL": postgres, "SPOOL_DIR": str(tmp_path / "spool")}
     assert of_the_procfile("release", tmp_path, **variables).endswith(" is ready.\n")
     assert ask(postgres, "SELECT count(*) FROM messages") == [(0,)]
+
+
+def test_the_address_of_the_compose_file_is_the_one_that_the_documents_give() -> None:
+    text = (ROOT / "deploy/compose.yaml").read_text()
+    postgres = yaml.safe_load(text)["services"]["postgres"]
+    given = postgres["environment"]
+    user, password, name = (given[f"POSTGRES_{part}"] for part in ("USER", "PASSWORD", "DB"))
+    (port,) = postgres["ports"]
+    address, inside = port.rsplit(":", 1)
+    assert inside == "5432"
+    line = f"DATABASE_URL=postgres://{user}:{password}@{address}/{name} make run"
+    assert line in text
+    assert line in (ROOT / "docs/deploying.md").read_text()
