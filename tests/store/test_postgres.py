@@ -34,7 +34,7 @@ from smsstatus.store.postgres.store import PostgresStore
 
 from ..live import wait_until
 from ..postgres import ask
-from .test_store import at, update_of
+from .updates import at, update_of
 
 DAY = "2026-11-01"
 

@@ -127,7 +127,7 @@ def read_pulse(connection: Connection, *, since: str, before: str, newest: int) 
     ((waiting,),) = connection.execute(
         """SELECT count(*) FROM (
                SELECT FROM messages WHERE outcome IS NULL AND created_at >= %s AND created_at < %s
-               LIMIT %s) AS some""",
+               LIMIT %s) AS found""",
         (since, before, WAITING_COUNTED),
     ).fetchall()
     events = connection.execute(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import psycopg
-from psycopg import errors
 
 ROW_FAILURES = (psycopg.DataError, psycopg.IntegrityError)
 """A job's own fault. All else is the store's: a right that is missing, a table, a pooler."""
@@ -38,8 +37,3 @@ def describe(error: psycopg.Error) -> str:
     if isinstance(error, psycopg.OperationalError):
         return f"{name}: {' '.join(str(error).split())}"
     return name  # psycopg's own, of what it was given: it can quote the URL
-
-
-def is_refusal(error: psycopg.Error) -> bool:
-    """Does the server refuse to write for now, as it does what is asked of a standby?"""
-    return isinstance(error, errors.ReadOnlySqlTransaction | errors.InsufficientPrivilege)

@@ -41,6 +41,8 @@ from .readers import Readers, run
 from .schema import apply_schema
 
 SCHEMA_SECONDS = 10.0
+WINDOW_SECONDS = 10.0
+"""For what counts all messages of a window, which can be all there are."""
 COUNT_SECONDS = 30.0
 """For what reads whole tables. Only commands and the background ask for it."""
 
@@ -146,10 +148,14 @@ class PostgresStore:
             left = None if left is None else left - len(page.messages)
 
     def stats(self, since: str, until: str) -> Stats:
-        return self._read(lambda connection: counting.read_stats(connection, since, until))
+        return self._read(
+            lambda connection: counting.read_stats(connection, since, until), WINDOW_SECONDS
+        )
 
     def history(self, edges: Sequence[str]) -> tuple[Sequence[Mapping[str, int]], Stats]:
-        return self._read(lambda connection: counting.read_history(connection, edges))
+        return self._read(
+            lambda connection: counting.read_history(connection, edges), WINDOW_SECONDS
+        )
 
     def change_marker(self) -> str:
         return self._read(counting.change_marker)
