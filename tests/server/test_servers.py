@@ -18,8 +18,10 @@ import pytest
 from smsstatus.server.serving import Server
 
 from ..commands.conftest import run_beside
+from ..faults.load import Load
 from ..faults.locks import holding_the_database
 from ..faults.raw import connect
+from ..faults.reconcile import integrity, missing
 from ..live import API_TOKEN, ROOT, LiveService, wait_until
 from ..signed import send
 
@@ -155,6 +157,21 @@ def test_no_server_logs_the_numbers_and_tokens_of_a_request(start: Start, how: s
     log = service.log.read_text()
     assert "5550123" not in log
     assert "sekret" not in log
+
+
+@pytest.mark.parametrize(
+    "how", ["gunicorn -k sync --threads 1", "gunicorn -k gthread", "flask run", "waitress"]
+)
+def test_nothing_answered_200_is_lost_when_any_server_is_killed_under_load(
+    start: Start, how: str
+) -> None:
+    service = start(how)
+    with Load(service.port, service.plivo, clients=4) as load:
+        wait_until(lambda: len(load.acknowledged) >= 40)
+        service.kill()
+    service.start()
+    assert missing(load.acknowledged, service) == []
+    assert integrity(service.database) == "ok"
 
 
 def test_of_callbacks_that_several_processes_share_none_is_lost(start: Start) -> None:
