@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import resource
 import socket
 import threading
 import time
-from collections import deque
 from collections.abc import Iterator
 
 import pytest
@@ -17,6 +15,7 @@ from smsstatus.settings import WEBHOOK_PATH
 from ..live import LiveService, live_service, wait_until
 from ..signed import send
 from .conftest import Figure, Promise
+from .crowds import allow_open_files, coming, p99, stand
 from .load import Load
 from .raw import connect, head
 from .workers import Impatient, serve_with
@@ -119,53 +118,18 @@ def test_callbacks_are_fast_beside_stalled_clients_that_stand_and_others_that_ke
     what = next(name for name, data in _STALLED.items() if data == sent)
     standing, a_second = (1000, 64) if full else (200, 32)
     with contextlib.ExitStack() as stack:
-        _allow_open_files(stack, standing + 20 * a_second)
-        for _ in range(standing):
-            stack.enter_context(connect(shared.port)).sendall(sent)
-        stack.enter_context(_coming(shared.port, sent, a_second))
+        allow_open_files(stack, standing + 20 * a_second)
+        stand(stack, shared.port, sent, standing)
+        stack.enter_context(coming(shared.port, sent, a_second))
         with Load(shared.port, shared.plivo, clients=1, keep_alive=False, pause=0.02) as genuine:
             genuine.wait_for(500 if full else 50)
-    seconds = sorted(delivery.seconds for delivery in genuine.deliveries)
-    p99 = seconds[int(len(seconds) * 0.99)]
+    seconds = p99(genuine.deliveries)
     figure(
         f"{standing:,} clients {what}, and {a_second} more a second",
-        f"{len(seconds)} genuine callbacks answered 200, p99 {p99 * 1000:.0f} ms",
+        f"{len(genuine.acknowledged)} genuine callbacks answered 200, p99 {seconds * 1000:.0f} ms",
     )
     assert genuine.others == []
-    promise(p99, 0.05)
-
-
-def _allow_open_files(stack: contextlib.ExitStack, number: int) -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < number:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (min(number, hard), hard))
-        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
-
-
-@contextlib.contextmanager
-def _coming(port: int, sent: bytes, a_second: int) -> Iterator[None]:
-    """Clients that come, send this and stay for 5 s."""
-    over = threading.Event()
-    open_ones: deque[socket.socket] = deque()
-
-    def come() -> None:
-        while not over.wait(1 / a_second):
-            client = connect(port)
-            with contextlib.suppress(OSError):
-                client.sendall(sent)
-            open_ones.append(client)
-            if len(open_ones) > 5 * a_second:
-                open_ones.popleft().close()
-
-    thread = threading.Thread(target=come, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join(60)
-        for client in open_ones:
-            client.close()
+    promise(seconds, 0.05)
 
 
 def _healthy(service: LiveService) -> float:

@@ -57,6 +57,10 @@ class Narrow(Worker):
         super().init_process()
 
 
+class NarrowAndImpatient(Narrow, Impatient):
+    """Both."""
+
+
 class OftenCheckpointing(Worker):
     """Checkpoints, where two processes on one file could lose commits, come with each commit."""
 
