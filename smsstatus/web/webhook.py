@@ -102,7 +102,7 @@ class _OnceKept(Response):
     """
 
     def __init__(self, service: Service, keeping: Keeping, query: Pairs) -> None:
-        super().__init__()
+        super().__init__(content_type=PLAIN_TEXT)
         self._service = service
         self._keeping = keeping
         self._query = query
