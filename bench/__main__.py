@@ -18,10 +18,11 @@ from bench import load, machine, measure, preload, report
 from bench.callbacks import generate
 from bench.cores import SEPARATE, pin_to_load_core
 from bench.measure import Run, Workload, workload
-from bench.peers.registry import ALL, LAYERS, Peer, Unavailable
+from bench.peers.registry import ALL, LAYERS, Peer, Unavailable, under_each_python
 from bench.service import Disk, StartFailed
 
-PROFILES = ("full", "slow-fsync", "steady", "startup")
+SLOW_CLIENTS = {f"{rate} stalled/s": rate for rate in measure.STALLED_RATES}
+PROFILES = ("full", "slow-fsync", "steady", "startup", *SLOW_CLIENTS)
 SLOW_FSYNC_US = 2000
 SLOW_MAX_RATE = 10_000
 DURABILITY = (
@@ -48,20 +49,25 @@ class Plan:
         """An app without a database has no fsync to slow down."""
         return [peer for peer in self.peers if peer.stores or profile != "slow-fsync"]
 
+    def rounds_of(self, profile: str) -> int:
+        """What slow clients do is plain from one."""
+        return 1 if profile in SLOW_CLIENTS else self.rounds
+
     def run_count(self) -> int:
         """How many runs there are if none fails."""
-        return self.rounds * sum(len(self.peers_of(profile)) for profile in self.profiles)
+        return sum(len(self.peers_of(each)) * self.rounds_of(each) for each in self.profiles)
 
 
 @click.command()
-@click.option("--rounds", default=3, show_default=True, help="How often everything is measured.")
+@click.option("--rounds", default=5, show_default=True, help="How often everything is measured.")
 @click.option("--seconds", default=10, show_default=True, help="Length of one run.")
 @click.option(
     "--profile",
-    type=click.Choice([*PROFILES, "all"]),
+    type=click.Choice(["full", "slow-fsync", "steady", "startup", "slow-clients", "all"]),
     default="all",
     show_default=True,
-    help="full: plain disk. slow-fsync: 2 ms more for each fsync. steady: 200 callbacks/s.",
+    help="full: plain disk. slow-fsync: 2 ms more for each fsync. steady: 200 callbacks/s. "
+    "slow-clients: 5, 16, 64 stalled ones a second, and 1,000 that stand.",
 )
 @click.option("--only", default="", help=f"These only, of {','.join(ALL | LAYERS)}.")
 @click.option(
@@ -77,6 +83,14 @@ class Plan:
     show_default=True,
     help="steady: a new connection for each callback, or kept ones.",
 )
+@click.option(
+    "--pythons", is_flag=True, help="smsstatus alone, under each Python 3.11 to 3.14 that is here."
+)
+@click.option(
+    "--into",
+    type=click.Path(dir_okay=False, exists=True, path_type=Path),
+    help="A document whose lines between `<!-- figures: bench -->` and its end are replaced.",
+)
 @click.option("--check", is_flag=True, help="Every service for a second: does the bench work?")
 def main(
     rounds: int,
@@ -85,16 +99,20 @@ def main(
     only: str,
     max_rate: int,
     steady_connections: str,
+    pythons: bool,
+    into: Path | None,
     check: bool,
 ) -> None:
     """Measure smsstatus and its peers side by side."""
     signal.signal(signal.SIGTERM, stop)
     if check:
         rounds, seconds, profile = 1, 1, "all"
-    peers = tuple(_available(_chosen(only)))
+    if pythons:
+        profile = "full" if profile == "all" else profile
+    peers = tuple(_available(list(under_each_python().values()) if pythons else _chosen(only)))
     pin_to_load_core()
     plan = Plan(
-        profiles=tuple(_possible(PROFILES if profile == "all" else (profile,))),
+        profiles=tuple(_possible(_profiles(profile))),
         peers=peers,
         rounds=rounds,
         seconds=seconds,
@@ -104,9 +122,16 @@ def main(
         check=check,
     )
     described = machine.describe()
-    print(machine_lines(described, plan.peers), flush=True)
+    about = machine_lines(described, plan.peers)
+    print(about, flush=True)
     runs = run_all(plan)
-    print_report(plan, described, runs)
+    text = report_text(plan, runs)
+    print(f"\n{text}")
+    if not plan.check:
+        _write_results(plan, described, runs)
+    if into is not None:
+        how = f"One run: medians of {rounds} rounds of {seconds} s."
+        report.fill(into, f"{how}\n\n{about}\n\n{text}")
     if report.trouble(runs) or not runs or len(runs) < plan.run_count():
         sys.exit(1)
 
@@ -116,7 +141,7 @@ def run_all(plan: Plan) -> list[Run]:
     runs: list[Run] = []
     for profile in plan.profiles:
         with _workload(plan, profile) as work:
-            for number in range(1, plan.rounds + 1):
+            for number in range(1, plan.rounds_of(profile) + 1):
                 for peer in _order(plan, profile, number):
                     run = _one(plan, profile, peer, work)
                     if run is not None:
@@ -141,6 +166,9 @@ def _one(plan: Plan, profile: str, peer: Peer, work: Workload) -> Run | None:
             return measure.steady(
                 peer, profile, work, disk, plan.seconds, keep_alive=plan.keep_alive
             )
+        if profile in SLOW_CLIENTS:
+            stalled = SLOW_CLIENTS[profile]
+            return measure.beside_slow_clients(peer, profile, work, plan.seconds, stalled)
         return measure.saturated(peer, profile, work, disk, plan.seconds)
     except (StartFailed, load.LoadFailed) as error:
         _say(f"{profile}, {peer.name}: no figure: {error}")
@@ -154,6 +182,12 @@ def _workload(plan: Plan, profile: str) -> Iterator[Workload]:
     count = int(seconds * rates.get(profile, 100)) + 200
     with workload(generate(count), generate(1, seed=2)[0]) as work:
         yield work
+
+
+def _profiles(asked: str) -> Sequence[str]:
+    if asked == "slow-clients":
+        return tuple(SLOW_CLIENTS)
+    return PROFILES if asked == "all" else (asked,)
 
 
 def _chosen(only: str) -> list[Peer]:
@@ -205,14 +239,11 @@ def _version_words(peer: Peer) -> str:
     return ", ".join(f"{name} {version}" for name, version in peer.versions().items())
 
 
-def print_report(plan: Plan, described: dict[str, str], runs: Sequence[Run]) -> None:
-    """The table on standard output; a check says nothing of goals, and leaves no results."""
-    print(f"\n{report.table(runs)}\n\n{DURABILITY}")
-    for line in report.trouble(runs):
-        print(f"\n**Trouble** {line}")
-    if not plan.check:
-        print(f"\n{report.goals(runs)}")
-        _write_results(plan, described, runs)
+def report_text(plan: Plan, runs: Sequence[Run]) -> str:
+    """The table and what follows from it; a check says nothing of goals."""
+    trouble = [f"**Trouble** {line}" for line in report.trouble(runs)]
+    goals = [] if plan.check else [report.goals(runs)]
+    return "\n\n".join([report.table(runs), DURABILITY, *trouble, *goals])
 
 
 def _write_results(plan: Plan, described: dict[str, str], runs: Sequence[Run]) -> None:

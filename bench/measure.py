@@ -12,6 +12,7 @@ from typing import Any
 
 from bench import load
 from bench.callbacks import Callback, raw_request, write_slices
+from bench.crowd import crowd
 from bench.paths import CACHE
 from bench.peers.registry import Peer
 from bench.service import Disk, Running, run_folder, running
@@ -20,6 +21,10 @@ from bench.verify import Verdict, verify
 
 WARM_UP_SECONDS = 2  # for V8's and CPython's own warming, and for the first pages of the database
 STEADY_RATE = 200.0
+STALLED_RATES = (5, 16, 64)
+STANDING = 1000
+_BESIDE_RATE = 50.0
+"""Genuine callbacks a second beside slow clients, each on a new connection."""
 
 
 @dataclass
@@ -123,6 +128,26 @@ def steady(
             loop = OpenLoop(service.port, requests, keep_alive=keep_alive)
             good = _note_answers(run, loop.run(STEADY_RATE, seed=1))
             meters.read_into(run)
+            _remember_memory(service, run)
+            database = service.database
+        if peer.stores:
+            run.verdict = verify(database, [work.probe, *(callbacks[i] for i in good)])
+    return run
+
+
+def beside_slow_clients(
+    peer: Peer, profile: str, work: Workload, seconds: int, a_second: int
+) -> Run:
+    """Genuine callbacks while stalled clients keep coming and others stand open."""
+    run = Run(peer.name, profile, 0)
+    callbacks = work.callbacks[: int(seconds * _BESIDE_RATE)]
+    requests = [raw_request(callback) for callback in callbacks]
+    with run_folder() as folder:
+        with running(peer, folder, work.probe, Disk()) as service:
+            _warm(service, work)
+            with crowd(service.port, STANDING, a_second):
+                loop = OpenLoop(service.port, requests, keep_alive=False)
+                good = _note_answers(run, loop.run(_BESIDE_RATE, seed=1))
             _remember_memory(service, run)
             database = service.database
         if peer.stores:

@@ -11,8 +11,10 @@ import sys
 from abc import ABC, abstractmethod
 from pathlib import Path
 
+from bench import pythons
 from bench.callbacks import AUTH_TOKEN, BASE_URL
 from bench.paths import CACHE, REPOSITORY
+from bench.pythons import Python
 
 API_TOKEN = "bench-api-token"
 PEERS = REPOSITORY / "bench" / "peers"
@@ -66,16 +68,25 @@ class _Gunicorn(Peer):
     app: str
     conf = "gunicorn.conf.py"
 
+    def __init__(self, python: Python | None = None) -> None:
+        """Under this Python; by default under the one that all are measured with."""
+        self._chosen = python
+
+    @property
+    def _python(self) -> Python:
+        return self._chosen or pythons.to_measure_with()
+
     def prepare(self) -> None:
         if not (REPOSITORY / "gunicorn.conf.py").exists():
             raise Unavailable("gunicorn.conf.py is not there")
+        _make_environment(self._python, self._python.environment(), REPOSITORY / "requirements.txt")
 
     def command(self, port: int) -> list[str]:
         options = ["-c", self.conf, "--bind", f"127.0.0.1:{port}"]
-        return [sys.executable, "-m", "gunicorn", *options, self.app]
+        return [str(_python_in(self._python.environment())), "-m", "gunicorn", *options, self.app]
 
     def versions(self) -> dict[str, str]:
-        return _python_versions(Path(sys.executable), ("gunicorn", "flask"))
+        return _python_versions(self._python, self._python.environment(), ("gunicorn", "flask"))
 
 
 class SmsStatus(_Gunicorn):
@@ -158,29 +169,31 @@ class FastApi(Peer):
 
     name = "fastapi"
     folder = PEERS / "fastapi"
-    venv = CACHE / "venv-fastapi"
+
+    @property
+    def _environment(self) -> Path:
+        return CACHE / f"fastapi-{pythons.to_measure_with().environment().name}"
 
     def prepare(self) -> None:
-        requirements = self.folder / "requirements.txt"
-        if _is_installed(self.venv, requirements):
-            return
-        _say("fastapi: making its virtual environment")
-        CACHE.mkdir(exist_ok=True)
-        _install([sys.executable, "-m", "venv", "--clear", str(self.venv)], self.folder)
-        pip = [str(self._python()), "-m", "pip", "install", "--quiet"]
-        _install([*pip, "--disable-pip-version-check", "-r", str(requirements)], self.folder)
-        _mark_installed(self.venv, requirements)
-
-    def _python(self) -> Path:
-        return self.venv / "bin" / "python"
+        _make_environment(
+            pythons.to_measure_with(), self._environment, self.folder / "requirements.txt"
+        )
 
     def command(self, port: int) -> list[str]:
         options = "--loop uvloop --http httptools --no-access-log --log-level warning"
         where = ["--host", "127.0.0.1", "--port", str(port), "--app-dir", str(self.folder)]
-        return [str(self._python()), "-m", "uvicorn", *options.split(), *where, "service:app"]
+        return [
+            str(_python_in(self._environment)),
+            "-m",
+            "uvicorn",
+            *options.split(),
+            *where,
+            "service:app",
+        ]
 
     def versions(self) -> dict[str, str]:
-        return _python_versions(self._python(), ("fastapi", "uvicorn", "uvloop", "plivo"))
+        packages = ("fastapi", "uvicorn", "uvloop", "plivo")
+        return _python_versions(pythons.to_measure_with(), self._environment, packages)
 
 
 ALL: dict[str, Peer] = {
@@ -192,14 +205,38 @@ LAYERS: dict[str, Peer] = {peer.name: peer for peer in (NoStore(), NoCommit())}
 """Parts of smsstatus, measured when they are named."""
 
 
-def _python_versions(python: Path, packages: tuple[str, ...]) -> dict[str, str]:
+def under_each_python() -> dict[str, Peer]:
+    """smsstatus under every Python that is here."""
+    peers = [SmsStatus(python) for python in pythons.found()]
+    for python, peer in zip(pythons.found(), peers, strict=True):
+        peer.name = f"smsstatus on {python.minor}{'' if python.is_optimised else ' (plain)'}"
+    return {peer.name: peer for peer in peers}
+
+
+def _python_versions(python: Python, venv: Path, packages: tuple[str, ...]) -> dict[str, str]:
     script = (
-        "import json, platform, sqlite3; from importlib.metadata import version;"
-        "print(json.dumps({'python': platform.python_version(),"
-        "'sqlite': sqlite3.sqlite_version,"
+        "import json, sqlite3; from importlib.metadata import version;"
+        "print(json.dumps({'sqlite': sqlite3.sqlite_version,"
         f"**{{name: version(name) for name in {packages!r}}}}}))"
     )
-    return _read_versions([str(python), "-c", script], REPOSITORY)
+    found = _read_versions([str(_python_in(venv)), "-c", script], REPOSITORY)
+    return {"python": python.words()} | found
+
+
+def _make_environment(python: Python, venv: Path, requirements: Path) -> None:
+    """A virtual environment with these requirements in it. Raises Unavailable."""
+    if _is_installed(venv, requirements):
+        return
+    _say(f"{venv.name}: making a virtual environment")
+    CACHE.mkdir(exist_ok=True)
+    _install([str(python.path), "-m", "venv", "--clear", str(venv)], REPOSITORY)
+    pip = [str(_python_in(venv)), "-m", "pip", "install", "--quiet"]
+    _install([*pip, "--disable-pip-version-check", "-r", str(requirements)], REPOSITORY)
+    _mark_installed(venv, requirements)
+
+
+def _python_in(venv: Path) -> Path:
+    return venv / "bin" / "python"
 
 
 def _read_versions(command: list[str], folder: Path) -> dict[str, str]:
