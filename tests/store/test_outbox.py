@@ -34,7 +34,7 @@ from smsstatus.store.sqlite.store import SqliteStore
 
 from ..conftest import Query
 from ..rounds import examples
-from .test_store import DAY, Fields, at, update_of
+from .updates import DAY, Fields, at, update_of
 
 LATER = f"{DAY}T23:00:00.000000Z"
 """When everything is due that was not put off to a later day."""

@@ -17,6 +17,7 @@ from smsstatus.model import StatusUpdate
 from smsstatus.plivo.callback import Callback, read_callback
 from smsstatus.settings import Settings
 from smsstatus.store.contract import Outcome, StoreUnavailable
+from smsstatus.store.sqlite.schema import SCHEMA_VERSION
 from smsstatus.store.sqlite.store import SqliteStore
 
 from ..conftest import Query
@@ -109,7 +110,7 @@ def test_a_file_of_version_3_is_opened_without_writing_its_events_again(former: 
     before = ask(former, trees)
     record(former)
     assert ask(former, trees) == before
-    assert ask(former, "PRAGMA user_version") == [(4,)]
+    assert ask(former, "PRAGMA user_version") == [(SCHEMA_VERSION,)]
     assert ask(former, "SELECT DISTINCT typeof(parameters) FROM status_events") == [("text",)]
     assert ask(former, "PRAGMA integrity_check") == [("ok",)]
 

@@ -267,7 +267,8 @@ def _conditions(filters: Filters) -> tuple[list[str], list[object]]:
 
 
 def _event(row: sqlite3.Row, message_uuid: str, forward: Forward | None) -> Event:
-    return Event(*row[1:8], parameters.read(row, message_uuid), forward)
+    values = (*row[1:8], parameters.read(row, message_uuid), forward)
+    return Event(*values)
 
 
 def _message(row: sqlite3.Row, events: tuple[Event, ...] | None = None) -> Message:
