@@ -33,12 +33,12 @@ FILL_MESSAGES = f"""
 FILL_EVENTS = """
     INSERT INTO status_events (message_id, digest, status, status_timestamp, sequence, rank,
         is_final, received_at, source, parameters)
-    SELECT m.id, CAST(printf('%012d%012d', m.id, step) AS BLOB), status, '', 0, rank, rank = 4,
+    SELECT m.id, CAST(printf('%012d%012d', m.id, step) AS BLOB), status, '', 0, s.rank, s.rank = 4,
         strftime('%Y-%m-%dT%H:%M:%S.000000Z', '2026-11-01', (m.id + 1000 * step) || ' seconds'),
-        'callback', ''
+        'callback', x'00'
     FROM messages AS m JOIN (
         SELECT 0 AS step, 'queued' AS status, 1 AS rank
-        UNION ALL SELECT 1, 'sent', 2 UNION ALL SELECT 2, 'delivered', 4)
+        UNION ALL SELECT 1, 'sent', 2 UNION ALL SELECT 2, 'delivered', 4) AS s
     ORDER BY m.id + 1000 * step
     """
 FILL_FORWARDS = """

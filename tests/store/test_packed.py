@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 import pytest
 
 from smsstatus import create_app
+from smsstatus.database_url import sqlite_file
 from smsstatus.model import StatusUpdate
 from smsstatus.plivo.callback import Callback, read_callback
 from smsstatus.settings import Settings
@@ -85,7 +86,7 @@ def test_json_is_the_same_byte_for_byte_whichever_version_made_the_file(
     answers = []
     for path in (settings.database_path, former):
         outcomes = record(path)
-        app = create_app(replace(settings, database_path=path))
+        app = create_app(replace(settings, database=sqlite_file(path)))
         answer = app.test_client().get(
             "/messages/a", headers={"Authorization": f"Bearer {API_TOKEN}"}
         )
