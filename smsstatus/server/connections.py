@@ -16,15 +16,20 @@ from typing import Any
 from .connection import Connection, State
 
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
-_AT_ONCE = 64  # accepted before others get their turn
+AT_ONCE = 64
+"""Connections accepted before others get their turn."""
 
 
 class Connections:
-    """At most `most` connections, and what `poller` looks for on each. Used by the loop alone."""
+    """At most `most` connections, and what `poller` looks for on each. Used by the loop alone.
 
-    def __init__(self, poller: selectors.BaseSelector, most: int) -> None:
+    `at_once` are accepted before others get their turn, which may be other processes.
+    """
+
+    def __init__(self, poller: selectors.BaseSelector, most: int, at_once: int = AT_ONCE) -> None:
         self._poller = poller
         self._most = most
+        self._at_once = at_once
         self._in: dict[State, dict[Connection, float]] = {state: {} for state in State}
 
     def __len__(self) -> int:
@@ -44,7 +49,7 @@ class Connections:
 
     def accept(self, listener: Any) -> bool:
         """Take some that wait at a listener; False if there is no room for more now."""
-        for _ in range(_AT_ONCE):
+        for _ in range(self._at_once):
             try:
                 sock, address = listener.accept()
             except OSError as error:

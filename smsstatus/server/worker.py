@@ -38,13 +38,15 @@ from ..settings import WEBHOOK_PATH
 from . import backlog, serving
 from .answer import Answer
 from .connection import Connection, State
-from .connections import READ, WRITE, Connections
+from .connections import AT_ONCE, READ, WRITE, Connections
 
 READ_SECONDS = 4.0
 """For a request's head, and once more for its body."""
 SEND_SECONDS = 4.0
 LINGER_SECONDS = 2.0
 LOOK_SECONDS = 0.25
+PAUSE_SECONDS = 0.002
+"""Between two connections where several processes accept: else the first one awake has them all."""
 RESERVED_FILES = 64
 """Descriptors that connections leave to the store, the spool, the log and Plivo's API."""
 _UNREAD = 65_536  # bytes taken in while a request is being served, or to be thrown away
@@ -71,8 +73,12 @@ class Worker(BaseWorker):  # type: ignore[misc]
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         self._poller = selectors.DefaultSelector()
         self._connections = Connections(
-            self._poller, max(min(self.cfg.worker_connections, files - RESERVED_FILES), 1)
+            self._poller,
+            max(min(self.cfg.worker_connections, files - RESERVED_FILES), 1),
+            at_once=AT_ONCE if self.cfg.workers == 1 else 1,
         )
+        self._pauses_until = 0.0
+        """When it accepts again, so that other processes get connections too."""
         self._seconds = {
             State.IDLE: max(float(self.cfg.keepalive), READ_SECONDS),
             State.READING: READ_SECONDS,
@@ -143,7 +149,8 @@ class Worker(BaseWorker):  # type: ignore[misc]
     def _turn(self) -> None:
         """Do what can be done now, or wait up to LOOK_SECONDS for something."""
         is_woken = False
-        for key, events in self._poller.select(0 if self._again else LOOK_SECONDS):
+        seconds = PAUSE_SECONDS if self._pauses_until else LOOK_SECONDS
+        for key, events in self._poller.select(0 if self._again else seconds):
             if key.data is not None:
                 self._serve(key.data, events)
             elif key.fd == self.PIPE[0]:
@@ -163,6 +170,9 @@ class Worker(BaseWorker):  # type: ignore[misc]
             while self._answered:
                 self._take_back(self._answered.popleft())
         now = time.monotonic()
+        if self._pauses_until and now >= self._pauses_until:
+            self._pauses_until = 0.0
+            self._listen(self.alive)
         if now >= self._next_look:
             self._next_look = now + LOOK_SECONDS
             self.notify()
@@ -191,6 +201,9 @@ class Worker(BaseWorker):  # type: ignore[misc]
     def _accept(self, listener: Any) -> None:
         if not self._connections.accept(listener):
             self._listen(False)  # until the next look
+        elif self.cfg.workers > 1 and self.alive:
+            self._listen(False)
+            self._pauses_until = time.monotonic() + PAUSE_SECONDS
 
     # Requests.
 
