@@ -26,7 +26,7 @@ from smsstatus.store.contract import (
 )
 from smsstatus.store.postgres import connection as connections
 from smsstatus.store.postgres import upkeep
-from smsstatus.store.postgres.batch import record
+from smsstatus.store.postgres.batch import RECORD, record
 from smsstatus.store.postgres.committer import Committer
 from smsstatus.store.postgres.connection import Link, TooSlow
 from smsstatus.store.postgres.errors import describe
@@ -151,6 +151,17 @@ def test_two_that_write_the_same_messages_at_once_never_deadlock(
         postgres, "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
     )
     assert deadlocks == 0
+
+
+def test_the_plan_that_is_kept_from_an_empty_database_suits_a_full_one(
+    store: PostgresStore, postgres: str
+) -> None:
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute("SET plan_cache_mode = force_generic_plan")
+        connection.execute(f"PREPARE record (text) AS {RECORD.replace('%s', '$1')}".encode())
+        plan = connection.execute("EXPLAIN EXECUTE record ('[]')").fetchall()
+    walked = {line.split()[4] for (line,) in plan if "->  Seq Scan on" in line}
+    assert walked == {"prunings"}  # which has one row at most
 
 
 def test_a_value_that_cannot_be_stored_is_its_own_callbacks_fault(store: PostgresStore) -> None:

@@ -70,7 +70,7 @@ def _set(columns: Iterable[str], condition: str) -> str:
 
 _OWN_REFERENCE = "excluded.reference < m.reference OR m.reference IS NULL"
 
-_RECORD = f"""
+RECORD = f"""
     WITH raised AS MATERIALIZED ({RAISED}),
     given AS MATERIALIZED (
         SELECT g.*, decode(text_hex, 'hex') AS signed_text, decode(reading_hex, 'hex') AS reading,
@@ -80,7 +80,9 @@ _RECORD = f"""
                 greatest(status_timestamp, queued_at) > '{NOT_TOLD}'
                 AND greatest(status_timestamp, queued_at) < (SELECT created_before FROM prunings)
                 AND (SELECT m.id FROM messages AS m WHERE m.message_uuid = g.message_uuid) IS NULL,
-                false) AS is_pruned
+                false) AS is_pruned,
+            (SELECT e.reading FROM status_events AS e
+             WHERE e.signed_text = decode(text_hex, 'hex')) AS owner
         FROM raised, json_to_recordset(%s::json) AS g (
             n integer, message_uuid text COLLATE "C", status text COLLATE "C",
             status_timestamp timestamptz, error_code text COLLATE "C", is_final boolean,
@@ -98,18 +100,16 @@ _RECORD = f"""
         RETURNING nonce, digest
     ),
     judged AS MATERIALIZED (
-        SELECT g.*, CASE WHEN is_pruned THEN 'pruned'
-            WHEN is_v2 AND claimed.digest <> g.digest THEN 'nonce_taken'
-            WHEN owner <> reading THEN 'text_taken' END AS refused
-        FROM (
-            SELECT given.*, (
-                SELECT e.reading FROM status_events AS e WHERE e.signed_text = given.signed_text
-            ) AS owner FROM given
-        ) AS g LEFT JOIN claimed ON claimed.nonce = g.nonce
+        SELECT g.*, judged.refused IS NULL AS is_allowed, judged.refused
+        FROM given AS g LEFT JOIN claimed ON claimed.nonce = g.nonce, LATERAL (
+            SELECT CASE WHEN is_pruned THEN 'pruned'
+                WHEN is_v2 AND claimed.digest <> g.digest THEN 'nonce_taken'
+                WHEN owner <> reading THEN 'text_taken' END AS refused
+        ) AS judged
     ),
     allowed AS MATERIALIZED (
         SELECT g.*,
-            row_number() OVER of_message AS newest,
+            row_number() OVER of_message = 1 AS is_newest,
             last_value(status) OVER of_message AS initial_status,
             last_value(status_timestamp) OVER of_message AS first_status_timestamp,
             last_value(sequence) OVER of_message AS first_sequence,
@@ -121,11 +121,11 @@ _RECORD = f"""
             min(received_at) OVER of_message AS created_at,
             min(queued_at) OVER of_message AS least_queued_at,
             min(reference) OVER of_message AS least_reference,
-            row_number() OVER of_text AS copy,
+            row_number() OVER of_text = 1 AS is_first,
             count(*) FILTER (WHERE source = 'callback') OVER of_text
                 - (first_value(source) OVER of_text = 'callback')::integer AS repeats,
             min(received_at) OVER of_text AS first_received_at
-        FROM judged AS g WHERE refused IS NULL
+        FROM judged AS g WHERE is_allowed
         WINDOW of_message AS (
                 PARTITION BY message_uuid ORDER BY {order_key("g", "DESC")}
                 ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING),
@@ -142,10 +142,10 @@ _RECORD = f"""
         SELECT message_uuid, least_sender, least_recipient, least_body, initial_status,
             status, status_timestamp, error_code, created_at, first_received_at, least_queued_at,
             is_final, sequence, rank, digest, first_status_timestamp, first_sequence, first_rank,
-            first_digest, least_reference, (
+            first_digest, least_reference, CASE WHEN least_reference IS NOT NULL THEN (
                 SELECT r.reference_pairs FROM given AS r
-                WHERE r.reference = least_reference LIMIT 1)
-        FROM allowed WHERE newest = 1 ORDER BY message_uuid  -- else two batches could deadlock
+                WHERE r.reference = least_reference LIMIT 1) END
+        FROM allowed WHERE is_newest ORDER BY message_uuid  -- else two batches could deadlock
         ON CONFLICT (message_uuid) DO UPDATE SET
             {_set(_STANDING, _NEWER)}
             updated_at = CASE WHEN {_NEWER} THEN excluded.updated_at
@@ -171,7 +171,7 @@ _RECORD = f"""
             coalesce(a.error_code, ''), a.sequence, a.rank, a.first_received_at, a.source,
             a.parameters, a.repeats
         FROM allowed AS a JOIN stored AS s ON s.message_uuid = a.message_uuid
-        WHERE a.copy = 1 ORDER BY a.n
+        WHERE a.is_first ORDER BY a.n
         ON CONFLICT (signed_text) DO UPDATE SET
             repeats = e.repeats + excluded.repeats + (excluded.source = 'callback')::integer,
             received_at = least(e.received_at, excluded.received_at)
@@ -179,17 +179,19 @@ _RECORD = f"""
     )
     SELECT a.n,
         CASE WHEN e.reading <> a.reading THEN (1 / (a.n - a.n))::text
-            WHEN a.owner IS NOT NULL OR a.copy > 1 OR e.repeats > a.repeats THEN 'duplicate'
+            WHEN a.owner IS NOT NULL OR NOT a.is_first OR e.repeats > a.repeats THEN 'duplicate'
             WHEN s.digest = a.digest THEN 'applied' ELSE 'older' END,
-        s.current_status, coalesce({as_text("s.status_timestamp")}, ''),
-        (SELECT w.n FROM allowed AS w WHERE w.digest = s.digest AND w.copy = 1)
+        s.current_status, coalesce({as_text("s.status_timestamp")}, ''), s.digest
     FROM allowed AS a JOIN stored AS s ON s.message_uuid = a.message_uuid
         JOIN events AS e ON e.signed_text = a.signed_text
     UNION ALL
-    SELECT n, refused, NULL, NULL, NULL FROM judged WHERE refused IS NOT NULL
+    SELECT n, refused, NULL, NULL, NULL FROM judged WHERE NOT is_allowed
     """
 """Another reading of a text that nobody owned when the statement began divides by zero: the batch
 is undone, and each of its updates is written by itself, by when the owner is known.
+
+Conditions on what a batch made are booleans: PostgreSQL expects half of the rows to meet such a
+one, but a single row where a value is compared, and would join each row with all others.
 """
 
 
@@ -199,10 +201,11 @@ def record(connection: Connection, updates: Sequence[StatusUpdate]) -> list[Outc
     Of several updates of a message only the last can be APPLIED.
     """
     outcomes = [Outcome.OLDER] * len(updates)
-    rows = connection.execute(_RECORD, (document(updates),), prepare=True).fetchall()
-    for n, word, status, time, winner in rows:
+    came = {update.digest: n for n, update in reversed([*enumerate(updates)])}
+    rows = connection.execute(RECORD, (document(updates),), prepare=True).fetchall()
+    for n, word, status, time, standing in rows:
         outcomes[n] = outcome = Outcome(word)
-        if outcome is Outcome.OLDER and (winner is None or winner < n):
+        if outcome is Outcome.OLDER and came.get(standing, -1) < n:
             log.info(
                 "message %s: %s at %s came after %s at %s, which stands",
                 updates[n].message_uuid,
