@@ -28,7 +28,7 @@ class Answer(wsgi.Response):  # type: ignore[misc]
                 self.req.version,
                 self.status,
                 int(time.time()),
-                self.headers,
+                tuple(self.headers),
                 must_close=self.should_close(),
                 is_chunked=self.chunked,
             )
