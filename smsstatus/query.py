@@ -10,6 +10,7 @@ import json
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
@@ -23,6 +24,8 @@ DEFAULT_LIMIT = 50
 MAX_WAIT = 25
 """Seconds; most proxies cut a connection that is silent for 30."""
 STATS_WINDOW = timedelta(hours=24)
+FEWEST_DIGITS = 4
+"""An ending of a number that is shorter would let through half of them."""
 
 STATUS_PATTERN = r"^[A-Za-z][A-Za-z0-9 _-]{0,40}$"
 TEXT_PATTERN = r"^[^\x00]*[^\s\x00][^\x00]*$"
@@ -42,6 +45,7 @@ class Fault(Enum):
     REPEATED = auto()
     NO_STATUS = auto()
     NO_TEXT = auto()
+    NO_ENDING = auto()
     NO_REFERENCE = auto()
     NO_TIME = auto()
     LATER_THAN_UNTIL = auto()
@@ -81,6 +85,19 @@ class Query:
             since=since,
             until=until,
         )
+
+    def filters_by_ending(self) -> Filters:
+        """The same for a person: a recipient's number is its ending, in whatever way it is written.
+
+        At least FEWEST_DIGITS. Anything else that a recipient can be is taken as it stands.
+        """
+        filters = self.filters()
+        digits = re.sub(r"[\s().+-]", "", filters.recipient or "")
+        if not (digits.isascii() and digits.isdecimal()):
+            return filters
+        if len(digits) < FEWEST_DIGITS:
+            self._note("to", Fault.NO_ENDING)
+        return replace(filters, recipient=None, recipient_ending=digits)
 
     def window(self) -> tuple[str | None, str | None]:
         """`since` and `until`; two that were exchanged would find nothing, and not say why."""

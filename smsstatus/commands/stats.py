@@ -2,40 +2,36 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
 from flask.cli import with_appcontext
 
-from ..query import Fault, Query
 from ..store.contract import StoreError
 from ..views import stats_json
 from ..web.current import current_service
-from .terminal import table
+from .filters import Given, read_options, refuse, since_option, until_option
+from .terminal import json_option, show_json, table
 
 
 @click.command("stats")
-@click.option("--since", help="From this time on, ISO 8601 in UTC [24 hours before --until].")
-@click.option("--until", help="Up to this time [now].")
-@click.option("--json", "as_json", is_flag=True, help="As the API answers.")
+@since_option
+@until_option
+@json_option
 @with_appcontext
-def command(since: str | None, until: str | None, as_json: bool) -> None:
-    """What became of the messages first seen in a window of time."""
+def command(as_json: bool, **given: Given) -> None:
+    """What became of the messages first seen in a window of time: the last 24 hours."""
     service = current_service()
-    given = {"since": since, "until": until}
-    query = Query({name: [text] for name, text in given.items() if text is not None})
-    window = query.stats_window(service.clock.now())
-    for name, fault in query.faults.items():
-        if fault is Fault.LATER_THAN_UNTIL:
-            raise click.ClickException("--since must not be later than --until: exchange the two")
-        raise click.ClickException(f"--{name} must be ISO 8601, for example 2026-11-01T00:00:00Z")
+    now = service.clock.now()
+    query = read_options(now, given)
+    window = query.stats_window(now)
+    refuse(query)
     try:
         figures = stats_json(service.store.stats(*window), *window)
     except StoreError as error:
         raise click.ClickException(f"the database cannot be read: {error}") from None
     if as_json:
-        click.echo(json.dumps(figures, indent=2))
+        show_json(figures)
     else:
         _show(figures)
 

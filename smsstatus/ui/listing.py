@@ -1,14 +1,9 @@
-"""The messages at `/ui/messages`: filters as a form, pages by keyset, the same as CSV.
-
-A number is taken as its ending, in whatever way it is written; at least four digits. Anything else
-that a recipient can be is taken as it stands.
-"""
+"""The messages at `/ui/messages`: filters as a form, pages by keyset, the same as CSV."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from flask import Response, request
 
@@ -22,11 +17,11 @@ from . import live, words
 from .links import to
 
 PER_PAGE = 50
-FEWEST_DIGITS = 4
 
 _FAULTS = {
     Fault.NO_STATUS: "Give a word such as delivered.",
     Fault.NO_TEXT: "No message can hold this.",
+    Fault.NO_ENDING: "Give a number, or at least its last four digits.",
     Fault.NO_REFERENCE: (
         "Give name=value, such as order=42: what stood on the callback's address."
     ),
@@ -86,13 +81,8 @@ def read_form(given: Mapping[str, str]) -> Asked:
     """Check the filters; an empty field filters nothing."""
     typed = {name: given.get(name, "").strip() for name in FILTERS}
     query = Query({name: [text] for name, text in typed.items() if text})
-    filters = query.filters()
+    filters = query.filters_by_ending()
     asked = Asked(typed, filters, {name: _FAULTS[fault] for name, fault in query.faults.items()})
-    digits = re.sub(r"[\s().+-]", "", filters.recipient or "")
-    if digits.isascii() and digits.isdecimal():
-        asked.filters = replace(filters, recipient=None, recipient_ending=digits)
-        if len(digits) < FEWEST_DIGITS:
-            asked.errors["to"] = "Give a number, or at least its last four digits."
     for name, timestamp in (("since", filters.since), ("until", filters.until)):
         if timestamp:
             minutes_only = timestamp[17:].strip("0.Z") == ""

@@ -28,6 +28,13 @@ def settings(settings: Settings, standin: PlivoApi) -> Settings:
     return replace(settings, auth_id=AUTH_ID, sender=SENDER, plivo_api_url=standin.url)
 
 
+@pytest.fixture(autouse=True)
+def wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each row of a table is one line; nobody chose whether there are colours."""
+    monkeypatch.setenv("COLUMNS", "400")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+
+
 @pytest.fixture
 def run(app: Flask) -> Run:
     """Run a command of the application; what is not one line for the person is raised."""

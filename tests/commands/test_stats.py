@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from ..clock import HandClock
 from ..conftest import Receive
 from ..live import API_TOKEN
-from .conftest import Run, refused
+from .conftest import Run
 
 DAY = "2026-11-01"
 TOKEN = {"Authorization": f"Bearer {API_TOKEN}"}
@@ -55,10 +55,19 @@ def test_json_is_what_the_api_answers(
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        (["--since", "yesterday"], "--since must be ISO 8601"),
-        (["--until", ""], "--until must be ISO 8601"),
+        (["--since", "yesterday"], "--since must be 2h, 3d or ISO 8601"),
+        (["--until", ""], "--until must be 2h, 3d or ISO 8601"),
         (["--since", "2026-11-02", "--until", "2026-11-01"], "exchange the two"),
     ],
 )
 def test_a_window_that_is_none_is_refused(run: Run, options: list[str], text: str) -> None:
-    assert text in refused(run("stats", *options))
+    result = run("stats", *options)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert text in result.stderr
+
+
+def test_a_window_can_be_the_last_hours(run: Run, receive: Receive, clock: HandClock) -> None:
+    receive("sent")
+    clock.turn(3 * 3600)
+    assert json.loads(run("stats", "--since", "2h", "--json").stdout)["total"] == 0
+    assert json.loads(run("stats", "--since", "4h", "--until", "2h", "--json").stdout)["total"] == 1
