@@ -36,13 +36,14 @@ def reference_pairs(query: str) -> list[str]:
     return sorted({f"{name}={value}" for name, value in parse_form(query.encode())})
 
 
-def before(event: str) -> str:
-    """The id of the event that stood when this one came, as a query: `event` is a table's alias.
+def before(event: str, events: str = "status_events") -> str:
+    """The id of the event that stood when this one came, as a query: `event` is an alias of the
+    table `events`.
 
     The events of a message have ids in the order in which they came.
     """
     return f"""(
-        SELECT p.id FROM status_events AS p
+        SELECT p.id FROM {events} AS p
         WHERE p.message_id = {event}.message_id AND p.id < {event}.id
         ORDER BY {order_key("p", "DESC")} LIMIT 1)"""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
@@ -12,9 +13,10 @@ import pytest
 
 from smsstatus.model import StatusUpdate
 from smsstatus.store.contract import Outcome, Store
+from smsstatus.store.outbox import Wanted
 from smsstatus.store.sqlite.store import SqliteStore
 
-from ..postgres import new_database
+from ..postgres import ask, new_database
 from .updates import at, update_of
 
 PATIENT = 60.0
@@ -27,11 +29,14 @@ STORES = ("sqlite", "postgres")
 class Opener:
     """Opens one and the same database as often as a test asks, as several processes do."""
 
-    make: Callable[[], Store]
+    make: Callable[[Wanted | None], Store]
+    ask: Callable[[str], list[tuple[object, ...]]]
+    """Run one statement, as somebody with the database's own shell would; its rows."""
     opened: ExitStack = field(default_factory=ExitStack)
 
-    def __call__(self) -> Store:
-        store = self.opened.enter_context(closing(self.make()))
+    def __call__(self, wanted: Wanted | None = None) -> Store:
+        store = self.opened.enter_context(closing(self.make(wanted)))
+        self.opened.callback(store.outbox.release)
         store.writer.answer_seconds = PATIENT  # type: ignore[attr-defined]
         return store
 
@@ -40,15 +45,25 @@ def open_database(name: str, request: pytest.FixtureRequest, folder: Path) -> It
     """A database of this kind, empty and prepared."""
     with ExitStack() as held:
         if name == "sqlite":
-            opener = Opener(lambda: SqliteStore(folder / "sms.db"))
+            path = folder / "sms.db"
+            opener = Opener(
+                lambda wanted: SqliteStore(path, wanted=wanted), lambda sql: _ask(path, sql)
+            )
         else:
             from smsstatus.store.postgres.store import PostgresStore
 
             url = held.enter_context(new_database(request.getfixturevalue("postgres_server_url")))
-            opener = Opener(lambda: PostgresStore(url))
+            opener = Opener(
+                lambda wanted: PostgresStore(url, wanted=wanted), lambda sql: ask(url, sql)
+            )
         held.callback(opener.opened.close)
         opener().prepare()
         yield opener
+
+
+def _ask(path: Path, sql: str) -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        return connection.execute(sql).fetchall()
 
 
 @pytest.fixture(params=STORES)

@@ -33,6 +33,10 @@ RAISED = """
 """What holds for the transaction it is in: locks are waited for so long, a commit is on disk."""
 
 
+EVENTS = "(SELECT *, signed_text || reading AS digest FROM status_events)"
+"""The table of events with their digests, which the order key needs."""
+
+
 def as_text(time: str) -> str:
     """A time in the contract's form, as an expression; NULL where it was not told."""
     utc = f"NULLIF({time}, '{NOT_TOLD}') AT TIME ZONE 'UTC'"

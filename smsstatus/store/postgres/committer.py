@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,16 +13,28 @@ from ...logs import without_text
 from ...model import StatusUpdate
 from ..contract import SchemaTooNew, StoreError, StoreUnavailable, WorkRefused
 from ..groupcommit import Mistake
+from ..outbox import Wanted
+from . import forwards
 from .batch import RAISED, record
 from .connection import Connection, Link
 from .errors import ROW_FAILURES, describe
 
 
 class Committer:
-    """The writing connection. What `commit` has answered for is on the server's disk."""
+    """The writing connection. What `commit` has answered for is on the server's disk.
 
-    def __init__(self, link: Link) -> None:
+    `on_change` is called after a commit that added a change to hand on, one of those `wanted`.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        wanted: Wanted | None = None,
+        on_change: Callable[[], None] = lambda: None,
+    ) -> None:
         self._link = link
+        self._wanted = wanted
+        self._on_change = on_change
 
     def commit(self, jobs: Sequence[Any]) -> Sequence[Any]:
         """Do all of these in one transaction; their answers.
@@ -34,7 +46,10 @@ class Committer:
 
     def _commit(self, jobs: Sequence[Any], *, is_again: bool = False) -> Sequence[Any]:
         try:
-            return self._link.run(partial(_do, jobs))
+            answers, has_changes = self._link.run(partial(_do, jobs, self._wanted))
+            if has_changes:
+                self._on_change()
+            return answers
         except DivisionByZero as error:  # see batch: alone and again, it knows whose the text is
             if len(jobs) > 1 or is_again:
                 raise WorkRefused(describe(error)) from None
@@ -56,13 +71,22 @@ class Committer:
         self._link.close()
 
 
-def _do(jobs: Sequence[Any], connection: Connection) -> Sequence[Any]:
+def _do(
+    jobs: Sequence[Any], wanted: Wanted | None, connection: Connection
+) -> tuple[Sequence[Any], bool]:
+    """Their answers, and whether there are changes to hand on."""
     updates = [job for job in jobs if isinstance(job, StatusUpdate)]
-    if len(updates) == len(jobs):  # a statement is a transaction: one way there, one way back
-        return record(connection, updates)
+    if wanted is None and len(updates) == len(jobs):
+        # A statement is a transaction: one way there, one way back.
+        return record(connection, updates), False
+    has_changes = False
     with connection.transaction():
         connection.execute(RAISED)
-        outcomes = iter(record(connection, updates) if updates else ())
-        return [
-            next(outcomes) if isinstance(job, StatusUpdate) else job.do(connection) for job in jobs
+        outcomes = record(connection, updates) if updates else []
+        if wanted is not None:
+            has_changes = forwards.add(connection, updates, outcomes, wanted)
+        each = iter(outcomes)
+        answers = [
+            next(each) if isinstance(job, StatusUpdate) else job.do(connection) for job in jobs
         ]
+    return answers, has_changes

@@ -15,6 +15,7 @@ from ...model import TEXT_DIGEST_SIZE
 from ..contract import Claim
 from .batch import record
 from .connection import Connection
+from .upkeep import older
 
 KEPT = timedelta(hours=24)
 PRUNE_BATCH = 500
@@ -113,6 +114,7 @@ class Prune:
     """
 
     created_before: str
+    keeps_waiting: bool
 
     def do(self, connection: Connection) -> int:
         ((may_note,),) = connection.execute(
@@ -120,10 +122,11 @@ class Prune:
                    AND has_table_privilege('prunings', 'UPDATE')"""
         ).fetchall()
         forget_old_keys(connection, datetime.now(UTC))  # their answers hold texts and numbers
+        found = older(keeps_waiting=self.keeps_waiting)
         ids = [
             row[0]
             for row in connection.execute(
-                "SELECT id FROM messages WHERE created_at < %s ORDER BY created_at LIMIT %s",
+                f"SELECT id {found} ORDER BY created_at LIMIT %s".encode(),
                 (self.created_before, PRUNE_BATCH),
             ).fetchall()
         ]
@@ -136,8 +139,7 @@ class Prune:
                 (self.created_before,),
             )
         deleted = connection.execute(
-            "DELETE FROM messages WHERE id = ANY(%s) AND created_at < %s",
-            (ids, self.created_before),
+            f"DELETE {found} AND id = ANY(%s)".encode(), (self.created_before, ids)
         )
         return deleted.rowcount
 

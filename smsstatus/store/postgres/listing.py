@@ -11,9 +11,10 @@ from typing import Any
 
 from ...model import FINAL_STATUSES
 from ..contract import Event, Filters, Message, Page, Position
+from ..outbox import Fate, Forward
 from ..packing import unpack
 from ..rules import order_key
-from .batch import as_text
+from .batch import EVENTS, as_text
 from .connection import Connection
 
 _SELECT = f"""SELECT message_uuid, sender_number, recipient_number, message_body, initial_status,
@@ -23,15 +24,25 @@ _SELECT = f"""SELECT message_uuid, sender_number, recipient_number, message_body
 """The columns of Message, in its order, and the row's id."""
 
 
-def find_message(connection: Connection, message_uuid: str) -> Message | None:
-    """One message with its events, both of one moment."""
+_FORWARDS = f"""LEFT JOIN LATERAL (
+    SELECT state, attempts, answer, {as_text("due_at")}, CASE WHEN state = 'taken'
+        THEN round(extract(epoch FROM settled_at - e.received_at), 3)::double precision END
+    FROM forwards WHERE event_id = e.id
+) AS f ON true"""
+
+
+def find_message(
+    connection: Connection, message_uuid: str, *, with_forwards: bool = False
+) -> Message | None:
+    """One message with its events, and how handing on each goes, all of one moment."""
+    forwards = _FORWARDS if with_forwards else ""
     rows = connection.execute(
         f"""SELECT m.*, e.* FROM ({_SELECT} WHERE message_uuid = %s) AS m
             LEFT JOIN LATERAL (
                 SELECT e.status, coalesce({as_text("e.status_timestamp")}, ''),
                     NULLIF(e.error_code, ''), e.sequence, {as_text("e.received_at")}, e.source,
-                    e.repeats, e.parameters
-                FROM (SELECT *, signed_text || reading AS digest FROM status_events) AS e
+                    e.repeats, e.parameters{forwards and ", f.*"}
+                FROM {EVENTS} AS e {forwards}
                 WHERE e.message_id = m.id ORDER BY {order_key("e")}
             ) AS e ON true""".encode(),
         (message_uuid,),
@@ -139,5 +150,8 @@ def _message(row: Sequence[Any], events: tuple[Event, ...] | None = None) -> Mes
 def _event(message_uuid: str, row: Sequence[Any]) -> Event:
     status, status_timestamp, error_code, sequence = row[:4]
     own = (message_uuid, status, status_timestamp, error_code, sequence)
-    values = (*row[:7], unpack(row[7], *own))
+    forward = None
+    if len(row) > 8 and row[8] is not None:
+        forward = Forward(Fate(row[8]), *row[9:])
+    values = (*row[:7], unpack(row[7], *own), forward)
     return Event(*values)

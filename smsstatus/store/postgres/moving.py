@@ -10,7 +10,7 @@ from typing import Any
 from ...model import TEXT_DIGEST_SIZE
 from ..moving import Kept, Marks, as_replayed, read_kept
 from ..rules import order_key
-from .batch import as_text, record
+from .batch import EVENTS, as_text, record
 from .connection import Connection
 from .jobs import Call
 from .store import PostgresStore
@@ -44,9 +44,7 @@ class PostgresMover:
         rows = self._ask(
             f"""SELECT message_uuid, {as_text("queued_at")}, {as_text("checked_at")}, e.digest,
                     e.rank
-                FROM messages AS m JOIN (
-                    SELECT *, signed_text || reading AS digest FROM status_events
-                ) AS e ON e.message_id = m.id
+                FROM messages AS m JOIN {EVENTS} AS e ON e.message_id = m.id
                 WHERE message_uuid = ANY(%s) ORDER BY m.id, {order_key("e")}""",
             list(uuids),
         )

@@ -108,3 +108,32 @@ CREATE TABLE IF NOT EXISTS prunings (
     id                smallint    PRIMARY KEY DEFAULT 1 CHECK (id = 1),  -- one row at most
     created_before    timestamptz NOT NULL     -- messages first seen before that were removed
 );
+
+-- Changes of status that are to be handed on, and what became of each: FORWARD_URL. A row is written
+-- with its event. While a message's row waits, it and those behind it are due no earlier than it.
+-- Whoever hands on claims a row for a while, for others can at the same time.
+CREATE TABLE IF NOT EXISTS forwards (
+    event_id          bigint      PRIMARY KEY REFERENCES status_events (id) ON DELETE CASCADE,
+    message_id        bigint      NOT NULL,    -- the event's
+    due_at            timestamptz,             -- when it may be tried; NULL = it waits no longer
+    failing_since     timestamptz,             -- when it failed first; NULL = it has not
+    settled_at        timestamptz,             -- when it left 'waiting'
+    claimed_until     timestamptz,             -- then somebody else may have it, by the server's clock
+    claim             uuid,                    -- whose it is; NULL = nobody's
+    attempts          integer     NOT NULL DEFAULT 0,  -- how often it was tried
+    state             text        COLLATE "C" NOT NULL DEFAULT 'waiting',  -- or taken, dead, skipped, superseded
+    answer            text        COLLATE "C" NOT NULL DEFAULT ''  -- of the last attempt: the receiver's code, or a word
+);
+CREATE INDEX IF NOT EXISTS forwards_by_time ON forwards (due_at, event_id) WHERE due_at IS NOT NULL;
+CREATE INDEX IF NOT EXISTS forwards_by_message ON forwards (message_id, event_id)
+    WHERE due_at IS NOT NULL;
+CREATE INDEX IF NOT EXISTS forwards_dead ON forwards (event_id) WHERE state = 'dead';
+
+-- How it goes with the receiver, for people: those that hand on write it every few seconds.
+CREATE TABLE IF NOT EXISTS forwarder (
+    id                smallint    PRIMARY KEY DEFAULT 1 CHECK (id = 1),  -- one row at most
+    paused_at         timestamptz,             -- NULL = not paused
+    failing_since     timestamptz,             -- NULL = it took the last one
+    last_taken_at     timestamptz,             -- when it took one last
+    last_failure      text        COLLATE "C" NOT NULL DEFAULT ''  -- what the last attempt that failed came to
+);

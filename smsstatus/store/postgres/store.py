@@ -23,6 +23,7 @@ from ..contract import (
     WorkRefused,
 )
 from ..groupcommit import GroupCommit, Observer, Ticket
+from ..outbox import Wanted
 from . import counting, listing, upkeep
 from .committer import Committer
 from .connection import STATEMENT_SECONDS, Connection, Link
@@ -37,6 +38,7 @@ from .jobs import (
     Probe,
     Prune,
 )
+from .outbox import PostgresOutbox
 from .readers import Readers, run
 from .schema import apply_schema
 
@@ -56,7 +58,8 @@ class PostgresStore:
     """The messages and their events. Safe to use from any thread and after a fork.
 
     `url` is libpq's, checked. `connections` are the most it keeps open: one writes, the others
-    read; a single one does both. A connection more is open while something is held.
+    read; a single one does both. A connection more is open while something is held. `wanted`: which
+    changes are handed on.
     """
 
     damage = ""
@@ -68,11 +71,16 @@ class PostgresStore:
         observe: Observer = lambda jobs, seconds: None,
         *,
         connections: int = 3,
+        wanted: Wanted | None = None,
     ) -> None:
         self._url = url
         self.writer = GroupCommit(
-            lambda: Committer(Link(url, apply_schema, prepares=True)), observe
+            lambda: Committer(
+                Link(url, apply_schema, prepares=True), wanted, lambda: self.outbox.written()
+            ),
+            observe,
         )
+        self.outbox = PostgresOutbox(self.writer, self._read, wanted)
         self._readers = Readers(url, connections - 1) if connections > 1 else None
         self._held: set[str] = set()
         self.counts: Mapping[str, int] = {}
@@ -122,14 +130,20 @@ class PostgresStore:
         self.writer.submit(NoteCheck(message_uuid, checked_at))
 
     def prune_batch(self, created_before: str) -> int:
-        count: int = self.writer.submit(Prune(created_before))
+        keeps_waiting = self.outbox.wanted is not None
+        count: int = self.writer.submit(Prune(created_before, keeps_waiting))
         return count
 
     def probe(self) -> None:
         self.writer.submit(Probe())
 
     def find(self, message_uuid: str) -> Message | None:
-        return self._read(lambda connection: listing.find_message(connection, message_uuid))
+        with_forwards = self.outbox.wanted is not None
+        return self._read(
+            lambda connection: listing.find_message(
+                connection, message_uuid, with_forwards=with_forwards
+            )
+        )
 
     def list(self, filters: Filters, limit: int, after: Position | None = None) -> Page:
         return self._read(
@@ -176,8 +190,12 @@ class PostgresStore:
         )
 
     def count_older(self, created_before: str) -> int:
+        keeps_waiting = self.outbox.wanted is not None
         return self._read(
-            lambda connection: upkeep.count_older(connection, created_before), COUNT_SECONDS
+            lambda connection: upkeep.count_older(
+                connection, created_before, keeps_waiting=keeps_waiting
+            ),
+            COUNT_SECONDS,
         )
 
     def newest(self) -> str:

@@ -30,10 +30,17 @@ def engine(connection: Connection) -> Engine:
     return Engine("PostgreSQL", version.split()[0], "" if fsync == "on" else _FSYNC_IS_OFF)
 
 
-def count_older(connection: Connection, created_before: str) -> int:
-    """How many messages were first seen before that."""
+def older(*, keeps_waiting: bool) -> str:
+    """Messages first seen before a time; not those with a change that is to be handed on."""
+    kept = """AND NOT EXISTS (
+        SELECT FROM forwards AS w WHERE w.message_id = m.id AND w.due_at IS NOT NULL)"""
+    return f"FROM messages AS m WHERE created_at < %s {kept if keeps_waiting else ''}"
+
+
+def count_older(connection: Connection, created_before: str, *, keeps_waiting: bool) -> int:
+    """How many messages `Prune` would remove in all."""
     ((count,),) = connection.execute(
-        "SELECT count(*) FROM messages WHERE created_at < %s", (created_before,)
+        f"SELECT count(*) {older(keeps_waiting=keeps_waiting)}".encode(), (created_before,)
     ).fetchall()
     return int(count)
 
