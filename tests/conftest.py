@@ -91,8 +91,8 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def app(settings: Settings, empty_database: Path) -> Iterator[Flask]:
-    if not settings.database_path.exists():
-        shutil.copy(empty_database, settings.database_path)
+    if settings.database.path is not None and not settings.database.path.exists():
+        shutil.copy(empty_database, settings.database.path)
     app = create_app(settings)
     yield app
     service_of(app).stop()
