@@ -15,6 +15,8 @@ from zipfile import ZipFile
 import pytest
 
 from smsstatus.commands import NAMES
+from smsstatus.version import VERSION
+from smsstatus.web.openapi import rendered
 
 from .live import API_TOKEN, ROOT, LiveService, environment
 
@@ -44,6 +46,11 @@ def program(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         done = subprocess.run(command, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stdout + done.stderr
     return folder / "bin" / "smsstatus"
+
+
+def test_its_version_stands_in_one_place(wheel: Path) -> None:
+    assert wheel.name.startswith(f"smsstatus-{VERSION}-")
+    assert json.loads(rendered("https://sms.example.com"))["info"]["version"] == VERSION
 
 
 @pytest.fixture

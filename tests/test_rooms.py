@@ -27,6 +27,7 @@ ROOMS = {
 
 PURE = [
     "model",
+    "version",
     "notation",
     "query",
     "plivo.error_codes",

@@ -22,13 +22,14 @@ from ..model import utc_timestamp
 from ..settings import Settings
 from ..store.contract import StoreError
 from ..store.outbox import CLAIM_SECONDS, Claimed, Condition, Fate, Outbox, Settlement
+from ..version import VERSION
 from . import payload, signing
 from .deliver import Answer, Receiver
 from .results import Results
 from .schedule import GONE, Brake, asked_for, next_wait
 from .workers import Attempt, Workers
 
-USER_AGENT = "smsstatus/1.0.0"
+USER_AGENT = f"smsstatus/{VERSION}"
 
 LOOK_SECONDS = 1.0
 """How often the outbox is looked at unasked: another process may have written to it."""

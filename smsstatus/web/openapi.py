@@ -6,6 +6,8 @@ import json
 from functools import cache
 from pathlib import Path
 
+from ..version import VERSION
+
 DOCUMENT = Path(__file__).with_name("openapi.json")
 
 
@@ -13,5 +15,6 @@ DOCUMENT = Path(__file__).with_name("openapi.json")
 def rendered(base_url: str) -> bytes:
     """The document for the service at `base_url`, as JSON; made once, since anybody may ask."""
     description = json.loads(DOCUMENT.read_bytes())
+    description["info"]["version"] = VERSION
     description["servers"] = [{"url": base_url}]
     return json.dumps(description).encode() + b"\n"
