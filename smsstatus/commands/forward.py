@@ -12,7 +12,7 @@ from flask.cli import with_appcontext
 from ..forwarding.signing import write_secret
 from ..model import utc_now
 from ..store.contract import StoreError
-from ..store.outbox import COUNTED, Outbox
+from ..store.outbox import AT_ONCE, COUNTED, Outbox
 from ..web.current import current_service
 from .terminal import table
 
@@ -124,9 +124,13 @@ def _asked(ask: Callable[[], T]) -> T:
 
 
 def _repeated(some: Callable[[], int]) -> int:
-    """The store does a part at a time, so that callbacks are written between."""
-    total = 0
-    while count := _asked(some):
+    """The store does a part at a time, so that callbacks are written between.
+
+    What comes meanwhile does not count: it would never end under load.
+    """
+    total = count = _asked(some)
+    while count >= AT_ONCE:
+        count = _asked(some)
         total += count
     return total
 

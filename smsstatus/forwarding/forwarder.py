@@ -21,7 +21,16 @@ from ..metrics import Metrics
 from ..model import utc_timestamp
 from ..settings import Settings
 from ..store.contract import StoreError
-from ..store.outbox import CLAIM_SECONDS, Claimed, Condition, Fate, Outbox, Settlement
+from ..store.outbox import (
+    AT_ONCE,
+    CLAIM_SECONDS,
+    MAX_CLAIMED,
+    Claimed,
+    Condition,
+    Fate,
+    Outbox,
+    Settlement,
+)
 from ..version import VERSION
 from . import payload, signing
 from .deliver import Answer, Receiver
@@ -267,7 +276,7 @@ class Forwarder:
     def _hasten(self) -> None:
         """The receiver is back: what failed meanwhile is due now."""
         if self._is_hastening and self._may_look():
-            self._is_hastening = self._outbox.hasten(_text(self._clock.now())) > 0
+            self._is_hastening = self._outbox.hasten(_text(self._clock.now())) >= AT_ONCE
 
     def _claim(self) -> None:
         """Claim what can begin now, and as much again, so that no worker waits for the database.
@@ -280,7 +289,7 @@ class Forwarder:
         room = self._room(now) - len(self._claimed)
         if room <= 0 or not self._may_look():
             return
-        limit = room if self._brake.is_shut else room + self._brake.width
+        limit = min(room if self._brake.is_shut else room + self._brake.width, MAX_CLAIMED)
         newest_first = self._newest_first and not self._brake.is_shut
         found = self._outbox.claim(_text(self._clock.now()), limit, newest_first=newest_first)
         self._claimed.extend([(claimed, now) for claimed in found])

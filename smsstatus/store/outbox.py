@@ -20,6 +20,9 @@ CLAIM_SECONDS = 60
 MAX_CLAIMED = 100
 """As many changes one `Outbox.claim` returns at most."""
 
+AT_ONCE = 500
+"""As many `hasten`, `retry` and `skip` change at most; fewer: no more are left."""
+
 COUNTED = 10_000
 """`OutboxState` stops counting here."""
 
@@ -49,6 +52,7 @@ class Change:
     `digest` identifies it for good; `event_id` only in this database, where those of one message
     rise in the order in which they became known. (`phase`, `status_timestamp`, `sequence`, `rank`,
     `digest`) is the order key, which rises with it. `reference` is the sender's query as received.
+    `parameters` is empty where what is kept of them cannot be read.
     """
 
     event_id: int
@@ -208,16 +212,16 @@ class Outbox(Protocol):
         """Let others claim what this process has claimed and not settled."""
 
     def hasten(self, now: str) -> int:
-        """Make some of those due that wait because attempts failed; how many. 0: none is left."""
+        """Make AT_ONCE of those due that wait because attempts failed, or all; how many."""
 
     def retry(self, now: str, message_uuid: str | None = None, *, overtaken: bool = False) -> int:
-        """Let dead changes wait again, of one message or some of all; how many. 0: none is left.
+        """Let dead changes wait again, of one message or of all, AT_ONCE or all; how many.
 
         Not one that a newer change of its message has overtaken, which was taken, unless asked to.
         """
 
     def skip(self, now: str, message_uuid: str | None = None) -> int:
-        """Give up changes that wait or are dead, of one message or some of all; how many."""
+        """Give up changes that wait or are dead, of one message or of all; as `retry`."""
 
     def pause(self, now: str) -> None:
         """Have all processes claim nothing from now on, after a restart too. Changes still come."""

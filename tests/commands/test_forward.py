@@ -14,10 +14,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
 
+from smsstatus.commands import forward
 from smsstatus.commands.doctor import Check, examine
 from smsstatus.commands.listen import line_of
 from smsstatus.commands.receiver import receiver_checks
@@ -26,6 +28,7 @@ from smsstatus.forwarding.listener import Heard, Listener
 from smsstatus.forwarding.signing import read_secret, write_secret
 from smsstatus.model import utc_now
 from smsstatus.settings import Settings
+from smsstatus.store.sqlite import forwards
 from smsstatus.web.current import service_of
 
 from ..conftest import Receive
@@ -301,3 +304,27 @@ def test_listen_prints_a_line_for_each_and_ends_with_ctrl_c(tmp_path: Path) -> N
             assert process.wait(30) == 0
         finally:
             process.kill()
+
+
+def test_what_comes_while_all_are_skipped_does_not_keep_the_command_from_ending(
+    run: Run, receive: Receive, app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outbox = service_of(app).store.outbox
+    skip = outbox.skip
+
+    def skip_while_more_come(*arguments: Any) -> int:
+        receive("sent")
+        return skip(*arguments)
+
+    monkeypatch.setattr(outbox, "skip", skip_while_more_come)
+    assert run("forward", "skip", "--all").stdout == "1 changes are not sent.\n"
+
+
+def test_all_are_skipped_however_many_they_are(
+    run: Run, receive: Receive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forwards, "AT_ONCE", 2)
+    monkeypatch.setattr(forward, "AT_ONCE", 2)
+    for _ in range(5):
+        receive("sent")
+    assert run("forward", "skip", "--all").stdout == "5 changes are not sent.\n"

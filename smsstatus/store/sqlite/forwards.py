@@ -10,10 +10,8 @@ import sqlite3
 from collections.abc import Sequence
 
 from ...model import StatusUpdate
-from ..outbox import Condition, Fate, Settlement, Wanted
+from ..outbox import AT_ONCE, Condition, Fate, Settlement, Wanted
 from ..rules import before, is_change
-
-BATCH = 500
 
 _ADD = f"""
     INSERT INTO forwards (event_id, message_id, due_at)
@@ -137,7 +135,7 @@ def skip(connection: sqlite3.Connection, now: str, message_uuid: str | None) -> 
 
 
 def _of(statement: str, message_uuid: str | None) -> str:
-    return statement.format(of_message=_ONE if message_uuid else _ALL, limit=BATCH)
+    return statement.format(of_message=_ONE if message_uuid else _ALL, limit=AT_ONCE)
 
 
 def hasten(connection: sqlite3.Connection, now: str) -> int:
@@ -145,7 +143,7 @@ def hasten(connection: sqlite3.Connection, now: str) -> int:
     return connection.execute(
         f"""UPDATE forwards SET due_at = :now WHERE event_id IN (
                 SELECT event_id FROM forwards WHERE due_at IS NOT NULL AND due_at > :now
-                ORDER BY due_at, event_id LIMIT {BATCH})""",
+                ORDER BY due_at, event_id LIMIT {AT_ONCE})""",
         {"now": now},
     ).rowcount
 
