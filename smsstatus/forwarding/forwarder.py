@@ -127,7 +127,8 @@ class Forwarder:
         try:
             self._results.write(at_once=True)
             self._note(at_once=True)
-            self._outbox.release()
+            if not self._workers.under_way:  # else another one would send the same beside it
+                self._outbox.release()
         except StoreError as error:
             log.warning("forwarding: what came of the last attempts is not written: %s", error)
 

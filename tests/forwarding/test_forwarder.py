@@ -377,6 +377,35 @@ def test_a_stop_lets_what_is_under_way_end_and_writes_what_came_of_it(
     assert len(there.delivered) == 1
 
 
+def test_what_is_under_way_for_longer_than_a_stop_waits_is_not_sent_by_another_meanwhile(
+    service: Service,
+    there: Receiver,
+    receive: Receive,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(forwarder, "STOP_SECONDS", 0.05)
+    arrived, go_on = threading.Event(), threading.Event()
+
+    def answer(delivered: Delivered) -> Answer:
+        arrived.set()
+        go_on.wait(60)
+        return Answer()
+
+    there.answer = answer
+    service.start()
+    receive("sent")
+    try:
+        assert arrived.wait(60)
+        assert service.forwarder is not None
+        service.forwarder.stop()
+        with another(settings) as other:
+            assert other.store.outbox.claim("2099", 10) == []
+    finally:
+        go_on.set()
+        service.store.outbox.release()
+
+
 @contextmanager
 def another(settings: Settings) -> Iterator[Service]:
     """Another process on the same file, as far as the store can see."""
