@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -50,15 +50,20 @@ FILL_FORWARDS = """
     """
 
 
+def run(path: Path, statements: Iterable[str]) -> None:
+    """Fill a file quickly: nothing of it has to survive."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as filling:
+        filling.execute("PRAGMA synchronous = OFF")
+        for statement in statements:
+            filling.execute(statement)
+
+
 @pytest.fixture(scope="module", params=["", "ANALYZE"])
 def full(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
     """Many changes wait and many are dead, without and with statistics for SQLite's planner."""
     path = tmp_path_factory.mktemp("outbox") / "sms.db"
     SqliteStore(path).prepare()
-    with closing(sqlite3.connect(path, isolation_level=None)) as filling:
-        filling.execute("PRAGMA synchronous = OFF")
-        for statement in (FILL_MESSAGES, FILL_EVENTS, FILL_FORWARDS, request.param):
-            filling.execute(statement)
+    run(path, (FILL_MESSAGES, FILL_EVENTS, FILL_FORWARDS, request.param))
     return path
 
 
