@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from smsstatus.intake.last_resort import MARK, read_log
-from smsstatus.plivo.callback import Callback
+from smsstatus.model import TEXT_DIGEST_SIZE
+from smsstatus.plivo.callback import Callback, read_callback
 
 from ..live import LiveService
 from ..signed import Plivo
@@ -124,8 +126,11 @@ def _body(request: str) -> str:
 def _committed_and_synced(traced: list[Call], body: str, answered: int) -> bool:
     """Whether the callback's page, a commit frame and a sync of the WAL came before, in order.
 
-    A frame is a header, then a page: the callback's page may be the committing frame's own.
+    A frame is a header, then a page: the callback's page may be the committing frame's own. It is
+    known by the digest of the text that was signed, since the parameters are packed.
     """
+    digest = read_callback(Callback("POST", "", body, ""), source="callback").digest
+    known_by = digest[:TEXT_DIGEST_SIZE]
     written = committed = header_commits = False
     for call in traced:
         if call.failed or "-wal>" not in call.arguments.partition(",")[0]:
@@ -133,7 +138,7 @@ def _committed_and_synced(traced: list[Call], body: str, answered: int) -> bool:
         if call.name.startswith("pwrite"):
             if _is_header(call):
                 header_commits = _commits(call)
-            written = written or body in call.arguments
+            written = written or known_by in _bytes(call.arguments)
             committed = committed or (written and header_commits)
         elif committed and call.name in ("fdatasync", "fsync") and 0 <= call.left < answered:
             return True
@@ -149,11 +154,14 @@ def _commits(call: Call) -> bool:
 
     Its second word is then the size of the database (https://www.sqlite.org/fileformat.html#walformat).
     """
-    text = _ESCAPED.search(call.arguments)
-    if text is None or not _is_header(call):
-        return False
-    header = text[1].encode("latin-1").decode("unicode_escape").encode("latin-1")
-    return header[4:8] != b"\0\0\0\0"
+    return _is_header(call) and _bytes(call.arguments)[4:8] != b"\0\0\0\0"
+
+
+@cache
+def _bytes(arguments: str) -> bytes:
+    """What a call wrote, of which strace shows most bytes as escapes."""
+    text = _ESCAPED.search(arguments)
+    return text[1].encode("latin-1").decode("unicode_escape").encode("latin-1") if text else b""
 
 
 def _spooled_and_synced(traced: list[Call], body: str, answered: int) -> bool:

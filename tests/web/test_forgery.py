@@ -42,7 +42,8 @@ def nothing_left(query: Query, settings: Settings) -> NothingLeft:
 
 
 def spool_files(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file()]
+    """All but the lock of whoever drains it."""
+    return [path for path in folder.rglob("*") if path.is_file() and path.name != ".drain-lock"]
 
 
 def signed_by(**changes: str) -> Request:
