@@ -61,7 +61,7 @@ def order(change: Change) -> str:
 def _raw(change: Change) -> dict[str, str | list[str]] | None:
     """Plivo's fields as received, but not those of the sender's query, nor a message's text."""
     parameters = change.parameters
-    if len(parameters) > MOST_RAW:
+    if not 0 < len(parameters) <= MOST_RAW:
         return None
     if change.reference is not None:
         parameters = parameters.removeprefix(f"{change.reference}&")

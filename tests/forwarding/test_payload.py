@@ -80,6 +80,10 @@ def test_more_raw_fields_than_16_kib_are_left_out() -> None:
     assert told(change(parameters="A=" + "a" * 16_383))["plivo"] is None
 
 
+def test_fields_that_cannot_be_read_are_null() -> None:
+    assert told(change(parameters=""))["plivo"] is None
+
+
 @pytest.mark.parametrize("name", ["Text", "text", "TEXT"])
 def test_the_text_of_a_message_is_never_told(name: str) -> None:
     assert b"secret" not in payload.body(change(parameters=f"{name}=secret&Status=sent"))

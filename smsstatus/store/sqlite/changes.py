@@ -5,6 +5,7 @@ As in `listing`, each function reads all it needs at once.
 
 from __future__ import annotations
 
+import logging
 import re
 import sqlite3
 from collections.abc import Container, Sequence
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...model import PHASES
+from ..contract import StoreUnavailable
 from ..outbox import COUNTED, Change, Condition, CursorUnknown, Letter, News, OutboxState
 from ..rules import before, is_change
 from . import parameters
@@ -31,6 +33,9 @@ _SELECT = f"""
     LEFT JOIN message_references AS r ON r.message_id = e.message_id
     LEFT JOIN status_events AS b ON b.id = {before("e")}
     """
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +99,14 @@ _NEWEST = """
 
 
 def _change(row: sqlite3.Row) -> Change:
+    """One whose parameters are damaged has none: else it would keep back all that come after it."""
     values = dict(row)
     values["is_final"] = bool(row["is_final"])
-    values["parameters"] = parameters.read(row, row["message_uuid"])
+    try:
+        values["parameters"] = parameters.read(row, row["message_uuid"])
+    except StoreUnavailable as error:
+        log.error("event %d of message %s: %s", row["event_id"], row["message_uuid"], error)
+        values["parameters"] = ""
     return Change(**values, phase=PHASES[row["rank"]])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -135,3 +136,17 @@ def test_a_cursor_of_a_database_that_was_replaced_is_said_to_be_unknown(
         come(store, at("sent"), uuid=f"more-{number}")
     with pytest.raises(CursorUnknown):
         store.outbox.news(cursor, 10)
+
+
+def test_a_change_whose_parameters_are_damaged_is_handed_on_without_them(
+    store: SqliteStore, writable: sqlite3.Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    """All that come after it would wait for it for good."""
+    live(store)
+    writable.execute("UPDATE status_events SET parameters = x'ff' WHERE status = 'queued'")
+    (claimed,) = store.outbox.claim(LATER, 10)
+    assert (claimed.change.status, claimed.change.parameters) == ("queued", "")
+    assert "event 1 of message a-uuid: an event cannot be read" in caplog.text
+    assert len(store.outbox.news(None, 10).changes) == 3
+    store.outbox.settle([answered(claimed, Fate.TAKEN)])
+    assert take_all(store.outbox) == ["sent", "delivered"]
