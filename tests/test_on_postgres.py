@@ -135,7 +135,7 @@ def _closed_port() -> int:
 def test_init_db_makes_the_tables_and_does_so_in_a_release(app: Flask, url: str) -> None:
     name = service_of(app).settings.database.name
     for option in ([], ["--release"]):
-        ask(url, "DROP TABLE status_events")
+        ask(url, "DROP TABLE status_events CASCADE")
         done = app.test_cli_runner().invoke(args=["init-db", *option])
         assert (done.exit_code, done.output) == (0, f"{name} is ready.\n")
         assert ask(url, "SELECT count(*) FROM status_events") == [(0,)]
