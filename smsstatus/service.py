@@ -151,6 +151,9 @@ class Service:
             self.drainer, self.caretaker, self.forwarder = drainer, caretaker, forwarder
             self._started_in = os.getpid()
         log.info("callbacks are written to %s", self.settings.database.name)
+        if self.settings.base_url_from is not None:
+            told = self.settings.base_url, self.settings.base_url_from
+            log.info("BASE_URL is not set, so it is %s, from %s", *told)
         if "DYNO" in os.environ and self.settings.database.path is not None:
             log.warning("%s", DYNO_DISK)
         for warning in self.warnings():

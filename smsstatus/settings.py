@@ -16,6 +16,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from .database_url import Database, read_database_url
 from .durations import read_duration
+from .hosts import public_address
 from .model import FAILURES, FINAL_STATUSES, RANKS
 
 WEBHOOK_PATH = "/plivo/status"
@@ -80,6 +81,8 @@ class Settings:
     """The public address that Plivo calls, without a trailing slash."""
     database: Database
     spool_dir: Path
+    base_url_from: str | None = None
+    """The host's variable that told the address; None: BASE_URL did."""
     database_connections: int = 3
     """To PostgreSQL, from each process: one writes, the others read."""
     spool_log: bool = False
@@ -132,6 +135,9 @@ class Settings:
         """
         values: dict[str, Any] = {}
         wrong: list[str] = []
+        if not environ.get("BASE_URL", "").strip() and (told := public_address(environ)):
+            environ = {**environ, "BASE_URL": told[0]}
+            values["base_url_from"] = told[1]
         for field, read in _READERS.items():
             try:
                 values[field] = read(environ)

@@ -26,6 +26,7 @@ ROOMS = {
 """What may be imported in these alone."""
 
 PURE = [
+    "hosts",
     "model",
     "version",
     "notation",

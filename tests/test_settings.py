@@ -101,6 +101,37 @@ def test_base_url_keeps_its_port_and_path_and_drops_a_last_slash(value: str, web
     assert read(BASE_URL=value).webhook_url == webhook
 
 
+TOLD = [
+    ("RENDER_EXTERNAL_URL", "https://sms-1a2b.onrender.com", "https://sms-1a2b.onrender.com"),
+    (
+        "RAILWAY_PUBLIC_DOMAIN",
+        "sms-production.up.railway.app",
+        "https://sms-production.up.railway.app",
+    ),
+    ("FLY_APP_NAME", "our-sms", "https://our-sms.fly.dev"),
+    ("HEROKU_APP_DEFAULT_DOMAIN_NAME", "a-12ab.herokuapp.com", "https://a-12ab.herokuapp.com"),
+]
+"""What hosts set, and the address under which they then serve."""
+
+
+@pytest.mark.parametrize(("name", "value", "address"), TOLD)
+def test_base_url_is_what_the_host_tells_unless_it_is_set(
+    name: str, value: str, address: str
+) -> None:
+    for unset in ("", "  "):
+        settings = read(BASE_URL=unset, **{name: f" {value} "})
+        assert (settings.base_url, settings.base_url_from) == (address, name)
+    assert read(**{name: value}) == read()
+    assert refusal(BASE_URL=None, **{name: " "}).startswith("BASE_URL is not set")
+    assert refusal(BASE_URL=None, **{name: '"a b"'}).startswith("BASE_URL ")
+
+
+def test_the_start_line_names_the_address_and_the_variable_that_told_it(tmp_path: Path) -> None:
+    with live_service(tmp_path, BASE_URL="", FLY_APP_NAME="our-sms") as service:
+        line = "BASE_URL is not set, so it is https://our-sms.fly.dev, from FLY_APP_NAME"
+        assert line in service.log.read_text()
+
+
 def test_a_database_is_relative_to_where_the_service_starts_or_absolute(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
