@@ -16,8 +16,9 @@ LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-versio
 $(VENV)/runtime: requirements.txt
 	$(if $(call python_has,$(PYTHON),venv),,$(error smsstatus needs Python 3.11 or newer with \
 	venv, and $(PYTHON) is not that; example: make $(MAKECMDGOALS) PYTHON=python3.13))
-	$(if $(call python_has,$(BIN)/python,pip),,$(PYTHON) -m venv --clear $(VENV))
-	$(PIP) -r requirements.txt
+	@echo "Setting up $(VENV), once: a minute."
+	@$(if $(call python_has,$(BIN)/python,pip),,$(PYTHON) -m venv --clear $(VENV))
+	@$(PIP) -r requirements.txt
 	@$(BIN)/python tools/leave_dotenv.py
 	@touch $@
 
@@ -30,8 +31,9 @@ $(VENV)/dev: requirements-dev.txt $(VENV)/runtime
 
 .PHONY: run
 run: $(VENV)/runtime .env ## Set up and serve on 127.0.0.1:8000 (or PORT)
-	@echo "Next, in another terminal: make simulate"
-	@exec $(BIN)/gunicorn --bind 127.0.0.1:$${PORT:-8000} wsgi:app
+	$(if $(shell $(BIN)/python -m tools.run --is-taken $(PORT)),$(error port $(or $(PORT),8000) is \
+	taken: stop what listens there, or take another one; example: make run PORT=8010))
+	@exec $(BIN)/python -m tools.run $(PORT)
 
 .PHONY: simulate
 simulate: $(VENV)/runtime .env ## Play Plivo: send signed callbacks to the running service

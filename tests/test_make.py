@@ -101,8 +101,38 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
 
 
 def test_make_run_serves_and_says_what_to_do_next(clone: Clone) -> None:
+    """And nothing else. The last two lines come once it listens."""
     assert clone.answers()
-    assert "Next, in another terminal: make simulate" in clone.log.read_text()
+    wait_until(lambda: "Next, " in clone.log.read_text())
+    said = clone.log.read_text().splitlines()
+    said = [line for line in said if not line.startswith("WARNING: ")]  # pip's, of its own settings
+    setting_up, made, stored, page, further = said[:5]
+    assert setting_up == "Setting up .venv, once: a minute."
+    assert made.startswith("Made .env with random local tokens.")
+    assert stored.endswith(f"callbacks are written to {clone.folder / 'smsstatus.db'}")
+    address = f"http://127.0.0.1:{clone.port}/"
+    assert page == f"The page: {address} (any user name; the password is API_TOKEN in .env)"
+    assert further == "Next, in another terminal: make simulate. Ctrl-C stops this one."
+
+
+def test_make_run_says_in_one_line_that_the_port_is_taken(clone: Clone) -> None:
+    refused = make(clone.folder, "run", f"PORT={clone.port}")
+    assert refused.returncode != 0
+    (line,) = (refused.stdout + refused.stderr).splitlines()
+    assert f"port {clone.port} is taken: " in line
+    assert "example: make run PORT=8010" in line
+
+
+def test_what_make_run_and_the_service_make_is_their_owners_alone(clone: Clone) -> None:
+    made = [
+        path for path in clone.folder.iterdir() if path.name.startswith((".env", "smsstatus.db"))
+    ]
+    modes = {
+        path.name: stat.S_IMODE(path.stat().st_mode) for path in made if path.name != ".env.example"
+    }
+    assert {".env", "smsstatus.db", "smsstatus.db-wal", "smsstatus.db-spool"} <= set(modes)
+    for name, mode in modes.items():
+        assert mode == (0o700 if name == "smsstatus.db-spool" else 0o600), name
 
 
 def test_an_old_python_is_refused_in_one_line_and_a_newer_one_then_works(clone: Clone) -> None:
@@ -118,7 +148,7 @@ def test_make_run_made_an_env_that_only_its_owner_can_read(clone: Clone) -> None
     env = clone.folder / ".env"
     assert stat.S_IMODE(env.stat().st_mode) == 0o600
     settings = dict(re.findall(r"^([A-Z_]+)=(.*)$", env.read_text(), re.MULTILINE))
-    assert settings["BASE_URL"] == f"http://127.0.0.1:{clone.port}"
+    assert settings["BASE_URL"] == f"http://127.0.0.1:${{PORT:-{clone.port}}}"
     assert len(settings["PLIVO_AUTH_TOKEN"]) >= 32
     assert len(settings["API_TOKEN"]) >= 32
     assert settings["API_TOKEN"] != settings["PLIVO_AUTH_TOKEN"]
@@ -180,7 +210,7 @@ def test_each_new_env_has_tokens_of_its_own(tmp_path: Path) -> None:
         shutil.copy(ROOT / ".env.example", tmp_path / name)
         assert make_env(tmp_path / name).returncode == 0
         texts.append((tmp_path / name / ".env").read_text())
-    assert "BASE_URL=http://127.0.0.1:8000\n" in texts[0]
+    assert "BASE_URL=http://127.0.0.1:${PORT:-8000}\n" in texts[0]
     for variable in ("PLIVO_AUTH_TOKEN", "API_TOKEN"):
         tokens = [re.findall(rf"^{variable}=(.+)$", text, re.MULTILINE) for text in texts]
         assert tokens[0] != tokens[1]

@@ -16,7 +16,8 @@ def main(port: str = "8000") -> None:
     text = Path(".env.example").read_text()
     for name in ("PLIVO_AUTH_TOKEN", "API_TOKEN"):
         text = _set(text, name, secrets.token_urlsafe(24))
-    text = _set(text, "BASE_URL", f"http://127.0.0.1:{port or '8000'}")
+    # Whoever reads .env, the shell too, puts PORT there if it is set.
+    text = _set(text, "BASE_URL", f"http://127.0.0.1:${{PORT:-{port or '8000'}}}")
     descriptor = os.open(".env", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with open(descriptor, "w") as file:
         file.write(text)
