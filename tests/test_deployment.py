@@ -281,10 +281,12 @@ def test_the_address_of_the_compose_file_is_the_one_that_the_documents_give() ->
     text = (ROOT / "deploy/compose.yaml").read_text()
     postgres = yaml.safe_load(text)["services"]["postgres"]
     given = postgres["environment"]
-    user, password, name = (given[f"POSTGRES_{part}"] for part in ("USER", "PASSWORD", "DB"))
+    user, name = given["POSTGRES_USER"], given["POSTGRES_DB"]
+    password = given["POSTGRES_PASSWORD"].removeprefix("${POSTGRES_PASSWORD:-").removesuffix("}")
     (port,) = postgres["ports"]
     address, inside = port.rsplit(":", 1)
     assert inside == "5432"
     line = f"DATABASE_URL=postgres://{user}:{password}@{address}/{name} make run"
     assert line in text
+    assert f"DATABASE_URL=postgres://{user}:{password}@postgres/{name} into .env" in text
     assert line in (ROOT / "docs/deploying.md").read_text()

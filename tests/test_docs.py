@@ -33,6 +33,7 @@ LINKED = {
     **DOCUMENTS,
     **{path.name: path.read_text() for path in ROOT.glob("*.md")},
     "bench/README.md": (ROOT / "bench/README.md").read_text(),
+    "examples/README.md": (ROOT / "examples/README.md").read_text(),
 }
 
 NOT_RUN = {
@@ -40,7 +41,13 @@ NOT_RUN = {
     "ngrok http 8000": "needs a tunnel",
     ".venv/bin/flask --app wsgi doctor": "needs a Plivo account",
     "heroku create": "needs an account at Heroku",
-    "docker compose --file deploy/compose.yaml up --detach --wait": "needs Docker",
+    "docker compose --file deploy/compose.yaml up --detach --wait postgres": "needs Docker",
+    "flask --app wsgi doctor && flask --app wsgi simulate": "needs a service at Render",
+    "railway init": "needs an account at Railway",
+    "fly apps create OUR-SMS": "needs an account at Fly",
+    "dokku apps:create smsstatus": "needs a Dokku host; all but the last two lines there",
+    "cp .env.example .env": "needs Docker",
+    "sudo apt install git python3-venv make": "makes a user and a service",
 }
 """The first line of each block that no test runs, and the reason that stands beside it."""
 
@@ -148,7 +155,7 @@ def served(clean_copy: Path, environment: dict[str, str]) -> Iterator[Path]:
             start_new_session=True,
         )
     try:
-        wait_until(lambda: "Booting worker" in log.read_text(), what=f"served, log: {log}")
+        wait_until(lambda: "Next, in another" in log.read_text(), what=f"served, log: {log}")
         yield clean_copy
     finally:
         os.killpg(service.pid, signal.SIGTERM)
