@@ -11,6 +11,7 @@ from contextlib import ExitStack, closing
 import psycopg
 import pytest
 
+from smsstatus.store.contract import StoreUnavailable
 from smsstatus.store.outbox import CursorUnknown, Fate, Wanted
 from smsstatus.store.postgres import changes
 from smsstatus.store.postgres.store import PostgresStore
@@ -35,6 +36,22 @@ def open_store(postgres: str) -> Iterator[Open]:
             return store
 
         yield make
+
+
+def test_a_change_whose_parameters_are_damaged_is_handed_on_without_them(
+    open_store: Open, postgres: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """All that come after it would wait for it for good."""
+    store = open_store(Wanted())
+    live(store)
+    ask(postgres, "UPDATE status_events SET parameters = '\\xff' WHERE status = 'queued'")
+    with pytest.raises(StoreUnavailable, match="an event cannot be read"):
+        store.find("a-uuid")
+    (claimed,) = store.outbox.claim(LATER, 10)
+    assert (claimed.change.status, claimed.change.parameters) == ("queued", "")
+    assert "of message a-uuid cannot be read" in caplog.text
+    store.outbox.settle([answered(claimed, Fate.TAKEN)])
+    assert take_all(store.outbox) == ["sent", "delivered"]
 
 
 def test_who_does_not_settle_in_time_loses_its_claim(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from collections.abc import Sequence
@@ -24,6 +25,8 @@ from ..packing import unpack
 from ..rules import before, is_change
 from .batch import EVENTS, as_text
 from .connection import Connection
+
+log = logging.getLogger(__name__)
 
 SCANNED = 1000
 """Events that one answer of `read_news` looks at, whether they are changes or not."""
@@ -118,7 +121,16 @@ def _change(row: dict[str, Any]) -> Change:
     names = ("message_uuid", "status", "status_timestamp", "error_code", "sequence")
     own = [row[name] for name in names]
     values = {name: row[name] for name in Change.__slots__ if name in row}
-    values["parameters"] = unpack(row["parameters"], *own)
+    try:
+        values["parameters"] = unpack(row["parameters"], *own)
+    except ValueError as error:
+        log.error(
+            "event %d of message %s cannot be read: %s",
+            row["event_id"],
+            row["message_uuid"],
+            error,
+        )
+        values["parameters"] = ""
     return Change(**values, phase=PHASES[row["rank"]], is_final=row["status"] in FINAL_STATUSES)
 
 

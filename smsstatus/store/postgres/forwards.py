@@ -13,12 +13,10 @@ from typing import Any
 
 from ...model import TEXT_DIGEST_SIZE, StatusUpdate
 from ..contract import Outcome
-from ..outbox import Claimed, Condition, Fate, Settlement, Wanted
+from ..outbox import AT_ONCE, Claimed, Condition, Fate, Settlement, Wanted
 from ..rules import before, is_change
 from .batch import EVENTS
 from .connection import Connection
-
-BATCH = 500
 
 _ADD = f"""
     INSERT INTO forwards (event_id, message_id, due_at)
@@ -107,7 +105,7 @@ _HASTEN = f"""
     WHERE due_at > %(now)s AND event_id IN (
         SELECT event_id FROM forwards WHERE event_id IN (
             SELECT event_id FROM forwards WHERE due_at > %(now)s
-            ORDER BY due_at, event_id LIMIT {BATCH})
+            ORDER BY due_at, event_id LIMIT {AT_ONCE})
         ORDER BY event_id FOR UPDATE)
     """
 
@@ -189,7 +187,7 @@ def skip(connection: Connection, now: str, message_uuid: str | None) -> int:
 
 
 def _of(statement: str, message_uuid: str | None) -> bytes:
-    return statement.format(of_message=_ONE if message_uuid else _ALL, limit=BATCH).encode()
+    return statement.format(of_message=_ONE if message_uuid else _ALL, limit=AT_ONCE).encode()
 
 
 def hasten(connection: Connection, now: str) -> int:

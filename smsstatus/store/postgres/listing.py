@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...model import FINAL_STATUSES
-from ..contract import Event, Filters, Message, Page, Position
+from ..contract import Event, Filters, Message, Page, Position, StoreUnavailable
 from ..outbox import Fate, Forward
 from ..packing import unpack
 from ..rules import order_key
@@ -153,5 +153,9 @@ def _event(message_uuid: str, row: Sequence[Any]) -> Event:
     forward = None
     if len(row) > 8 and row[8] is not None:
         forward = Forward(Fate(row[8]), *row[9:])
-    values = (*row[:7], unpack(row[7], *own), forward)
+    try:
+        parameters = unpack(row[7], *own)
+    except ValueError as error:
+        raise StoreUnavailable(f"an event cannot be read: {error}") from None
+    values = (*row[:7], parameters, forward)
     return Event(*values)
