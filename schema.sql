@@ -135,6 +135,31 @@ CREATE TABLE IF NOT EXISTS forwarder (
     last_taken_at    TEXT                      -- when it took one last
 ) STRICT;
 
+-- When the service was last known to be up: each minute.
+CREATE TABLE IF NOT EXISTS heartbeat (
+    id               INTEGER PRIMARY KEY CHECK (id = 1),  -- one row at most
+    up_at            TEXT    NOT NULL          -- by our clock
+) STRICT;
+
+-- Times in which nobody took callbacks, for longer than Plivo's retries make up for. What it lists of
+-- them is written, whether a callback has come or not.
+CREATE TABLE IF NOT EXISTS outages (
+    since            TEXT    NOT NULL PRIMARY KEY,  -- when the service was last known to be up
+    until            TEXT    NOT NULL,         -- when it was up again
+    listed_until     TEXT    NOT NULL DEFAULT '',  -- Plivo's messages up to there are known; '' = none yet
+    missed           INTEGER NOT NULL DEFAULT 0  -- of how many of them no callback had come
+) STRICT, WITHOUT ROWID;
+
+-- The last run of each thing that the service does by itself.
+CREATE TABLE IF NOT EXISTS upkeep (
+    task             TEXT    NOT NULL PRIMARY KEY,  -- reconcile, prune or backup
+    began_at         TEXT    NOT NULL,         -- when it began, by our clock
+    ended_at         TEXT,                     -- NULL = under way, or broken off
+    next_at          TEXT    NOT NULL,         -- when the next one is due
+    is_ok            INTEGER NOT NULL,         -- 1: it did all that there was to do
+    found            TEXT    NOT NULL          -- what it came to, for people
+) STRICT, WITHOUT ROWID;
+
 -- What a file of an earlier version was when it was brought up to this one: no row in a new file.
 CREATE TABLE IF NOT EXISTS upgrades (
     version          INTEGER PRIMARY KEY,      -- the version it was brought up to

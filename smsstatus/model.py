@@ -30,6 +30,9 @@ FINAL_STATUSES = frozenset(word for word, rank in RANKS.items() if PHASES[rank] 
 FAILURES = frozenset(word for word, rank in RANKS.items() if rank == 3)
 """Of these, the ones after which the message has not arrived."""
 
+SIMULATED = "simulated=smsstatus"
+"""The reference of messages that `simulate` made up: Plivo knows nothing of them."""
+
 EARLIEST = "2000"
 """A time before that is a filler."""
 

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from ..model import StatusUpdate
 from .outbox import Forward, Outbox
+from .runs import Runs, Step
 
 WAITING_COUNTED = 1000
 """Where reports are never sent, most messages wait: counting stops here."""
@@ -198,6 +199,10 @@ class Store(Protocol):
     def outbox(self) -> Outbox:
         """The changes of status, and those that wait to be handed on."""
 
+    @property
+    def runs(self) -> Runs:
+        """When the upkeep ran, and when the service was down."""
+
     def prepare(self) -> None:
         """Create the store or what is missing in it. Raises SchemaTooNew."""
 
@@ -252,8 +257,19 @@ class Store(Protocol):
     def pulse(self, *, since: str, before: str, newest: int) -> Pulse:
         """How many messages of a window wait, and when the newest callbacks came."""
 
-    def waiting(self, *, silent_since: str, created_since: str) -> Sequence[str]:
-        """UUIDs of messages to ask Plivo about; those not asked about for longest first."""
+    def waiting(
+        self,
+        *,
+        silent_since: str,
+        created_since: str,
+        steps: Sequence[Step] = (),
+        limit: int | None = None,
+    ) -> Sequence[str]:
+        """UUIDs of messages to ask Plivo about; those not asked about for longest first.
+
+        With `steps`, only those that have passed one since they were last asked about. None that
+        was simulated.
+        """
 
     def count_older(self, created_before: str) -> int:
         """How many messages were first seen before that."""
@@ -263,6 +279,12 @@ class Store(Protocol):
 
     def prune_batch(self, created_before: str) -> int:
         """Remove some of the older messages with their events; how many."""
+
+    def forget_batch(self, pair: str) -> int:
+        """Remove some of the messages whose reference has this pair, with their events; how many.
+
+        Unlike pruned ones they can come back.
+        """
 
     def hold(self, name: str) -> AbstractContextManager[bool]:
         """Be the one who does `name`, letters and hyphens, until the block ends.

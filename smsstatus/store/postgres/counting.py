@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 
-from ...model import EARLIEST
+from ...model import EARLIEST, SIMULATED
 from ..contract import WAITING_COUNTED, Pulse, Stats
+from ..runs import Step
 from .batch import as_text
 from .connection import Connection
 
@@ -95,15 +96,26 @@ def _seconds(connection: Connection, since: str, until: str) -> list[float]:
     return [row[0] for row in rows]
 
 
-def waiting_messages(connection: Connection, *, silent_since: str, created_since: str) -> list[str]:
+def waiting_messages(
+    connection: Connection,
+    *,
+    silent_since: str,
+    created_since: str,
+    steps: Sequence[Step] = (),
+    limit: int | None = None,
+) -> list[str]:
     """UUIDs of messages that are not final, were updated last before `silent_since` and first seen
     after `created_since`; those that Plivo was not asked about for longest come first.
     """
+    passed = " OR ".join(["(updated_at < %s AND checked_at < updated_at + %s)" for _ in steps])
+    is_due = f"AND (checked_at IS NULL OR {passed})" if steps else ""
+    of_steps = [value for step in steps for value in (step.updated_before, step.age)]
     rows = connection.execute(
-        """SELECT message_uuid FROM messages
-           WHERE outcome IS NULL AND created_at >= %s AND updated_at < %s
-           ORDER BY checked_at NULLS FIRST, created_at, id""",
-        (created_since, silent_since),
+        f"""SELECT message_uuid FROM messages
+            WHERE outcome IS NULL AND created_at >= %s AND updated_at < %s {is_due}
+                AND NOT %s = ANY (coalesce(reference_pairs, '{{}}'))
+            ORDER BY checked_at NULLS FIRST, created_at, id LIMIT %s""".encode(),
+        (created_since, silent_since, *of_steps, SIMULATED, limit),
     ).fetchall()
     return [row[0] for row in rows]
 

@@ -19,6 +19,7 @@ from .upkeep import older
 
 KEPT = timedelta(hours=24)
 PRUNE_BATCH = 500
+FORGET_BATCH = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +141,22 @@ class Prune:
             )
         deleted = connection.execute(
             f"DELETE {found} AND id = ANY(%s)".encode(), (self.created_before, ids)
+        )
+        return deleted.rowcount
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """Remove up to FORGET_BATCH messages whose reference has a pair."""
+
+    pair: str
+
+    def do(self, connection: Connection) -> int:
+        deleted = connection.execute(
+            """DELETE FROM messages WHERE id IN (
+                   SELECT m.id FROM reference_pairs AS p JOIN messages AS m ON m.id = p.message_id
+                   WHERE p.pair = %s AND p.pair = ANY (m.reference_pairs) LIMIT %s)""",
+            (self.pair, FORGET_BATCH),
         )
         return deleted.rowcount
 

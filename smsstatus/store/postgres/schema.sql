@@ -137,3 +137,28 @@ CREATE TABLE IF NOT EXISTS forwarder (
     last_taken_at     timestamptz,             -- when it took one last
     last_failure      text        COLLATE "C" NOT NULL DEFAULT ''  -- what the last attempt that failed came to
 );
+
+-- When the service was last known to be up: each minute, by any of its processes.
+CREATE TABLE IF NOT EXISTS heartbeat (
+    id                smallint    PRIMARY KEY DEFAULT 1 CHECK (id = 1),  -- one row at most
+    up_at             timestamptz NOT NULL
+);
+
+-- Times in which nobody took callbacks, for longer than Plivo's retries make up for. What it lists of
+-- them is written, whether a callback has come or not.
+CREATE TABLE IF NOT EXISTS outages (
+    since             timestamptz PRIMARY KEY,  -- when the service was last known to be up
+    until             timestamptz NOT NULL,    -- when it was up again
+    listed_until      timestamptz,             -- Plivo's messages up to there are known; NULL = none yet
+    missed            bigint      NOT NULL DEFAULT 0  -- of how many of them no callback had come
+);
+
+-- The last run of each thing that the service does by itself.
+CREATE TABLE IF NOT EXISTS upkeep (
+    task              text        COLLATE "C" PRIMARY KEY,  -- reconcile, prune or backup
+    began_at          timestamptz NOT NULL,
+    ended_at          timestamptz,             -- NULL = under way, or broken off
+    next_at           timestamptz NOT NULL,    -- when the next one is due
+    is_ok             boolean     NOT NULL,    -- it did all that there was to do
+    found             text        COLLATE "C" NOT NULL  -- what it came to, for people
+);

@@ -24,6 +24,7 @@ from ..contract import (
 )
 from ..groupcommit import GroupCommit, Observer, Ticket
 from ..outbox import Wanted
+from ..runs import Step
 from . import counting, listing, upkeep
 from .committer import Committer
 from .connection import STATEMENT_SECONDS, Connection, Link
@@ -31,6 +32,7 @@ from .jobs import (
     Call,
     ClaimKey,
     ClaimNonce,
+    Forget,
     FreeKey,
     KeepAnswer,
     KnowsText,
@@ -40,6 +42,7 @@ from .jobs import (
 )
 from .outbox import PostgresOutbox
 from .readers import Readers, run
+from .runs import PostgresRuns
 from .schema import apply_schema
 
 SCHEMA_SECONDS = 10.0
@@ -68,7 +71,7 @@ class PostgresStore:
     def __init__(
         self,
         url: str,
-        observe: Observer = lambda jobs, seconds: None,
+        observe: Observer = lambda tickets, seconds: None,
         *,
         connections: int = 3,
         wanted: Wanted | None = None,
@@ -82,6 +85,7 @@ class PostgresStore:
         )
         self.outbox = PostgresOutbox(self.writer, self._read, wanted)
         self._readers = Readers(url, connections - 1) if connections > 1 else None
+        self.runs = PostgresRuns(self.writer, self._read)
         self._held: set[str] = set()
         self.counts: Mapping[str, int] = {}
 
@@ -134,6 +138,10 @@ class PostgresStore:
         count: int = self.writer.submit(Prune(created_before, keeps_waiting))
         return count
 
+    def forget_batch(self, pair: str) -> int:
+        count: int = self.writer.submit(Forget(pair))
+        return count
+
     def probe(self) -> None:
         self.writer.submit(Probe())
 
@@ -181,10 +189,21 @@ class PostgresStore:
             )
         )
 
-    def waiting(self, *, silent_since: str, created_since: str) -> Sequence[str]:
+    def waiting(
+        self,
+        *,
+        silent_since: str,
+        created_since: str,
+        steps: Sequence[Step] = (),
+        limit: int | None = None,
+    ) -> Sequence[str]:
         return self._read(
             lambda connection: counting.waiting_messages(
-                connection, silent_since=silent_since, created_since=created_since
+                connection,
+                silent_since=silent_since,
+                created_since=created_since,
+                steps=steps,
+                limit=limit,
             ),
             COUNT_SECONDS,
         )

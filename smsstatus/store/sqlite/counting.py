@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from ...model import EARLIEST, FINAL_STATUSES
+from ...model import EARLIEST, FINAL_STATUSES, SIMULATED
 from ..contract import WAITING_COUNTED, Pulse, Stats
+from ..runs import Step
 from .connection import marks, reading
 
 PERCENTILE_SAMPLE = 10_000
@@ -111,17 +112,41 @@ def _distinct(connection: sqlite3.Connection, column: str, index: str) -> list[s
         values.append(value)
 
 
-def waiting_messages(path: Path, *, silent_since: str, created_since: str) -> list[str]:
+def waiting_messages(
+    path: Path,
+    *,
+    silent_since: str,
+    created_since: str,
+    steps: Sequence[Step] = (),
+    limit: int | None = None,
+) -> list[str]:
     """UUIDs of messages that are not final, were updated last before `silent_since` and first seen
     after `created_since`; those that Plivo was not asked about for longest come first.
     """
+    passed = " OR ".join(
+        [
+            """(updated_at < ? AND
+                (julianday(checked_at) - julianday(updated_at)) * 86400 < ?)"""
+            for _ in steps
+        ]
+    )
+    is_due = f"AND (checked_at IS NULL OR {passed})" if steps else ""
+    of_steps = [v for step in steps for v in (step.updated_before, step.age.total_seconds())]
     with reading(path) as connection:
         statuses = _waiting_statuses(connection)
         rows = connection.execute(
             f"""SELECT message_uuid FROM messages INDEXED BY messages_by_status_and_sender
                 WHERE current_status IN ({marks(statuses)}) AND created_at >= ? AND updated_at < ?
-                ORDER BY coalesce(checked_at, ''), created_at""",
-            (*statuses, created_since, silent_since),
+                    {is_due} AND id NOT IN (SELECT message_id FROM reference_pairs WHERE pair = ?)
+                ORDER BY coalesce(checked_at, ''), created_at LIMIT ?""",
+            (
+                *statuses,
+                created_since,
+                silent_since,
+                *of_steps,
+                SIMULATED,
+                -1 if limit is None else limit,
+            ),
         ).fetchall()
     return [row[0] for row in rows]
 

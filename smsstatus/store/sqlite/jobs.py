@@ -16,9 +16,10 @@ from . import forwards
 from .connection import rewrite_header
 from .keys import claim_key, free_key, keep_answer
 from .restoring import Restore, RestoreMarks, restore, restore_marks
+from .runs import Beat, NoteListed, NoteRun
 from .updates import apply_update, claim_nonce, knows_text, mark_checked
 from .upgrade import Batch, correct
-from .upkeep import prune_batch
+from .upkeep import forget_batch, prune_batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,11 @@ class Prune:
     created_before: str
     ids: tuple[int, ...]
     keeps_waiting: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    pair: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +125,7 @@ DONE_BY: dict[type, Callable[[sqlite3.Connection, Any], Any]] = {
     Prune: lambda connection, job: prune_batch(
         connection, job.created_before, job.ids, keeps_waiting=job.keeps_waiting
     ),
+    Forget: lambda connection, job: forget_batch(connection, job.pair),
     Batch: correct,
     Settle: lambda connection, job: forwards.settle(connection, job.settlements),
     Hasten: lambda connection, job: forwards.hasten(connection, job.now),
@@ -130,6 +137,9 @@ DONE_BY: dict[type, Callable[[sqlite3.Connection, Any], Any]] = {
     NoteCondition: lambda connection, job: forwards.note(connection, job.condition),
     Restore: lambda connection, job: restore(connection, job.kept),
     RestoreMarks: lambda connection, job: restore_marks(connection, job.marks),
+    Beat: lambda connection, job: job.do(connection),
+    NoteListed: lambda connection, job: job.do(connection),
+    NoteRun: lambda connection, job: job.do(connection),
     Probe: lambda connection, job: rewrite_header(connection),
     Look: lambda connection, job: None,
 }

@@ -27,6 +27,7 @@ from ..contract import (
 )
 from ..groupcommit import GroupCommit, Observer, Ticket
 from ..outbox import Wanted
+from ..runs import Step
 from . import counting, listing, repair, upgrade, upkeep, version
 from .committer import Committer
 from .connection import reading
@@ -35,6 +36,7 @@ from .errors import FIX, describe, is_damage
 from .jobs import (
     ClaimKey,
     ClaimNonce,
+    Forget,
     FreeKey,
     KeepAnswer,
     KnowsText,
@@ -44,6 +46,7 @@ from .jobs import (
     Prune,
 )
 from .outbox import SqliteOutbox
+from .runs import SqliteRuns
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +63,7 @@ class SqliteStore:
     def __init__(
         self,
         path: Path,
-        observe: Observer = lambda jobs, seconds: None,
+        observe: Observer = lambda tickets, seconds: None,
         *,
         may_create: bool = True,
         wanted: Wanted | None = None,
@@ -68,6 +71,7 @@ class SqliteStore:
         self.path = path
         self.writer = GroupCommit(self._committer, observe)
         self.outbox = SqliteOutbox(path, self.writer, wanted)
+        self.runs = SqliteRuns(path, self.writer)
         self._may_create = may_create
         self._met_damage = False
         self.counts: Mapping[str, int] = {}
@@ -212,9 +216,20 @@ class SqliteStore:
     def pulse(self, *, since: str, before: str, newest: int) -> Pulse:
         return counting.read_pulse(self.path, since=since, before=before, newest=newest)
 
-    def waiting(self, *, silent_since: str, created_since: str) -> Sequence[str]:
+    def waiting(
+        self,
+        *,
+        silent_since: str,
+        created_since: str,
+        steps: Sequence[Step] = (),
+        limit: int | None = None,
+    ) -> Sequence[str]:
         return counting.waiting_messages(
-            self.path, silent_since=silent_since, created_since=created_since
+            self.path,
+            silent_since=silent_since,
+            created_since=created_since,
+            steps=steps,
+            limit=limit,
         )
 
     def backup(self, target: Path) -> None:
@@ -230,6 +245,10 @@ class SqliteStore:
         keeps_waiting = self._keeps_waiting
         ids = upkeep.next_to_prune(self.path, created_before, keeps_waiting=keeps_waiting)
         count: int = self.writer.submit(Prune(created_before, ids, keeps_waiting))
+        return count
+
+    def forget_batch(self, pair: str) -> int:
+        count: int = self.writer.submit(Forget(pair))
         return count
 
     @property

@@ -17,6 +17,7 @@ from .keys import forget_old_keys
 from .updates import drop_reference
 
 PRUNE_BATCH = 500
+FORGET_BATCH = 100
 
 
 def backup(path: Path, target: Path) -> None:
@@ -90,6 +91,18 @@ def prune_batch(
                    created_before = max(created_before, excluded.created_before)""",
             (created_before,),
         )
+    return _remove_all(connection, ids, keeps_waiting=keeps_waiting)
+
+
+def forget_batch(connection: sqlite3.Connection, pair: str) -> int:
+    """Remove FORGET_BATCH messages at most whose reference has this pair; how many."""
+    rows = connection.execute(
+        "SELECT message_id FROM reference_pairs WHERE pair = ? LIMIT ?", (pair, FORGET_BATCH)
+    ).fetchall()
+    return _remove_all(connection, [row[0] for row in rows], keeps_waiting=False)
+
+
+def _remove_all(connection: sqlite3.Connection, ids: Sequence[int], *, keeps_waiting: bool) -> int:
     ((newest,),) = connection.execute("SELECT max(id) FROM status_events").fetchall()
     removed = sum([_remove(connection, message_id, keeps_waiting) for message_id in ids])
     if removed:
