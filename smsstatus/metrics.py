@@ -8,9 +8,21 @@ Format: https://prometheus.io/docs/instrumenting/exposition_formats/
 
 from __future__ import annotations
 
+import re
 import threading
+import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from http import HTTPStatus
+from typing import Any, Protocol
+
+from .model import StatusUpdate
+from .store.contract import Outcome
+
+_STANDS = Outcome.APPLIED
+_CODE = re.compile(r"[0-9]{0,5}", re.ASCII)
+"""Other codes share a label: there could be any number of them."""
 
 _BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 _DELAY_BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0, 3600.0, 86_400.0)
@@ -39,6 +51,15 @@ class Histogram:
         return [*lines, f"{name}_sum {self.total}", f"{name}_count {cumulative}"]
 
 
+class Written(Protocol):
+    """What the store's writer did, and what it answered."""
+
+    @property
+    def job(self) -> Any: ...
+    @property
+    def answer(self) -> Any: ...
+
+
 class Metrics:
     """What the webhook and the store count."""
 
@@ -48,11 +69,17 @@ class Metrics:
         self._refused: Counter[tuple[int, str]] = Counter()
         self._lock = threading.Lock()
         self._attempts: Counter[str] = Counter()
+        self._reconciled: Counter[str] = Counter()
+        self._final: Counter[tuple[str, str]] = Counter()
+        self._last_callback = time.monotonic()
+        self.delivery_seconds = Histogram(_DELAY_BUCKETS)
         self.forward_delays = Histogram(_DELAY_BUCKETS)
         self.batch_jobs = Histogram(_BATCH_BUCKETS)
         self.commit_seconds = Histogram(_SECONDS_BUCKETS)
 
     def count_callback(self, answer: int, reason: str) -> None:
+        if answer == HTTPStatus.OK:
+            self._last_callback = time.monotonic()
         with self._lock:
             self._callbacks[answer, reason] += 1
 
@@ -65,9 +92,24 @@ class Metrics:
         with self._lock:
             self._refused[answer, reason] += 1
 
-    def observe_commit(self, jobs: int, seconds: float) -> None:
-        self.batch_jobs.observe(jobs)
+    def observe_commit(self, written: Sequence[Written], seconds: float) -> None:
+        """From the store's writer, after each commit."""
+        self.batch_jobs.observe(len(written))
         self.commit_seconds.observe(seconds)
+        for each in written:
+            update = each.job
+            if type(update) is StatusUpdate and update.is_final and each.answer is _STANDS:
+                self._observe_final(update)
+
+    def _observe_final(self, update: StatusUpdate) -> None:
+        """From a callback or from Plivo's API: a message's status is final now."""
+        code = update.error_code or ""
+        self._final[update.status, code if _CODE.fullmatch(code) else "other"] += 1
+        if update.status == "delivered" and update.queued_at and update.status_timestamp:
+            seconds = datetime.fromisoformat(update.status_timestamp) - datetime.fromisoformat(
+                update.queued_at
+            )
+            self.delivery_seconds.observe(max(seconds.total_seconds(), 0.0))
 
     def count_attempt(self, result: str) -> None:
         """One attempt to forward a change: the answer's code, or what kept it from coming."""
@@ -77,6 +119,11 @@ class Metrics:
     def observe_taken(self, seconds: float) -> None:
         """A change was taken so long after it was received."""
         self.forward_delays.observe(seconds)
+
+    def count_reconciled(self, result: str, count: int) -> None:
+        """Messages that the service looked after by itself: asked, changed, listed, missed, ..."""
+        with self._lock:
+            self._reconciled[result] += count
 
     def callback_lines(self) -> list[str]:
         with self._lock:
@@ -93,6 +140,39 @@ class Metrics:
                 "counter",
                 "Requests refused before the application saw them, by answer and class of fault.",
                 refused,
+            ),
+        ]
+
+    def message_lines(self) -> list[str]:
+        """What became of messages, and what the service found by itself."""
+        with self._lock:
+            reconciled = {f'result="{result}"': n for result, n in sorted(self._reconciled.items())}
+        final = {
+            f'status="{status}",error_code="{code}"': n
+            for (status, code), n in sorted(dict(self._final).items())
+        }
+        silent = round(time.monotonic() - self._last_callback, 1)
+        return [
+            *family(
+                "smsstatus_final_statuses_total",
+                "counter",
+                "Messages whose status became final, by status and error code.",
+                final,
+            ),
+            *self.delivery_seconds.lines(
+                "smsstatus_delivery_seconds", "Seconds from queued to delivered."
+            ),
+            *family(
+                "smsstatus_seconds_since_callback",
+                "gauge",
+                "Seconds since the last callback that was answered 200, or since the start.",
+                {"": silent},
+            ),
+            *family(
+                "smsstatus_reconciled_total",
+                "counter",
+                "Messages that Plivo listed or was asked about by the upkeep, by result.",
+                reconciled,
             ),
         ]
 

@@ -11,11 +11,14 @@ from .server import serving
 from .service import Service
 from .store.contract import StoreError, StoreUnavailable
 from .store.outbox import OutboxState
+from .upkeep.state import State, state_of
 
 READY_SECONDS = 1.0
 """What was found counts for this long: finding out costs several fsyncs, and anybody may ask."""
 OUTBOX_SECONDS = 5.0
-"""So does what the outbox says of itself, which takes some milliseconds where many wait."""
+"""So does what the outbox and the upkeep say of themselves: some milliseconds."""
+OUTAGES = 5
+"""The newest ones are looked at."""
 
 
 def readiness(service: Service) -> dict[str, Any]:
@@ -49,6 +52,18 @@ def outbox_of(service: Service) -> OutboxState | None:
             return None
 
     return service.outbox.get(service.clock, find_out, lambda _, age: age < OUTBOX_SECONDS)
+
+
+def upkeep_of(service: Service) -> State | None:
+    """What the service does by itself; None if that cannot be read."""
+
+    def find_out() -> State | None:
+        try:
+            return state_of(service, OUTAGES)
+        except StoreUnavailable:
+            return None
+
+    return service.upkeep.get(service.clock, find_out, lambda _, age: age < OUTBOX_SECONDS)
 
 
 def lag(service: Service, state: OutboxState) -> float:

@@ -25,6 +25,8 @@ from .store.contract import SchemaTooNew, Store, StoreUnavailable
 from .store.opening import open_store
 from .store.outbox import OutboxState
 from .upkeep.caretaker import Caretaker
+from .upkeep.state import State
+from .upkeep.timetable import Timetable
 
 if TYPE_CHECKING:
     from .forwarding.forwarder import Forwarder
@@ -59,11 +61,14 @@ class Service:
     drainer: Drainer | None = None
     caretaker: Caretaker | None = None
     forwarder: Forwarder | None = None
+    timetable: Timetable | None = None
     clock: Clock = field(default_factory=Clock)
     readiness: Cache[dict[str, Any]] = field(default_factory=lambda: Cache(stale=10.0))
     """What `readiness.readiness` last found."""
     outbox: Cache[OutboxState | None] = field(default_factory=Cache)
     """What `readiness.outbox_of` last found."""
+    upkeep: Cache[State | None] = field(default_factory=Cache)
+    """What `readiness.upkeep_of` last found."""
     _starting: threading.Lock = field(default_factory=threading.Lock)
     _started_in: int = 0
 
@@ -140,15 +145,18 @@ class Service:
             drainer = Drainer(self.store, self.spool)
             caretaker = Caretaker(self.store, self.clock)
             forwarder = self._make_forwarder()
+            timetable = Timetable(self)
             try:
                 drainer.start()
                 caretaker.start()
                 if forwarder is not None:
                     forwarder.start()
+                timetable.start()
             except RuntimeError as error:  # the host allows no more threads
                 log.error("the spool is not drained: %s", error)
                 return False
             self.drainer, self.caretaker, self.forwarder = drainer, caretaker, forwarder
+            self.timetable = timetable
             self._started_in = os.getpid()
         log.info("callbacks are written to %s", self.settings.database.name)
         if self.settings.base_url_from is not None:
@@ -175,6 +183,8 @@ class Service:
         began = time.monotonic()
         if self.forwarder is not None:
             self.forwarder.begin_to_stop()
+        if self.timetable is not None:
+            self.timetable.stop()
         if self.drainer is not None:
             self.drainer.stop()
         if self.caretaker is not None:

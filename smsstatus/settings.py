@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,12 @@ _EXAMPLES = {
     "FORWARD_TIMEOUT": "15s",
     "FORWARD_CONCURRENCY": "8",
     "FORWARD_MAX_AGE": "3d",
+    "RECONCILE_EVERY": "15m",
+    "RETENTION": "400d",
+    "BACKUP_EVERY": "1d",
+    "BACKUP_DIR": "/data/backups",
+    "BACKUP_KEEP": "7",
+    "METRICS_TOKEN": "<what `openssl rand -hex 24` prints>",
 }
 _STATUSES = {"all": None, "final": FINAL_STATUSES, "failures": FAILURES}
 
@@ -108,6 +114,15 @@ class Settings:
     forward_timeout: float = 15.0
     forward_concurrency: int = 8
     forward_max_age: float = 259_200.0
+    reconcile_every: float | None = None
+    """Seconds between two runs; None: only the command does it. So of the others."""
+    retention: float | None = None
+    """Messages are removed once they are older than these seconds; None: never."""
+    backup_every: float | None = None
+    backup_dir: Path | None = None
+    backup_keep: int = 7
+    metrics_token: str | None = None
+    """What /metrics wants as a bearer token; None: it wants none."""
     plivo_timeouts: tuple[float, float] = (5.0, 5.0)
     """Seconds for connecting to Plivo's API, and for each read from it. No variable sets them."""
 
@@ -143,8 +158,7 @@ class Settings:
                 values[field] = read(environ)
             except SettingsError as error:
                 wrong.append(str(error))
-        if values.get("forward_url") and values.get("forward_secrets") == ():
-            wrong.append(str(_wrong("FORWARD_SECRET", "is not set, and FORWARD_URL is")))
+        wrong.extend(_contradictions(values))
         if wrong:
             raise SettingsError("\n".join(wrong))
         if values["forward_url"] and _is_under(values["forward_url"], values["base_url"]):
@@ -191,12 +205,12 @@ def _auth_tokens(environ: Mapping[str, str]) -> tuple[str, ...]:
     return tokens
 
 
-def _api_token(environ: Mapping[str, str]) -> str | None:
-    value = _value(environ, "API_TOKEN")
+def _token(environ: Mapping[str, str], name: str) -> str | None:
+    value = _value(environ, name)
     if not value.isprintable():
-        raise _wrong("API_TOKEN", "has an invisible character in it")
+        raise _wrong(name, "has an invisible character in it")
     if re.search(r"\s#", value):
-        raise _wrong("API_TOKEN", "has a comment behind it")
+        raise _wrong(name, "has a comment behind it")
     return value or None
 
 
@@ -325,6 +339,50 @@ def _seconds(environ: Mapping[str, str], name: str, default: str, bounds: tuple[
     return found.total_seconds()
 
 
+def _seconds_or_off(
+    environ: Mapping[str, str], name: str, default: str, bounds: tuple[str, str]
+) -> float | None:
+    if (_value(environ, name) or default).lower() == "off":
+        return None
+    try:
+        return _seconds(environ, name, default, bounds)
+    except SettingsError:
+        raise _wrong(name, f"must be off, or a time span of {bounds[0]} to {bounds[1]}") from None
+
+
+def _reconcile_every(environ: Mapping[str, str]) -> float | None:
+    name = "RECONCILE_EVERY"
+    can_ask = bool(_value(environ, "PLIVO_AUTH_ID"))
+    every = _seconds_or_off(environ, name, "15m" if can_ask else "off", ("1m", "1d"))
+    if every is not None and not can_ask:
+        raise _wrong("PLIVO_AUTH_ID", f"is not set, and {name} is")
+    return every
+
+
+def _backup_dir(environ: Mapping[str, str]) -> Path | None:
+    value = _value(environ, "BACKUP_DIR")
+    return Path(value).absolute() if value else None
+
+
+def _backup_keep(environ: Mapping[str, str]) -> int:
+    value = _value(environ, "BACKUP_KEEP") or "7"
+    if not (re.fullmatch("[0-9]{1,4}", value, re.ASCII) and int(value)):
+        raise _wrong("BACKUP_KEEP", "must be 1 to 9999")
+    return int(value)
+
+
+def _contradictions(values: Mapping[str, Any]) -> Iterator[str]:
+    """What is right by itself, and not together."""
+    if values.get("forward_url") and values.get("forward_secrets") == ():
+        yield str(_wrong("FORWARD_SECRET", "is not set, and FORWARD_URL is"))
+    if values.get("backup_every"):
+        database = values.get("database")
+        if database is not None and database.path is None:
+            yield str(_wrong("BACKUP_EVERY", "is for SQLite: PostgreSQL's host makes backups"))
+        elif values.get("backup_dir", "") is None:
+            yield str(_wrong("BACKUP_DIR", "is not set, and BACKUP_EVERY is"))
+
+
 def _forward_concurrency(environ: Mapping[str, str]) -> int:
     value = _value(environ, "FORWARD_CONCURRENCY") or "8"
     if not (re.fullmatch("[0-9]{1,2}", value, re.ASCII) and 1 <= int(value) <= 64):
@@ -377,7 +435,7 @@ def _port(environ: Mapping[str, str]) -> int | None:
 _READERS: dict[str, Callable[[Mapping[str, str]], object]] = {
     "auth_tokens": _auth_tokens,
     "base_url": _base_url,
-    "api_token": _api_token,
+    "api_token": lambda environ: _token(environ, "API_TOKEN"),
     "auth_id": _auth_id,
     "sender": _sender,
     "database": _database,
@@ -399,5 +457,11 @@ _READERS: dict[str, Callable[[Mapping[str, str]], object]] = {
     "forward_timeout": _forward_timeout,
     "forward_concurrency": _forward_concurrency,
     "forward_max_age": _forward_max_age,
+    "reconcile_every": _reconcile_every,
+    "retention": lambda environ: _seconds_or_off(environ, "RETENTION", "off", ("1d", "9000d")),
+    "backup_every": lambda environ: _seconds_or_off(environ, "BACKUP_EVERY", "off", ("1m", "90d")),
+    "backup_dir": _backup_dir,
+    "backup_keep": _backup_keep,
+    "metrics_token": lambda environ: _token(environ, "METRICS_TOKEN"),
 }
 """In the order in which errors are listed."""

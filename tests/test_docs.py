@@ -137,6 +137,7 @@ def environment() -> Iterator[dict[str, str]]:
             "PORT": str(free_port()),
             "PLIVO_API_URL": api.url,
             "PLIVO_AUTH_ID": AUTH_ID,
+            "RECONCILE_EVERY": "off",  # else a command could find that it is at work
             "PLIVO_SENDER": "+14155550100",
         }
 

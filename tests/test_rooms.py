@@ -38,6 +38,7 @@ PURE = [
     "store.contract",
     "store.outbox",
     "store.moving",
+    "store.runs",
     "store.packing",
     "store.rules",
     "forwarding.signing",
@@ -89,8 +90,8 @@ FLOORS = [
     PURE,
     [*TOOLS, "database_url", "settings", "env_file"],  # what every part may stand on
     ["store", "plivo", "intake", "server", "forwarding"],  # each has to do with one thing outside
-    ["service", "upkeep.caretaker"],  # the parts of one running service, with what it does alone
-    ["sending", "upkeep", "readiness", "views"],  # what it does, or says, when it is asked
+    ["service", "upkeep"],  # the parts of one running service, with what it does alone
+    ["sending", "readiness", "views"],  # what it does, or says, when it is asked
     ["web"],  # HTTP, for Plivo, programs and monitoring
     ["ui", "commands"],  # for people
     ["smsstatus", "__main__"],  # the factory puts it all together, and the program starts it

@@ -70,6 +70,12 @@ def test_two_variables_are_enough(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         "FORWARD_TIMEOUT",
         "FORWARD_CONCURRENCY",
         "FORWARD_MAX_AGE",
+        "RECONCILE_EVERY",
+        "RETENTION",
+        "BACKUP_EVERY",
+        "BACKUP_DIR",
+        "BACKUP_KEEP",
+        "METRICS_TOKEN",
     ],
 )
 @pytest.mark.parametrize("blank", ["", "  "])
@@ -537,3 +543,25 @@ def test_a_short_api_token_starts_with_a_warning(tmp_path: Path, token: str, sai
         log = service.log.read_text()
     assert ("API_TOKEN has fewer than 16 characters" in log) == said
     assert token not in log
+
+
+def test_who_can_ask_plivo_reconciles_unless_told_otherwise() -> None:
+    auth_id = {"PLIVO_AUTH_ID": "MA0123456789ABCDEFGH"}
+    assert read().reconcile_every is None
+    assert read(**auth_id).reconcile_every == 900
+    assert read(**auth_id, RECONCILE_EVERY="1h").reconcile_every == 3600
+    assert read(**auth_id, RECONCILE_EVERY="Off").reconcile_every is None
+    assert refusal(RECONCILE_EVERY="15m").startswith("PLIVO_AUTH_ID is not set")
+    for wrong in ("1s", "2d", "never"):
+        assert refusal(**auth_id, RECONCILE_EVERY=wrong).startswith("RECONCILE_EVERY must be off")
+
+
+def test_what_is_kept_and_copied(tmp_path: Path) -> None:
+    assert read(RETENTION="400d").retention == 400 * 86_400
+    assert refusal(RETENTION="1h").startswith("RETENTION must be off, or")
+    copied = read(BACKUP_EVERY="1d", BACKUP_DIR=str(tmp_path), BACKUP_KEEP="3")
+    assert (copied.backup_every, copied.backup_dir, copied.backup_keep) == (86_400, tmp_path, 3)
+    assert refusal(BACKUP_EVERY="1d").startswith("BACKUP_DIR is not set")
+    assert refusal(BACKUP_KEEP="0").startswith("BACKUP_KEEP must be")
+    postgres = {"DATABASE_URL": "postgres://host/name", "BACKUP_DIR": "/data"}
+    assert refusal(**postgres, BACKUP_EVERY="1d").startswith("BACKUP_EVERY is for SQLite")

@@ -11,10 +11,13 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from ..settings import Settings
 
+PAGE = 20
+"""Plivo lists at most this many messages at a time."""
 UUID_PATTERN = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 CREDENTIALS_HINT = "check PLIVO_AUTH_ID and the first token of PLIVO_AUTH_TOKEN"
 
@@ -76,6 +79,14 @@ class Answer:
     date: str | None
 
 
+@dataclass(frozen=True)
+class Listed:
+    """A page of Plivo's list, and how many messages all pages have."""
+
+    messages: list[dict[str, Any]]
+    total: int
+
+
 def send_message(settings: Settings, *, sender: str, recipient: str, text: str) -> str:
     """Send one SMS whose status callbacks come to this service; its message UUID.
 
@@ -106,6 +117,37 @@ def fetch_message(settings: Settings, message_uuid: str) -> dict[str, Any]:
     if not is_uuid(message_uuid):  # `..` would ask for something else
         raise UnknownMessage(404, "Plivo does not know this", "That is not a UUID.")
     return _call(settings, lambda client: client.messages.get(message_uuid)).content
+
+
+def list_messages(settings: Settings, *, since: datetime, until: datetime, offset: int) -> Listed:
+    """A page of the messages sent from `since` until before `until`, PAGE at most.
+
+    https://www.plivo.com/docs/messaging/api/message/list-all-messages
+    Raises NotConfigured or PlivoError.
+    """
+    times = [moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f") for moment in (since, until)]
+    content = _call(
+        settings,
+        lambda client: client.messages.list(
+            message_direction="outbound",
+            message_time__gte=times[0],
+            message_time__lt=times[1],
+            limit=PAGE,
+            offset=offset,
+        ),
+    ).content
+    messages, meta = content.get("objects"), content.get("meta")
+    total = meta.get("total_count") if isinstance(meta, dict) else None
+    if not isinstance(messages, list) or not isinstance(total, int):
+        raise not_understood()
+    return Listed(
+        [
+            message
+            for message in messages
+            if isinstance(message, dict) and is_uuid(message.get("message_uuid"))
+        ],
+        total,
+    )
 
 
 def is_uuid(value: object) -> bool:

@@ -27,7 +27,7 @@ from .contract import StoreUnavailable, WorkRefused
 MAX_BATCH = 256
 
 T = TypeVar("T")
-Observer = Callable[[int, float], None]
+Observer = Callable[[Sequence["Ticket"], float], None]
 Wake = Callable[[], None]
 
 log = logging.getLogger(__name__)
@@ -101,13 +101,13 @@ class GroupCommit:
     """The only writer of a database in this process. Safe to call from any thread.
 
     The thread and its committer are made on first use, so never carried across a fork.
-    `observe(jobs, seconds)` is called after each commit. `clock` gives seconds that never go back.
+    `observe(tickets, seconds)` is called after each commit. `clock` gives seconds that only rise.
     """
 
     def __init__(
         self,
         make_committer: Callable[[], Committer],
-        observe: Observer = lambda jobs, seconds: None,
+        observe: Observer = lambda tickets, seconds: None,
         *,
         answer_seconds: float = STORE_SECONDS,
         clock: Callable[[], float] = time.monotonic,
@@ -225,7 +225,7 @@ class GroupCommit:
             _fail(batch, str(error))
             return
         self._breaker.note_success()
-        self._observe(len(batch), self._clock() - started)
+        self._observe(batch, self._clock() - started)
 
 
 def next_batch(

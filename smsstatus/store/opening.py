@@ -14,7 +14,7 @@ from .sqlite.store import SqliteStore
 def open_store(settings: Settings, observe: Observer, *, may_create: bool) -> Store:
     """The store that DATABASE_URL names. Nothing is opened before its first use.
 
-    `observe(jobs, seconds)` is called after each commit. Without `may_create`, only
+    `observe(tickets, seconds)` is called after each commit. Without `may_create`, only
     `Store.prepare` makes a database that is missing.
     """
     wanted = None

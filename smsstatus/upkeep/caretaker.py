@@ -1,13 +1,15 @@
-"""What is counted and looked at in the background, so that no request has to."""
+"""What is counted and looked at in the background, so that no request has to; and the heartbeat."""
 
 from __future__ import annotations
 
 import logging
 import threading
+from datetime import timedelta
 
 from ..clock import Clock
 from ..logs import without_text
-from ..store.contract import Store, StoreUnavailable
+from ..store.contract import Store, StoreError
+from .parts import timestamp
 
 LOOK_SECONDS = 1.0
 COUNT_SECONDS = 5.0
@@ -20,6 +22,11 @@ DAMAGED_SECONDS = 600.0
 """The same once a write or a count has met damage."""
 AGAIN_SECONDS = 60.0
 """How soon a damaged file is looked at again."""
+BEAT_SECONDS = 60.0
+DOWN = timedelta(minutes=3)
+"""Who was away for less has missed nothing: Plivo tries a callback again for seven minutes."""
+FIRST_OUTAGE = timedelta(days=1)
+"""At the first start messages may have been sent before."""
 
 log = logging.getLogger(__name__)
 
@@ -27,13 +34,14 @@ log = logging.getLogger(__name__)
 class Caretaker:
     """A thread that counts messages, and looks for damage: once a day, and when somebody met some.
 
+    It also remembers each minute that the service is up, so that an outage is known later.
     Counting reads a whole index, so it is given 1% of the time at most.
     """
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._next_count = 0.0
+        self._next_count = self._next_beat = 0.0
         self._next_look = clock.monotonic() + FIRST_SECONDS
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="caretaker", daemon=True)
@@ -47,15 +55,21 @@ class Caretaker:
 
     def _run(self) -> None:
         while True:
-            for task in (self._count, self._examine):
+            for task in (self._beat, self._count, self._examine):
                 try:
                     task()
-                except (StoreUnavailable, OSError) as error:
+                except (StoreError, OSError) as error:
                     log.debug("database not looked at: %s", error)
                 except Exception as error:  # without this thread nothing is looked at any more
                     log.error("a mistake in the program, %s", without_text(error))
             if self._stop.wait(LOOK_SECONDS):
                 return
+
+    def _beat(self) -> None:
+        began = self._clock.monotonic()
+        if began >= self._next_beat:
+            beat(self._store, self._clock)
+            self._next_beat = began + BEAT_SECONDS
 
     def _count(self) -> None:
         began = self._clock.monotonic()
@@ -72,3 +86,13 @@ class Caretaker:
         self._store.examine(DAMAGED_SECONDS if is_suspect else AT_MOST_SECONDS)
         if self._store.damage:  # until somebody has put a backup in its place
             self._next_look = self._clock.monotonic() + AGAIN_SECONDS
+
+
+def beat(store: Store, clock: Clock) -> None:
+    """Remember that the service is up, and since when it was not. Raises StoreError."""
+    now = clock.now()
+    store.runs.beat(
+        timestamp(now),
+        down_before=timestamp(now - DOWN),
+        first_since=timestamp(now - FIRST_OUTAGE),
+    )

@@ -12,14 +12,23 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
-from ..model import StatusUpdate, utc_now, utc_timestamp
+from ..model import StatusUpdate
 from ..plivo import api as plivo_api
 from ..plivo.callback import Unusable, digest_of, make_update
-from ..service import Service
 from ..store.contract import Outcome, StoreError
+from ..store.runs import Step
+from .parts import Parts, Rest, timestamp
 
 REQUESTS_PER_SECOND = 5
 TROUBLES_IN_A_ROW = 3
+PAUSES = (
+    timedelta(minutes=15),
+    timedelta(hours=1),
+    timedelta(hours=6),
+    timedelta(days=1),
+    timedelta(days=3),
+)
+"""Ages of silence at which the service asks about a message by itself."""
 
 _FIELD_NAMES = {
     "message_uuid": "MessageUUID",
@@ -30,6 +39,9 @@ _FIELD_NAMES = {
     "message_time": "QueuedTime",
     "message_sent_time": "SentTime",
     "message_updated_time": "DeliveryReportTime",
+    "units": "Units",
+    "total_rate": "TotalRate",
+    "total_amount": "TotalAmount",
 }
 """The Message API's names and the callback's. There is no delivery time; the update is nearest."""
 
@@ -39,7 +51,7 @@ class AtWork(Exception):
 
 
 @contextmanager
-def alone(service: Service) -> Iterator[None]:
+def alone(service: Parts) -> Iterator[None]:
     """One run at a time: two would ask about the same messages, and faster than we promise.
 
     Raises AtWork or StoreUnavailable.
@@ -52,7 +64,10 @@ def alone(service: Service) -> Iterator[None]:
 
 @dataclass
 class Summary:
-    """What a run did. `left` were not asked about; `stopped` says why, if it ended early."""
+    """What a run did. `left` were not asked about; `stopped` says why, if it ended early.
+
+    `retry_after`: for how many seconds Plivo wants no more requests, if it said so.
+    """
 
     asked: int = 0
     changed: int = 0
@@ -60,6 +75,7 @@ class Summary:
     failed: int = 0
     left: int = 0
     stopped: str = ""
+    retry_after: int | None = None
 
     @property
     def complete(self) -> bool:
@@ -74,7 +90,7 @@ class Summary:
 
 
 def silent_messages(
-    service: Service, *, older_than: timedelta, within: timedelta, limit: int | None
+    service: Parts, *, older_than: timedelta, within: timedelta, limit: int | None
 ) -> Sequence[str]:
     """Messages to ask about: not final, silent for `older_than`, first seen `within`.
 
@@ -84,13 +100,30 @@ def silent_messages(
     """
     now = service.clock.now()
     return service.store.waiting(
-        silent_since=utc_timestamp(str(now - older_than)),
-        created_since=utc_timestamp(str(now - within)),
-    )[:limit]
+        silent_since=timestamp(now - older_than),
+        created_since=timestamp(now - within),
+        limit=limit,
+    )
+
+
+def due_messages(service: Parts, *, within: timedelta, limit: int) -> Sequence[str]:
+    """Messages to ask about now and then: those that have come to one of PAUSES since the last
+    time. Raises StoreUnavailable.
+    """
+    now = service.clock.now()
+    return service.store.waiting(
+        silent_since=timestamp(now - PAUSES[0]),
+        created_since=timestamp(now - within),
+        steps=[Step(age, timestamp(now - age)) for age in PAUSES],
+        limit=limit,
+    )
 
 
 def reconcile(
-    service: Service, uuids: Sequence[str], progress: Callable[[], None] = lambda: None
+    service: Parts,
+    uuids: Sequence[str],
+    progress: Callable[[], None] = lambda: None,
+    rest: Rest | None = None,
 ) -> Summary:
     """Ask Plivo about each message, at most REQUESTS_PER_SECOND.
 
@@ -101,14 +134,16 @@ def reconcile(
     troubles = 0
     trouble = plivo_api.not_understood()
     clock = service.clock
+    rest = rest or clock.sleep
     next_request = clock.monotonic() + 1 / REQUESTS_PER_SECOND  # a run may have ended just now
     try:
         for message_uuid in uuids:
-            clock.sleep(max(next_request - clock.monotonic(), 0))
+            rest(max(next_request - clock.monotonic(), 0))
             next_request = clock.monotonic() + 1 / REQUESTS_PER_SECOND
             try:
                 changed = reconcile_one(service, message_uuid)
             except (plivo_api.RateLimited, plivo_api.AuthenticationFailed) as error:
+                summary.retry_after = error.retry_after
                 raise _Stop(_how_long(error)) from None
             except plivo_api.UnknownMessage:
                 summary.unknown += 1
@@ -134,25 +169,25 @@ def reconcile(
     return summary
 
 
-def reconcile_one(service: Service, message_uuid: str) -> bool:
+def reconcile_one(service: Parts, message_uuid: str) -> bool:
     """Ask Plivo about one message; True if that changed its row.
 
     Raises NotConfigured, PlivoError, StoreUnavailable or WorkRefused.
     """
     try:
         answer = plivo_api.fetch_message(service.settings, message_uuid)
-        update = update_from_api(message_uuid, answer)
+        update = update_from_api(message_uuid, answer, _now(service))
     except (plivo_api.RateLimited, plivo_api.AuthenticationFailed):
         raise  # says nothing about this message: the next run asks again
     except plivo_api.PlivoError:
-        service.store.note_check(message_uuid, utc_now())
+        service.store.note_check(message_uuid, _now(service))
         raise
     outcome = service.store.record(update)
-    service.store.note_check(message_uuid, utc_now())
+    service.store.note_check(message_uuid, _now(service))
     return outcome is Outcome.APPLIED
 
 
-def update_from_api(message_uuid: str, answer: dict[str, Any]) -> StatusUpdate:
+def update_from_api(message_uuid: str, answer: dict[str, Any], received_at: str) -> StatusUpdate:
     """The Message API's answer as a status update. Its times carry the account's UTC offset.
 
     Raises PlivoError if it is none.
@@ -168,12 +203,16 @@ def update_from_api(message_uuid: str, answer: dict[str, Any]) -> StatusUpdate:
         return make_update(
             fields,
             digest=digest_of("POST", [], pairs, domain="reconcile"),
-            received_at=utc_now(),
+            received_at=received_at,
             source="reconcile",
             parameters=urlencode(pairs),
         )
     except (Unusable, UnicodeError):
         raise plivo_api.not_understood() from None
+
+
+def _now(service: Parts) -> str:
+    return timestamp(service.clock.now())
 
 
 class _Stop(Exception):

@@ -1,6 +1,7 @@
 """Blueprint /healthz, /readyz, /metrics: for the host and for monitoring.
 
-No token, no redirect, no dependence on Host, and nothing secret in an answer.
+No redirect, no dependence on Host, nothing secret in an answer, and a token for /metrics only if
+METRICS_TOKEN is set.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from flask import Blueprint, Response, jsonify
 from .. import log_stream
 from ..intake.spool import Depth
 from ..metrics import escape, family, with_label
-from ..readiness import depth_of, lag, outbox_of, readiness
+from ..readiness import depth_of, lag, outbox_of, readiness, upkeep_of
 from ..service import Service
 from .current import current_service
+from .problems import require_metrics_token
 
 blueprint = Blueprint("health", __name__)
 
@@ -36,10 +38,12 @@ def readyz() -> tuple[Response, int]:
 @blueprint.get("/metrics")
 def metrics() -> Response:
     """Prometheus' text format."""
+    require_metrics_token()
     service = current_service()
     process, host = _labels(service)
     counted = [
         *service.metrics.callback_lines(),
+        *service.metrics.message_lines(),
         *service.metrics.login_lines(),
         *service.metrics.commit_lines(),
         *family(
@@ -54,6 +58,7 @@ def metrics() -> Response:
         *with_label(host, _spool_lines(service)),
         *_row_lines(service),
         *_outbox_lines(service),
+        *_upkeep_lines(service),
     ]
     return Response("\n".join(lines) + "\n", content_type="text/plain; version=0.0.4")
 
@@ -97,6 +102,35 @@ def _row_lines(service: Service) -> list[str]:
     counts = service.store.counts
     values = {f'status="{escape(status)}"': count for status, count in counts.items()}
     return family("smsstatus_messages", "gauge", "Messages by current status.", values)
+
+
+def _upkeep_lines(service: Service) -> list[str]:
+    """The tasks that are on; nothing where the database cannot be read."""
+    found = upkeep_of(service)
+    if found is None:
+        return []
+    runs = [(f'task="{task.name}"', task) for task in found.tasks if task.is_on]
+    behind = found.seconds_behind(service.clock.now())
+    return [
+        *family(
+            "smsstatus_upkeep_ok",
+            "gauge",
+            "1: the task's last run did all that there was to do.",
+            {labels: int(task.is_ok) for labels, task in runs},
+        ),
+        *family(
+            "smsstatus_upkeep_overdue_seconds",
+            "gauge",
+            "For how long the task's next run has been due.",
+            {labels: task.overdue(service.clock.now()) for labels, task in runs},
+        ),
+        *family(
+            "smsstatus_unlisted_outage_seconds",
+            "gauge",
+            "Of outages: the time of which Plivo's messages are not known yet.",
+            {"": behind},
+        ),
+    ]
 
 
 def _outbox_lines(service: Service) -> list[str]:

@@ -107,6 +107,18 @@ def require_token() -> None:
         )
 
 
+def require_metrics_token() -> None:
+    """Let only those in who know METRICS_TOKEN, if it is set. Raises Problem 401."""
+    expected = current_service().settings.metrics_token
+    if expected is not None and not hmac.compare_digest(_shown_secret(), expected.encode()):
+        _note_refused_login()
+        raise Problem(
+            401,
+            "Give METRICS_TOKEN as `Authorization: Bearer TOKEN`.",
+            headers={"WWW-Authenticate": 'Bearer realm="smsstatus"'},
+        )
+
+
 def _note_refused_login() -> None:
     """Count and report a wrong token, nothing of its value; a browser's first request shows none.
 
@@ -117,7 +129,7 @@ def _note_refused_login() -> None:
     service = current_service()
     service.metrics.count_refused_login()
     service.refused_logins.log(
-        log.warning, "a wrong API_TOKEN was shown; if none of you did that, somebody is guessing"
+        log.warning, "a wrong token was shown; if none of you did that, somebody is guessing"
     )
 
 

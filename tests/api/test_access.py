@@ -235,7 +235,7 @@ def test_wrong_tokens_are_counted_and_reported_now_and_then(
         assert client.get("/messages", headers=shown).status_code == 401
     assert client.get("/", headers={"Authorization": wrong[1]}).status_code == 401
     assert refused_logins(client) == "41"
-    lines = [record for record in caplog.records if "wrong API_TOKEN" in record.getMessage()]
+    lines = [record for record in caplog.records if "wrong token" in record.getMessage()]
     assert len(lines) == 10
     assert {record.levelname for record in lines} == {"WARNING"}
     assert "recognisable" not in caplog.text

@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 import pytest
 
 from smsstatus.intake.records import read_record
+from smsstatus.model import utc_now
 from smsstatus.plivo.callback import Callback, read_callback
 from smsstatus.settings import Settings
 from smsstatus.store.contract import Outcome
@@ -307,7 +308,7 @@ RETRIES = {
         Callback("POST", "", BODY, LATER, "9"), source="callback"
     ),
     "a send": read_record(Callback("SEND", "", f"MessageUUID={UUID}&Status=queued&Text=hi", LATER)),
-    "an answer of Plivo's API": update_from_api(UUID, {"message_state": "failed"}),
+    "an answer of Plivo's API": update_from_api(UUID, {"message_state": "failed"}, utc_now()),
 }
 
 

@@ -58,7 +58,7 @@ def commits() -> list[int]:
 def writer(tmp_path: Path, clock: Clock, commits: list[int]) -> Iterator[GroupCommit]:
     writer = GroupCommit(
         partial(Committer, tmp_path / "sms.db"),
-        lambda jobs, seconds: commits.append(jobs),
+        lambda tickets, seconds: commits.append(len(tickets)),
         answer_seconds=PATIENT,
         clock=clock,
     )

@@ -1,0 +1,159 @@
+"""Looks through Plivo's list of the times in which nobody took callbacks, and writes what it says.
+
+Plivo lists 20 messages at a time, and allows about 20 requests a minute. A slice of time is done
+once as many messages of it are known as Plivo says there are: rows can move between two pages. How
+far that has come is noted after each slice, so that the next run goes on there.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from ..model import StatusUpdate
+from ..plivo import api as plivo_api
+from ..store.contract import Outcome
+from ..store.runs import Outage
+from .parts import Parts, Rest, timestamp
+from .reconcile import update_from_api
+
+LIST_SECONDS = 3.0
+"""Between two requests: 20 a minute."""
+SLICE = 100
+"""A slice with more messages than this is made shorter, so that little is done twice."""
+LEAST_SPAN, FIRST_SPAN, MOST_SPAN = timedelta(seconds=1), timedelta(hours=1), timedelta(days=1)
+EARLIER = timedelta(minutes=15)
+"""Plivo tries callbacks for seven minutes, and a heartbeat can be a minute old."""
+LATER = timedelta(minutes=5)
+"""Plivo's clock and ours can differ."""
+KEPT = timedelta(days=90) - timedelta(hours=1)
+"""Plivo lists no messages that are older than 90 days, by its clock and when it is asked."""
+PASSES = 5
+"""A slice is listed this often at most while Plivo says that there is more in it."""
+TROUBLES = 3
+MOST_PATIENT = 120
+"""Seconds; where Plivo asks for a longer pause the run ends, and goes on after that."""
+
+log = logging.getLogger(__name__)
+
+Rows = dict[str, dict[str, Any]]
+
+
+@dataclass
+class Listed:
+    """What has come of it: messages that Plivo listed, and those of them nobody knew."""
+
+    listed: int = 0
+    missed: int = 0
+
+
+class Listing:
+    """One run. It ends early once `deadline`, by the monotonic clock, is over."""
+
+    def __init__(
+        self, parts: Parts, rest: Rest, deadline: float, report: Callable[[str], None]
+    ) -> None:
+        self._parts = parts
+        self._rest = rest
+        self._deadline = deadline
+        self._report = report
+        self._span = FIRST_SPAN
+        self._next_request = parts.clock.monotonic() + LIST_SECONDS  # a run may have ended just now
+        self.done = Listed()
+
+    def look_through(self, outage: Outage) -> bool:
+        """List an outage's messages and write what they say; is all of it done?
+
+        Raises NotConfigured, PlivoError, StoreError or Stopping; what was noted stays.
+        """
+        now = self._parts.clock.now()
+        end = min(datetime.fromisoformat(outage.until) + LATER, now)
+        start = datetime.fromisoformat(outage.listed_until or outage.since)
+        at = max(start if outage.listed_until else start - EARLIER, now - KEPT)
+        while at < end:
+            if self._parts.clock.monotonic() >= self._deadline:
+                return False
+            until = min(at + self._span, end)
+            rows = self._rows(at, until)
+            if rows is None:
+                self._span = max((until - at) / 4, LEAST_SPAN)
+                continue
+            missed = self._write(rows)
+            self._parts.store.runs.note_listed(outage.since, timestamp(until), missed)
+            self.done.listed += len(rows)
+            self.done.missed += missed
+            self._report(f"{self.done.listed} listed, {self.done.missed} of them missed")
+            if len(rows) < SLICE / 4:
+                self._span = min(self._span * 2, MOST_SPAN)
+            at = until
+        if timestamp(end) < outage.until:  # a clock that was ahead wrote it
+            self._parts.store.runs.note_listed(outage.since, outage.until, 0)
+        return True
+
+    def _rows(self, since: datetime, until: datetime) -> Rows | None:
+        """All messages of a slice of time, by UUID; None if it is too long."""
+        found: Rows = {}
+        for _ in range(PASSES):
+            total = self._pass(since, until, found)
+            if total is None:
+                return None
+            if len(found) >= total:
+                return found
+        log.warning("reconcile: Plivo lists %d messages but says %d", len(found), total)
+        raise plivo_api.not_understood()
+
+    def _pass(self, since: datetime, until: datetime, found: Rows) -> int | None:
+        """Each page once; how many messages Plivo says there are, None: too many."""
+        offset = 0
+        while True:
+            page = self._page(since, until, offset)
+            if page.total > SLICE and until - since > LEAST_SPAN:
+                return None
+            for row in page.messages:
+                found[str(row.get("message_uuid"))] = row
+            offset += plivo_api.PAGE
+            if offset >= page.total or not page.messages:
+                return page.total
+
+    def _page(self, since: datetime, until: datetime, offset: int) -> plivo_api.Listed:
+        """One page; what fails is tried again, after the pause that Plivo asks for."""
+        troubles = 0
+        while True:
+            self._rest(max(self._next_request - self._parts.clock.monotonic(), 0))
+            self._next_request = self._parts.clock.monotonic() + LIST_SECONDS
+            try:
+                return plivo_api.list_messages(
+                    self._parts.settings, since=since, until=until, offset=offset
+                )
+            except plivo_api.AuthenticationFailed:
+                raise
+            except plivo_api.PlivoError as error:
+                troubles += 1
+                wait = error.retry_after or LIST_SECONDS * 2**troubles
+                if troubles == TROUBLES or wait > MOST_PATIENT:
+                    raise
+                self._next_request += wait
+
+    def _write(self, rows: Rows) -> int:
+        """Write what these messages' rows do not say yet; how many had no row."""
+        store = self._parts.store
+        received_at = timestamp(self._parts.clock.now())
+        unknown, updates = set[str](), list[StatusUpdate]()
+        for message_uuid, row in rows.items():
+            try:
+                update = update_from_api(message_uuid, row, received_at)
+            except plivo_api.PlivoError:
+                log.warning("reconcile: a message in Plivo's list has no status: %s", message_uuid)
+                continue
+            known = store.find(message_uuid)
+            if known is None:
+                unknown.add(message_uuid)
+            elif (known.current_status, known.error_code) == (update.status, update.error_code):
+                continue
+            updates.append(update)
+        written = [(update, store.begin(update)) for update in updates]
+        outcomes = [(update.message_uuid, store.finish(pending)) for update, pending in written]
+        return sum(uuid in unknown and outcome is Outcome.APPLIED for uuid, outcome in outcomes)

@@ -1,0 +1,48 @@
+"""What the upkeep needs of the running service."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from ..clock import Clock
+from ..metrics import Metrics
+from ..model import utc_timestamp
+from ..settings import Settings
+from ..store.contract import Store
+
+Rest = Callable[[float], None]
+"""Waits for so many seconds; raises Stopping once the service stops."""
+
+
+class Stopping(Exception):
+    """The service stops: what is left is for the next run."""
+
+
+class Parts(Protocol):
+    """The parts of one service."""
+
+    @property
+    def settings(self) -> Settings: ...
+    @property
+    def store(self) -> Store: ...
+    @property
+    def metrics(self) -> Metrics: ...
+    @property
+    def clock(self) -> Clock: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What a run of a task came to. `again_in`: it did not get to its end, so go on after that."""
+
+    text: str
+    is_ok: bool = True
+    again_in: timedelta | None = None
+
+
+def timestamp(moment: datetime) -> str:
+    """A moment in the form in which it is stored."""
+    return utc_timestamp(str(moment))

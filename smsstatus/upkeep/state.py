@@ -1,0 +1,79 @@
+"""What the upkeep has done and will do, for people and for monitoring."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from ..store.runs import Outage, Run
+from .listing import KEPT
+from .parts import Parts, timestamp
+from .tasks import NAMES, tasks_of
+
+
+@dataclass(frozen=True, slots=True)
+class TaskState:
+    """One task. `last_at`: when it ended last, or began what is under way; empty: never. `next_at`:
+    when it is due; empty: it is off, or has never run.
+    """
+
+    name: str
+    is_on: bool
+    is_ok: bool
+    is_under_way: bool
+    last_at: str
+    next_at: str
+    found: str
+
+    @property
+    def last(self) -> str:
+        """For people."""
+        return f"at work since {self.last_at}" if self.is_under_way else self.last_at or "never"
+
+    @property
+    def next(self) -> str:
+        """For people."""
+        return (self.next_at or "soon") if self.is_on else "off"
+
+    def overdue(self, now: datetime) -> float:
+        """For how many seconds its next run has been due."""
+        if not self.next_at:
+            return 0.0
+        behind = now - datetime.fromisoformat(self.next_at)
+        return max(round(behind.total_seconds(), 1), 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """All tasks, whether they are on or not; the newest outages; when the service was last up."""
+
+    tasks: Sequence[TaskState]
+    outages: Sequence[Outage]
+    up_at: str = field(compare=False, repr=False)  # it changes each minute
+
+    def seconds_behind(self, now: datetime) -> float:
+        """Of these outages: how much of their time Plivo has not been asked about."""
+        spans = [
+            datetime.fromisoformat(min(outage.until, timestamp(now)))
+            - datetime.fromisoformat(outage.listed_until or outage.since)
+            for outage in self.outages
+            if outage.until > timestamp(now - KEPT)
+        ]
+        return sum([max(round(span.total_seconds(), 1), 0.0) for span in spans])
+
+
+def state_of(parts: Parts, outages: int) -> State:
+    """What is known now. Raises StoreUnavailable."""
+    runs = {run.task: run for run in parts.store.runs.last()}
+    on = {task.name for task in tasks_of(parts.settings)}
+    tasks = [_state_of(name, runs.get(name), is_on=name in on) for name in NAMES]
+    return State(tasks, parts.store.runs.outages(outages), parts.store.runs.up_at())
+
+
+def _state_of(name: str, run: Run | None, *, is_on: bool) -> TaskState:
+    if run is None:
+        return TaskState(name, is_on, True, False, "", "", "")
+    next_at = run.next_at if is_on else ""
+    last_at, is_under_way = run.ended_at or run.began_at, run.ended_at is None
+    return TaskState(name, is_on, run.is_ok, is_under_way, last_at, next_at, run.found)

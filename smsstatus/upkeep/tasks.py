@@ -1,0 +1,124 @@
+"""The things that the service does by itself: reconcile, prune, backup. What each run is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+from ..plivo import api as plivo_api
+from ..settings import Settings
+from . import backups, pruning
+from .listing import KEPT, Listing
+from .parts import Finding, Parts, Rest, timestamp
+from .reconcile import due_messages, reconcile
+
+NAMES = ("reconcile", "prune", "backup")
+LISTING_SECONDS = 240.0
+"""A run lists for so long at most, so that silent messages have their turn."""
+ASKED = 300
+"""It asks about this many silent messages at most: one minute."""
+WITHIN = timedelta(days=7)
+"""Messages that were first seen before are not asked about: some countries send no reports."""
+PRUNE_EVERY = timedelta(days=1)
+PRUNE_SECONDS = 300.0
+SOON = timedelta(minutes=1)
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """`work(parts, rest, report)` does a run; `report` takes what it has found so far.
+
+    It raises StoreError, OSError or Stopping.
+    """
+
+    name: str
+    every: timedelta
+    work: Callable[[Parts, Rest, Report], Finding]
+
+
+def tasks_of(settings: Settings) -> Sequence[Task]:
+    """Those that the settings turn on."""
+    found = []
+    if settings.reconcile_every is not None:
+        found.append(Task("reconcile", timedelta(seconds=settings.reconcile_every), _reconcile))
+    if settings.retention is not None:
+        work = partial(_prune, timedelta(seconds=settings.retention))
+        found.append(Task("prune", PRUNE_EVERY, work))
+    if settings.backup_every is not None and settings.backup_dir is not None:
+        work = partial(_back_up, settings.backup_dir)
+        found.append(Task("backup", timedelta(seconds=settings.backup_every), work))
+    return found
+
+
+def _reconcile(parts: Parts, rest: Rest, report: Report) -> Finding:
+    """First the messages of outages, oldest first, then those that have been silent."""
+    deadline = parts.clock.monotonic() + LISTING_SECONDS
+    listing = Listing(parts, rest, deadline, report)
+    is_all = True
+    trouble: plivo_api.PlivoError | None = None
+    try:
+        for outage in reversed(parts.store.runs.outages()):
+            if _is_open(outage.until, outage.listed_until, parts.clock.now()):
+                is_all = listing.look_through(outage) and is_all
+    except plivo_api.PlivoError as error:
+        trouble = error
+    finally:
+        parts.metrics.count_reconciled("listed", listing.done.listed)
+        parts.metrics.count_reconciled("missed", listing.done.missed)
+    text = f"{listing.done.listed} listed, {listing.done.missed} of them missed; "
+    if isinstance(trouble, plivo_api.RateLimited | plivo_api.AuthenticationFailed):
+        return _stopped(text + "no silent ones asked about", trouble)
+    uuids = due_messages(parts, within=WITHIN, limit=ASKED)
+    summary = reconcile(parts, uuids, rest=rest)
+    for result in ("asked", "changed", "unknown", "failed"):
+        parts.metrics.count_reconciled(result, getattr(summary, result))
+    text += str(summary)
+    if trouble is not None:
+        return _stopped(text, trouble)
+    if summary.retry_after is not None:
+        return Finding(text=text, is_ok=False, again_in=timedelta(seconds=summary.retry_after))
+    is_more = not is_all or len(uuids) == ASKED
+    return Finding(
+        text=text, is_ok=summary.complete, again_in=SOON if is_more and summary.complete else None
+    )
+
+
+def _is_open(until: str, listed_until: str, now: datetime) -> bool:
+    return listed_until < min(until, timestamp(now)) and until > timestamp(now - KEPT)
+
+
+def _stopped(text: str, trouble: plivo_api.PlivoError) -> Finding:
+    wait = trouble.retry_after
+    return Finding(
+        text=f"{text}; stopped: {trouble.title}: {trouble.detail}",
+        is_ok=False,
+        again_in=timedelta(seconds=wait) if wait else None,
+    )
+
+
+def _prune(retention: timedelta, parts: Parts, rest: Rest, report: Report) -> Finding:
+    before = parts.clock.now() - retention
+    count = parts.store.count_older(timestamp(before))
+    try:
+        pruning.check(parts, before, count)
+    except pruning.RemovesAll as error:
+        return Finding(text=f"nothing removed: {error}", is_ok=False)
+    until = parts.clock.monotonic() + PRUNE_SECONDS
+    removed = pruning.prune(parts, before, rest, lambda batch: None, until)
+    is_more = removed < count
+    return Finding(text=f"{removed} messages removed", again_in=SOON if is_more else None)
+
+
+def _back_up(folder: Path, parts: Parts, rest: Rest, report: Report) -> Finding:
+    database = parts.settings.database_path
+    target = folder / backups.name_of(database, parts.clock.now())
+    backups.remove_left_over(folder, database)
+    parts.store.backup(target)
+    removed = backups.remove_old(folder, database, parts.settings.backup_keep)
+    size = target.stat().st_size
+    return Finding(text=f"{target.name}: {size:,} bytes; {removed} older ones removed")

@@ -1,0 +1,146 @@
+"""The thread that does the upkeep: each task when it is due, one at a time across all processes.
+
+When a task is due stands in the store, so it is the same for all processes and after a restart.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+from ..logs import without_text
+from ..store.contract import StoreError
+from ..store.runs import Run
+from .parts import Finding, Parts, Stopping, timestamp
+from .tasks import SOON, Task, tasks_of
+
+FIRST_SECONDS = 60.0
+"""After the start, which has enough to do."""
+LOOK_SECONDS = 15.0
+REST_SECONDS = 0.25
+"""A longer rest is taken in pieces, so that the service can stop."""
+REPORT_SECONDS = 5.0
+STOP_SECONDS = 3.0
+FARTHEST = timedelta(days=1)
+"""Beyond its interval nothing is due later: a clock that was ahead has written it."""
+
+log = logging.getLogger(__name__)
+
+
+class Timetable:
+    """Without a task it does nothing."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self.tasks = tasks_of(parts.settings)
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._next_report = 0.0
+        self._waits_for: set[str] = set()
+
+    def start(self) -> None:
+        """RuntimeError if the host allows no more threads."""
+        if self.tasks:
+            self._thread = threading.Thread(target=self._work, name="upkeep", daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        """What is under way is broken off; the next run goes on there."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(STOP_SECONDS)
+
+    def _work(self) -> None:
+        wait = FIRST_SECONDS
+        while not self._stop.wait(wait):
+            wait = LOOK_SECONDS
+            try:
+                self.look()
+            except Stopping:
+                return
+            except StoreError as error:
+                log.debug("upkeep: %s", error)
+            except Exception as error:  # without this thread nothing is looked after any more
+                log.error("upkeep: a mistake in the program, %s", without_text(error))
+
+    def look(self) -> None:
+        """Do what is due, in turn. Raises StoreError or Stopping."""
+        for task in self.tasks:
+            if not self._is_due(task):
+                continue
+            with self._parts.store.hold(task.name) as is_ours:
+                if is_ours and self._is_due(task):  # another may have done it just now
+                    self._waits_for.discard(task.name)
+                    self._run(task)
+                elif not is_ours and task.name not in self._waits_for:
+                    self._waits_for.add(task.name)
+                    log.info("%s is due: another one is at work", task.name)
+
+    def _is_due(self, task: Task) -> bool:
+        run = run_of(task.name, self._parts.store.runs.last())
+        now = self._parts.clock.now()
+        latest = timestamp(now + task.every + FARTHEST)
+        return run is None or not timestamp(now) < run.next_at <= latest
+
+    def _run(self, task: Task) -> None:
+        parts = self._parts
+        began = parts.clock.now()
+        run = Run(
+            task=task.name,
+            began_at=timestamp(began),
+            ended_at=None,
+            next_at=timestamp(began + SOON),  # if this process dies another one takes it up
+            is_ok=True,
+            found="",
+        )
+        parts.store.runs.note(run)
+        try:
+            finding = task.work(parts, self._rest, lambda text: self._report(run, text))
+        except Stopping:
+            raise
+        except (StoreError, OSError) as error:
+            finding = Finding(text=f"stopped: {error}", is_ok=False)
+        except Exception as error:
+            log.error("%s: a mistake in the program, %s", task.name, without_text(error))
+            finding = Finding(text="stopped: a mistake in the program, see the log", is_ok=False)
+        ended = parts.clock.now()
+        next_at = (
+            ended + min(finding.again_in, FARTHEST) if finding.again_in else began + task.every
+        )
+        log.log(
+            logging.INFO if finding.is_ok else logging.WARNING, "%s: %s", task.name, finding.text
+        )
+        parts.store.runs.note(
+            replace(
+                run,
+                ended_at=timestamp(ended),
+                next_at=timestamp(max(next_at, ended + timedelta(seconds=1))),
+                is_ok=finding.is_ok,
+                found=finding.text,
+            )
+        )
+
+    def _rest(self, seconds: float) -> None:
+        """Raises Stopping once the service stops."""
+        while True:
+            if self._stop.is_set():
+                raise Stopping
+            if seconds <= 0:
+                return
+            self._parts.clock.sleep(min(seconds, REST_SECONDS))
+            seconds -= REST_SECONDS
+
+    def _report(self, run: Run, text: str) -> None:
+        """How far it is: for who looks meanwhile, every few seconds."""
+        now = self._parts.clock.monotonic()
+        if now >= self._next_report:
+            self._next_report = now + REPORT_SECONDS
+            self._parts.store.runs.note(replace(run, found=text))
+
+
+def run_of(task: str, runs: Sequence[Run]) -> Run | None:
+    """A task's last run."""
+    return next((run for run in runs if run.task == task), None)

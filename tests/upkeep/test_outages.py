@@ -1,0 +1,195 @@
+"""After an outage every message that Plivo lists has a row with Plivo's state, by itself."""
+
+from __future__ import annotations
+
+import random
+from datetime import timedelta
+from itertools import cycle, pairwise
+from typing import Any
+
+import pytest
+
+from smsstatus.upkeep.listing import SLICE
+
+from ..plivo_api import Reply
+from .conftest import Process, Start
+from .plivo_list import PlivoList
+
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+STATES = ("delivered", "undelivered", "failed", "sent", "queued")
+
+
+def sent_meanwhile(plivo_list: PlivoList, count: int, hours: float) -> None:
+    """Time passes, and others send messages all along, some of them at the same moment."""
+    chance = random.Random(18)
+    began = plivo_list.clock.now()
+    for number in range(count):
+        sent_at = began + HOUR * hours * chance.random()
+        if number % 10 == 0:
+            sent_at = began + HOUR * hours / 2
+        plivo_list.send(number, sent_at, STATES[number % len(STATES)])
+    plivo_list.clock.turn(hours * 3600)
+
+
+def truth(plivo_list: PlivoList) -> dict[str, str]:
+    return {
+        message_uuid: row["message_state"]
+        for message_uuid, row in plivo_list.messages.items()
+        if row["message_direction"] == "outbound"
+    }
+
+
+def up(start: Start) -> Process:
+    """A service that has been up for an hour, so that nothing is left to be listed."""
+    process = start()
+    process.live(HOUR)
+    return process
+
+
+@pytest.mark.parametrize("count", [600])
+def test_nothing_is_unknown_after_an_outage(
+    start: Start, plivo_list: PlivoList, count: int, request: pytest.FixtureRequest
+) -> None:
+    if request.config.getoption("--fault-rounds") == "full":
+        count = 3000
+    up(start)
+    sent_meanwhile(plivo_list, count, 6)
+    plivo_list.send(count, plivo_list.clock.now() - HOUR, inbound=True)
+    process = start()
+    process.live(2 * HOUR)
+    assert process.states() == truth(plivo_list)
+    assert plivo_list.refused == 0
+    newest = process.store.runs.outages(1)[0]
+    assert newest.missed == count
+    assert process.is_done()
+    pages = plivo_list.pages
+    process.live(HOUR)
+    assert plivo_list.pages == pages  # it is listed once
+
+
+def test_the_first_start_looks_at_the_day_before(start: Start, plivo_list: PlivoList) -> None:
+    now = plivo_list.clock.now()
+    known = plivo_list.send(1, now - 23 * HOUR)
+    plivo_list.send(2, now - 30 * HOUR)
+    process = start()
+    process.live(HOUR)
+    assert process.states() == {known: "delivered"}
+
+
+def test_what_plivo_keeps_no_longer_is_not_asked_for(start: Start, plivo_list: PlivoList) -> None:
+    up(start)
+    plivo_list.clock.turn(100 * DAY.total_seconds())
+    known = plivo_list.send(1, plivo_list.clock.now() - 80 * DAY)
+    process = start()
+    process.live(2 * HOUR)  # the stand-in refuses times before the 90 days
+    assert process.states() == {known: "delivered"}
+
+
+def test_a_short_absence_is_left_to_plivos_retries(start: Start, plivo_list: PlivoList) -> None:
+    up(start)
+    pages = plivo_list.pages
+    plivo_list.clock.turn(30)
+    start().live(HOUR)
+    assert plivo_list.pages == pages
+
+
+class Trouble:
+    """Every third request meets the next thing that can go wrong while Plivo lists."""
+
+    def __init__(self) -> None:
+        self.chance = random.Random(18)
+        self.kinds = {
+            "429": Reply(429, {"error": "slow down"}, {"Retry-After": "17"}),
+            "429 without a time": Reply(429, b""),
+            "500": Reply(500, {"error": "internal"}),
+            "HTML": Reply(200, b"<html>"),
+            "null": Reply(200, None),
+            "a list": Reply(200, []),
+            "nothing": Reply(200, {}, hang_up_after=-1),
+            "cut short": Reply(200, {"meta": {"total_count": 3}, "objects": []}, hang_up_after=9),
+        }
+        self.seen: set[str] = set()
+        self._turns = cycle([*self.kinds, "repeat", "move"])
+
+    def __call__(self, number: int, rows: list[dict[str, Any]]) -> Reply | None:
+        if number % 3:
+            return None
+        kind = next(self._turns)
+        self.seen.add(kind)
+        if len(rows) > 40 and kind == "repeat":
+            rows[20:23] = rows[17:20]
+        elif kind == "move":
+            self.chance.shuffle(rows)
+        return self.kinds.get(kind)
+
+
+def test_whatever_goes_wrong_nothing_is_lost_or_doubled(
+    start: Start, plivo_list: PlivoList
+) -> None:
+    up(start)
+    sent_meanwhile(plivo_list, 600, 3)
+    plivo_list.tamper = trouble = Trouble()
+    process = start()
+    process.live(MINUTE)
+    for _ in range(48):
+        if not process.is_done():
+            process.live(30 * MINUTE)
+    assert trouble.seen >= {*trouble.kinds, "repeat", "move"}
+    assert process.states() == truth(plivo_list)
+    assert process.store.runs.outages(1)[0].missed == 600
+
+
+def test_a_pause_that_plivo_asks_for_is_kept_by_all(start: Start, plivo_list: PlivoList) -> None:
+    up(start)
+    sent_meanwhile(plivo_list, 1, 1)
+    plivo_list.tamper = lambda number, rows: Reply(429, b"", {"Retry-After": "7000"})
+    pages = plivo_list.pages
+    one, other = start(), start()
+    one.live(HOUR)
+    other.live(50 * MINUTE)
+    assert plivo_list.pages == pages + 1
+    plivo_list.tamper = lambda number, rows: None
+    other.live(HOUR)
+    assert other.states() == truth(plivo_list)
+
+
+def test_a_run_that_ends_in_the_middle_is_gone_on_with(
+    start: Start, plivo_list: PlivoList, standin: Any
+) -> None:
+    """The credentials are refused for a while: the next run begins after what was noted."""
+    up(start)
+    sent_meanwhile(plivo_list, 5 * SLICE, 5)
+    seen: list[int] = []
+
+    def refuse(number: int, rows: list[dict[str, Any]]) -> Reply | None:
+        seen.append(len(rows))
+        return Reply(401, {"error": "no"}) if len(seen) > 20 else None
+
+    plivo_list.tamper = refuse
+    process = start()
+    process.live(10 * MINUTE)
+    before = process.store.runs.outages(1)[0]
+    assert before.since < before.listed_until < before.until
+    known = len(process.states())
+    assert known == before.missed > 0
+    (run,) = process.store.runs.last()
+    assert not run.is_ok
+    assert "PLIVO_AUTH_TOKEN" in run.found
+    plivo_list.tamper = lambda number, rows: None
+    process.live(HOUR)
+    assert process.states() == truth(plivo_list)
+    assert process.store.runs.outages(1)[0].missed == 5 * SLICE
+
+
+def test_silent_messages_are_asked_about_less_and_less_often(
+    start: Start, plivo_list: PlivoList
+) -> None:
+    plivo_list.send(1, plivo_list.clock.now() - HOUR, "sent")
+    process = start()
+    process.live(HOUR)
+    process.look_after(4 * DAY)
+    began = plivo_list.gets[0]
+    hours = [round((moment - began) / 3600, 1) for moment in plivo_list.gets]
+    assert len(hours) == 5
+    assert all(later > 2 * earlier for earlier, later in pairwise(hours[1:]))
+    assert 70 < hours[-1] < 80

@@ -1,0 +1,208 @@
+"""Each task is done when it is due, by one process at a time, and says what it found."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from smsstatus.model import utc_timestamp
+from smsstatus.settings import Settings
+from smsstatus.store.contract import Filters
+from smsstatus.store.runs import Run
+from smsstatus.store.sqlite.store import SqliteStore
+from smsstatus.upkeep.parts import Stopping
+from smsstatus.upkeep.state import state_of
+
+from ..plivo_api import Asked, PlivoApi, Reply
+from ..store.conftest import write
+from ..store.updates import at, update_of
+from .conftest import EVERY, BeatingClock, Process, Start
+from .plivo_list import PlivoList
+
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+
+
+def first_seen(process: Process, age: timedelta) -> str:
+    """A message that was first seen so long ago; its UUID."""
+    message_uuid = str(uuid.uuid4())
+    received_at = utc_timestamp(str(process.clock.now() - age))
+    update = update_of(at("delivered", MessageUUID=message_uuid))
+    write(process.store, [update._replace(received_at=received_at, status_timestamp="")])
+    return message_uuid
+
+
+@pytest.fixture
+def process(settings: Settings, clock: BeatingClock, tmp_path: Path) -> Process:
+    """With what the test puts into its settings; on SQLite."""
+    store = SqliteStore(tmp_path / "sms.db")
+    store.prepare()
+    return Process(replace(settings, reconcile_every=None), store, clock)
+
+
+def with_settings(process: Process, **settings: object) -> Process:
+    return Process(
+        replace(process.settings, **settings),  # type: ignore[arg-type]
+        process.store,
+        process.clock,
+    )
+
+
+def test_two_processes_reconcile_one_after_the_other(
+    start: Start, plivo_list: PlivoList, standin: PlivoApi
+) -> None:
+    """The second one looks while the first one asks: it leaves that to the first."""
+    one, other = start(), start()
+    plivo_list.send(1, plivo_list.clock.now() - HOUR)
+    reply = standin.reply
+
+    def look_meanwhile(asked: Asked) -> Reply | None:
+        looking = threading.Thread(target=other.timetable.look)
+        looking.start()
+        looking.join(60)
+        assert not looking.is_alive()
+        return reply(asked)
+
+    standin.reply = look_meanwhile
+    one.live(10 * MINUTE)
+    asked = len(standin.asked)
+    assert asked > 0
+    assert len(one.states()) == 1
+    other.live(4 * MINUTE)  # it has been done just now
+    assert len(standin.asked) == asked
+
+
+def test_what_a_dead_process_has_begun_is_taken_up(start: Start, plivo_list: PlivoList) -> None:
+    process = start()
+    now = process.clock.now()
+    run = Run(
+        task="reconcile",
+        began_at=utc_timestamp(str(now - HOUR)),
+        ended_at=None,
+        next_at=utc_timestamp(str(now - HOUR + MINUTE)),
+        is_ok=True,
+        found="",
+    )
+    process.store.runs.note(run)
+    process.live(MINUTE)
+    (run,) = process.store.runs.last()
+    assert run.ended_at is not None
+
+
+def test_a_clock_that_was_ahead_stops_nothing(start: Start, plivo_list: PlivoList) -> None:
+    process = start()
+    process.clock.turn(400 * DAY.total_seconds())
+    process.live(MINUTE)
+    process.clock.turn(-400 * DAY.total_seconds())
+    before = process.store.runs.last()
+    process.live(MINUTE)
+    assert process.store.runs.last() != before
+
+
+def test_a_service_that_stops_breaks_off_and_goes_on_later(
+    start: Start, plivo_list: PlivoList, standin: PlivoApi
+) -> None:
+    one = start()
+    plivo_list.send(1, plivo_list.clock.now() - HOUR)
+    reply = standin.reply
+
+    def stop(asked: Asked) -> Reply | None:
+        one.timetable.stop()
+        return reply(asked)
+
+    standin.reply = stop
+    with pytest.raises(Stopping):
+        one.live(HOUR)
+    standin.reply = reply
+    other = start()
+    other.live(HOUR)
+    assert len(other.states()) == 1
+
+
+def test_old_messages_are_removed_once_a_day(process: Process) -> None:
+    kept, _old = first_seen(process, 20 * DAY), first_seen(process, 40 * DAY)
+    process = with_settings(process, retention=30 * DAY.total_seconds())
+    process.look_after(HOUR)
+    assert set(process.states()) == {kept}
+    (run,) = process.store.runs.last()
+    assert (run.found, run.is_ok) == ("1 messages removed", True)
+    process.look_after(9 * DAY)
+    assert set(process.states()) == {kept}
+    newest = first_seen(process, timedelta())
+    process.look_after(2 * DAY)
+    assert set(process.states()) == {newest}
+
+
+def test_a_wrong_clock_removes_nothing(process: Process) -> None:
+    kept = first_seen(process, DAY)
+    process = with_settings(process, retention=30 * DAY.total_seconds())
+    process.clock.turn(3650 * DAY.total_seconds())
+    process.look_after(HOUR)
+    assert set(process.states()) == {kept}
+    (run,) = process.store.runs.last()
+    assert not run.is_ok
+    assert "clock" in run.found
+
+
+def test_backups_are_made_and_the_newest_kept(process: Process, tmp_path: Path) -> None:
+    folder = tmp_path / "backups"
+    folder.mkdir()
+    others = [folder / "sms.db-of-mine", folder / "other.db-20250101T000000Z"]
+    left_over = folder / f".sms.db-20250101T000000Z.{uuid.uuid4().hex}"
+    for path in (*others, left_over):
+        path.touch()
+    first_seen(process, HOUR)
+    process = with_settings(
+        process, backup_every=DAY.total_seconds(), backup_dir=folder, backup_keep=2
+    )
+    process.look_after(5 * DAY + HOUR)
+    made = sorted(set(folder.iterdir()) - set(others))
+    assert len(made) == 2
+    assert len(SqliteStore(made[-1]).list(Filters(), 10).messages) == 1
+    (run,) = process.store.runs.last()
+    assert run.is_ok
+    assert made[-1].name in run.found
+
+
+def test_a_backup_that_fails_says_why_and_is_tried_again(process: Process, tmp_path: Path) -> None:
+    folder = tmp_path / "backups"
+    process = with_settings(process, backup_every=HOUR.total_seconds(), backup_dir=folder)
+    process.look_after(MINUTE)
+    (run,) = process.store.runs.last()
+    assert not run.is_ok
+    assert "No such file" in run.found
+    folder.mkdir()
+    process.look_after(2 * HOUR)
+    (run,) = process.store.runs.last()
+    assert run.is_ok
+
+
+def test_where_nothing_is_on_nothing_is_done(process: Process) -> None:
+    process.look_after(DAY)
+    assert process.store.runs.last() == []
+    state = state_of(process, 5)
+    assert [(task.name, task.last, task.next) for task in state.tasks] == [
+        (name, "never", "off") for name in ("reconcile", "prune", "backup")
+    ]
+
+
+def test_the_state_says_what_is_behind(start: Start, plivo_list: PlivoList) -> None:
+    process = start()
+    process.live(HOUR)
+    now = process.clock.now()
+    assert state_of(process, 5).seconds_behind(now) == 0
+    process.clock.turn(6 * 3600)
+    standing = start()
+    plivo_list.tamper = lambda number, rows: Reply(401, {"error": "no"})
+    standing.live(MINUTE)
+    state = state_of(standing, 5)
+    assert 6 * 3600 <= state.seconds_behind(process.clock.now()) < 6 * 3600 + 300
+    reconcile = next(task for task in state.tasks if task.name == "reconcile")
+    assert not reconcile.is_ok
+    assert reconcile.overdue(process.clock.now()) == 0
+    process.clock.turn(EVERY + 60)
+    assert reconcile.overdue(process.clock.now()) > 30
