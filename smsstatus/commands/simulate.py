@@ -4,25 +4,84 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import islice
+from random import Random
 from urllib.parse import urlsplit
 
 import click
 from flask.cli import with_appcontext
 
+from ..model import SIMULATED
+from ..plivo.callback import read_callback
 from ..plivo.simulate import Answer, NoAnswer, play, steps
+from ..plivo.simulated_day import day
+from ..store.contract import StoreError
 from ..web.current import current_service
 from .terminal import progress, table
 
+FEW_MESSAGES, OF_A_DAY = 3, 2000
+AT_ONCE = 200
 FEW = 20
 """Up to this many callbacks are shown one by one."""
 
 
 @click.command("simulate")
 @click.option("--url", help="Where the service is, as Plivo would call it [BASE_URL].")
-@click.option("--count", default=3, show_default=True, type=click.IntRange(1, 1_000_000))
+@click.option("--count", type=click.IntRange(1, 1_000_000), help="Messages [3; of a day 2000].")
+@click.option("--day", "of_a_day", is_flag=True, help="Write a day of messages to the database.")
+@click.option("--forget", is_flag=True, help="Remove all simulated messages from the database.")
 @with_appcontext
-def command(url: str | None, count: int) -> None:
-    """Play Plivo: send signed callbacks and check the answers."""
+def command(url: str | None, count: int | None, of_a_day: bool, forget: bool) -> None:
+    """Play Plivo: send signed callbacks and check the answers.
+
+    Simulated messages have the reference simulated=smsstatus.
+    """
+    if not of_a_day and not forget:
+        _play_plivo(url, count or FEW_MESSAGES)
+        return
+    _only_one(url=url, count=count, of_a_day=of_a_day, forget=forget)
+    try:
+        if forget:
+            _forget()
+        else:
+            _write_day(count or OF_A_DAY)
+    except StoreError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _only_one(*, url: str | None, count: int | None, of_a_day: bool, forget: bool) -> None:
+    if of_a_day and forget:
+        raise click.UsageError("--day and --forget: give one of them")
+    if url or (forget and count):
+        raise click.UsageError("--day and --forget work on the database that DATABASE_URL names")
+
+
+def _write_day(count: int) -> None:
+    """Into the store, since each message is first seen when its first callback is received."""
+    service = current_service()
+    if service.settings.forward_url is not None:
+        raise click.ClickException(
+            "FORWARD_URL is set, so each simulated change would be sent there: "
+            "FORWARD_URL= before the command turns that off for once"
+        )
+    callbacks = day(service.clock.now(), count, Random())  # noqa: S311 - nothing secret
+    with progress("messages", count) as advance:
+        while batch := list(islice(callbacks, AT_ONCE)):
+            updates = [read_callback(callback, source="callback") for callback in batch]
+            for pending in [service.store.begin(update) for update in updates]:
+                service.store.finish(pending)
+            advance(len({update.message_uuid for update in updates}))
+    click.echo(f"{count} messages written. `simulate --forget` removes all simulated ones.")
+
+
+def _forget() -> None:
+    store, removed = current_service().store, 0
+    while batch := store.forget_batch(SIMULATED):
+        removed += batch
+    click.echo(f"{removed} simulated messages removed.")
+
+
+def _play_plivo(url: str | None, count: int) -> None:
     settings = current_service().settings
     base_url = _address(url) if url else settings.base_url
     answers = []

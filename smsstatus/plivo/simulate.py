@@ -14,7 +14,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode, urlsplit
 
+from ..model import SIMULATED
 from ..settings import WEBHOOK_PATH
+from .form import parse_form
 from .signature import V3_NONCE, V3_SIGNATURES, sign, signed_v3
 
 ANSWER_SECONDS = 10.0
@@ -77,24 +79,31 @@ def play(step: Step, base_url: str, token: str) -> Answer:
     """Send one callback. Raises NoAnswer."""
     started = time.perf_counter()
     key = token if step.genuine else secrets.token_urlsafe(24)
-    status, _ = deliver(step.fields, base_url, key)
+    status, _ = deliver(step.fields, base_url, key, SIMULATED)
     return Answer(step, status, (time.perf_counter() - started) * 1000)
 
 
-def deliver(fields: dict[str, str], base_url: str, token: str) -> tuple[int, bytes]:
+def deliver(
+    fields: dict[str, str], base_url: str, token: str, query: str = ""
+) -> tuple[int, bytes]:
     """POST a callback signed with V3 as Plivo would; status and start of the body.
+
+    `query` is what the sender has added to the address.
 
     Redirects are not followed: Plivo's request would arrive elsewhere. Raises NoAnswer.
     """
     url = base_url + WEBHOOK_PATH
     nonce = str(secrets.randbelow(10**20))
-    signature = sign(signed_v3("POST", url, [], list(fields.items()), nonce), token)
+    signature = sign(
+        signed_v3("POST", url, parse_form(query.encode()), list(fields.items()), nonce), token
+    )
     headers = {
         "Content-Type": "application/x-www-form-urlencoded",
         V3_SIGNATURES[0]: signature,
         V3_NONCE: nonce,
     }
-    return request("POST", base_url, WEBHOOK_PATH, urlencode(fields), headers)
+    path = f"{WEBHOOK_PATH}?{query}" if query else WEBHOOK_PATH
+    return request("POST", base_url, path, urlencode(fields), headers)
 
 
 def request(
@@ -105,7 +114,8 @@ def request(
     make = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     connection = make(parts.hostname or "", parts.port, timeout=ANSWER_SECONDS)
     try:
-        connection.request(method, parts.path, body, headers or {})
+        target = f"{parts.path}?{parts.query}" if parts.query else parts.path
+        connection.request(method, target, body, headers or {})
         response = connection.getresponse()
         return response.status, response.read(1000)
     except (OSError, http.client.HTTPException) as error:
