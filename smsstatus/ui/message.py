@@ -29,16 +29,14 @@ def show(message_uuid: str) -> Response:
     asked = request.args.get("asked", "")
     message = current_service().store.find(message_uuid)
     if message is None and asked != "sent":
-        raise Problem(404, UNKNOWN, title="Unknown message")
+        return _unknown(message_uuid, 404)
     return _page(message_uuid, message, notice=NOTICES.get(asked, ""))
 
 
 def ask_plivo(message_uuid: str) -> Response:
-    """Ask Plivo about this message, then show it."""
+    """Ask Plivo about this message, known here or not, then show it."""
     service = current_service()
     message = service.store.find(message_uuid)
-    if message is None:
-        raise Problem(404, UNKNOWN, title="Unknown message")
     why_not = _why_not(service, message_uuid)
     if why_not:
         raise Problem(422, why_not)
@@ -55,7 +53,16 @@ def ask_plivo(message_uuid: str) -> Response:
     else:
         address = to("message", message_uuid=message_uuid, asked=asked)
         return Response(status=303, headers={"Location": address})
+    if message is None:
+        return _unknown(message_uuid, trouble[0], trouble[1])
     return _page(message_uuid, message, status=trouble[0], trouble=trouble[1])
+
+
+def _unknown(message_uuid: str, status: int, trouble: str = "") -> Response:
+    """A page that offers to ask Plivo, where that can know it."""
+    if not is_uuid(message_uuid):
+        raise Problem(404, UNKNOWN, title="Unknown message")
+    return _page(message_uuid, None, status=status, trouble=trouble, unknown=UNKNOWN)
 
 
 def _page(
@@ -65,8 +72,9 @@ def _page(
     status: int = 200,
     notice: str = "",
     trouble: str = "",
+    unknown: str = "",
 ) -> Response:
-    etag = live.tag_of(message, notice)
+    etag = live.tag_of(message, notice, unknown)
     unchanged = live.not_modified(etag) if request.method == "GET" else None
     if unchanged:
         return unchanged
@@ -79,6 +87,7 @@ def _page(
         "steps": steps(message.events or ()) if message else [],
         "notice": notice,
         "trouble": trouble,
+        "unknown": unknown,
         "why_not_ask": _why_not(current_service(), message_uuid),
     }
     return live.page("message.html", etag, shown, status=status)

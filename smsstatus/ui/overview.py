@@ -12,8 +12,10 @@ from flask import Response, current_app, request
 from flask.sansio.app import App
 
 from ..cache import Cache
+from ..readiness import upkeep_of
 from ..service import Service
 from ..store.contract import Filters, StoreUnavailable
+from ..upkeep.state import State as Upkeep
 from ..views import message_json
 from ..web.current import current_service
 from ..web.problems import Problem
@@ -51,8 +53,9 @@ def show() -> Response:
     state = cast(State, current_app.extensions[_EXTENSION])
     marker, figures = _counted(service, state, window)
     alarms = _alarms(service, state)
-    etag = live.tag_of(window.name, marker, figures.key if figures else None, alarms)
-    return live.not_modified(etag) or _page(service, state, window, etag, figures, alarms)
+    upkeep = upkeep_of(service)
+    etag = live.tag_of(window.name, marker, figures.key if figures else None, alarms, upkeep)
+    return live.not_modified(etag) or _page(service, state, window, etag, figures, alarms, upkeep)
 
 
 def _window(name: str) -> Window:
@@ -84,6 +87,7 @@ def _page(
     etag: str,
     figures: Figures | None,
     alarms: list[Alarm],
+    upkeep: Upkeep | None,
 ) -> Response:
     """All who look at the same window get the same bytes."""
 
@@ -94,6 +98,7 @@ def _page(
             "alarms": alarms,
             "figures": figures,
             "newest": _newest(service) if figures else [],
+            "upkeep": upkeep,
             "webhook_url": service.settings.webhook_url,
         }
         return etag, live.page("overview.html", etag, shown).get_data()

@@ -1,0 +1,38 @@
+"""`upkeep`: what the service does by itself, and what it has found."""
+
+from __future__ import annotations
+
+import click
+from flask.cli import with_appcontext
+
+from ..store.contract import StoreError
+from ..upkeep.state import state_of
+from ..web.current import current_service
+from .terminal import table
+
+OUTAGES = 10
+
+
+@click.command("upkeep")
+@with_appcontext
+def command() -> None:
+    """Show when each task ran last and runs next, what it found, and the newest outages."""
+    service = current_service()
+    try:
+        state = state_of(service, OUTAGES)
+    except StoreError as error:
+        raise click.ClickException(str(error)) from None
+    table(
+        ("task", "last run", "next run", "what it found"),
+        [(task.name, task.last, task.next, task.found) for task in state.tasks],
+    )
+    click.echo(f"\nThe service was last up: {state.up_at or 'never'}")
+    if state.outages:
+        click.echo()
+        table(
+            ("down since", "until", "listed until", "missed"),
+            [
+                (outage.since, outage.until, outage.listed_until or "not yet", outage.missed)
+                for outage in state.outages
+            ],
+        )

@@ -1,0 +1,123 @@
+"""`upkeep` says what the service does by itself; `simulate` fills a day and takes it out again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from flask import Flask
+from flask.testing import FlaskClient
+
+from smsstatus import create_app
+from smsstatus.model import SIMULATED
+from smsstatus.settings import Settings
+from smsstatus.upkeep.caretaker import beat
+from smsstatus.upkeep.timetable import Timetable
+from smsstatus.web.current import service_of
+
+from ..conftest import Query, Receive
+from ..live import API_TOKEN
+from .conftest import Run, refused
+
+UUID = "00000000-0000-4000-8000-000000000018"
+LOGIN = ("any", API_TOKEN)
+HERE = {"Origin": "https://sms.example.com"}
+
+
+def test_what_was_done_is_shown_in_a_shell_on_the_page_and_to_prometheus(
+    settings: Settings, standin: object
+) -> None:
+    app = create_app(replace(settings, reconcile_every=900.0))
+    service = service_of(app)
+    try:
+        beat(service.store, service.clock)
+        Timetable(service).look()  # the stand-in lists nothing: it is not understood
+        said = app.test_cli_runner().invoke(args=["upkeep"]).stdout
+        page = app.test_client().get("/", auth=LOGIN).text
+        metrics = app.test_client().get("/metrics").text
+    finally:
+        service.stop()
+    assert "Plivo does not know this" in said
+    assert said.count("off") == 2
+    assert "not yet" in said
+    assert "Plivo does not know this" in page
+    assert 'smsstatus_upkeep_ok{task="reconcile"} 0\n' in metrics
+    assert "smsstatus_unlisted_outage_seconds 86400.0\n" in metrics
+
+
+def test_metrics_want_their_token_where_there_is_one(settings: Settings) -> None:
+    app = create_app(replace(settings, metrics_token="of-prometheus"))
+    client = app.test_client()
+    assert client.get("/metrics").status_code == 401
+    for token, status in (("of-prometheus", 200), (API_TOKEN, 401)):
+        headers = {"Authorization": f"Bearer {token}"}
+        assert client.get("/metrics", headers=headers).status_code == status
+    service_of(app).stop()
+
+
+def test_what_becomes_final_is_counted(client: FlaskClient, receive: Receive) -> None:
+    times = {"QueuedTime": "2026-11-01 00:00:00", "DeliveryReportTime": "2026-11-01 00:00:03"}
+    for status, code in (("delivered", ""), ("failed", "450"), ("failed", 'a"b'), ("sent", "")):
+        receive(status, ErrorCode=code, **times)
+    text = client.get("/metrics").text
+    for line in (
+        'smsstatus_final_statuses_total{status="delivered",error_code=""} 1\n',
+        'smsstatus_final_statuses_total{status="failed",error_code="450"} 1\n',
+        'smsstatus_final_statuses_total{status="failed",error_code="other"} 1\n',
+        'smsstatus_delivery_seconds_bucket{le="5.0"} 1\n',
+        "smsstatus_delivery_seconds_sum 3.0\n",
+    ):
+        assert line in text
+
+
+def test_the_page_asks_plivo_about_any_uuid(client: FlaskClient, standin: object) -> None:
+    page = client.get(f"/ui/messages/{UUID}", auth=LOGIN)
+    assert page.status_code == 404
+    assert "Ask Plivo now" in page.text
+    asked = client.post(f"/ui/messages/{UUID}", auth=LOGIN, headers=HERE)
+    assert asked.status_code == 404
+    assert "Plivo does not know this message" in asked.text
+    standin.messages[UUID] = {"message_state": "delivered"}  # type: ignore[attr-defined]
+    asked = client.post(f"/ui/messages/{UUID}", auth=LOGIN, headers=HERE)
+    assert asked.status_code == 303
+    assert client.get(f"/ui/messages/{UUID}", auth=LOGIN).status_code == 200
+
+
+def test_a_simulated_day_looks_like_one_and_goes_without_a_trace(
+    run: Run, receive: Receive, query: Query
+) -> None:
+    kept = receive("delivered")
+    assert "300 messages written" in run("simulate", "--day", "--count", 300).stdout
+    counts = {
+        row["current_status"]: row["n"]
+        for row in query("SELECT current_status, count(*) AS n FROM messages GROUP BY 1")
+    }
+    assert {"sent", "delivered", "undelivered"} <= counts.keys()
+    ((span,),) = [
+        tuple(row.values())
+        for row in query(
+            "SELECT julianday(max(created_at)) - julianday(min(created_at)) FROM messages"
+        )
+    ]
+    assert 0.5 < span < 1.1
+    assert query("SELECT DISTINCT query FROM message_references") == [{"query": SIMULATED}]
+    assert "300 simulated messages removed" in run("simulate", "--forget").stdout
+    assert [row["message_uuid"] for row in query("SELECT * FROM messages")] == [kept]
+    assert query("SELECT * FROM reference_pairs") == []
+
+
+def test_a_day_is_not_sent_to_the_receiver(settings: Settings) -> None:
+    app: Flask = create_app(
+        replace(settings, forward_url="http://127.0.0.1:9/", forward_secrets=(b"x",))
+    )
+    result = app.test_cli_runner().invoke(args=["simulate", "--day"])
+    service_of(app).stop()
+    assert "FORWARD_URL is set" in refused(result)
+
+
+def test_a_day_and_its_end_do_not_go_together(run: Run) -> None:
+    for options in (
+        ["--day", "--forget"],
+        ["--day", "--url", "http://127.0.0.1"],
+        ["--forget", "--count", 2],
+    ):
+        assert run("simulate", *options).exit_code == 2
