@@ -79,7 +79,8 @@ def test_every_variable_of_the_example_has_a_comment_above() -> None:
 
 def test_the_defaults_that_the_example_shows_are_the_real_ones() -> None:
     required = {"PLIVO_AUTH_TOKEN": "token", "BASE_URL": "https://sms.example.com"}
-    examples = {"PLIVO_AUTH_ID", "PLIVO_SENDER", "FORWARD_URL"}
+    examples = {"PLIVO_AUTH_ID", "PLIVO_SENDER", "FORWARD_URL", "RECONCILE_EVERY", "RETENTION"}
+    examples |= {"BACKUP_EVERY", "BACKUP_DIR"}
     shown = {name: value for name, value in example().items() if name not in examples}
     assert Settings.from_environment(shown | required) == Settings.from_environment(required)
 

@@ -18,6 +18,8 @@ LINE = "one line\n"
 @pytest.fixture
 def pipe() -> Iterator[tuple[int, TextIO]]:
     """Where a log is read, and where it is written."""
+    with open(os.devnull, "w") as elsewhere:
+        Unhurried(elsewhere).write(LINE)  # which tells of what other tests have left out
     reader, writer = os.pipe()
     with open(writer, "w") as stream:
         yield reader, stream
