@@ -134,5 +134,5 @@ def test_the_command_finds_and_shows_it(app: Flask, ordered: str) -> None:
     shown = runner.invoke(args=["messages", ordered]).stdout
     assert f"reference {json.dumps(PARAMETERS)}\n" in shown
     refused = runner.invoke(args=["messages", "--reference", "42"])
-    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert (refused.exit_code, refused.stdout) == (2, "")
     assert "name=value, for example order=42" in refused.stderr
