@@ -89,6 +89,7 @@ class Receiver:
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         self._head = f"POST {target} HTTP/1.1\r\nHost: {parts.netloc}\r\n"
         self._idle: list[_Line] = []
+        self._is_closed = False
 
     def post(self, body: bytes, headers: Mapping[str, str]) -> Answer:
         """Send `body` once; again if a kept connection turns out to be closed. Raises nothing."""
@@ -117,7 +118,8 @@ class Receiver:
         )
 
     def close(self) -> None:
-        """Close what is kept open."""
+        """Close what is kept open, and keep nothing open that is under way still."""
+        self._is_closed = True
         while self._idle:
             self._idle.pop().close()
 
@@ -148,7 +150,7 @@ class Receiver:
             is_redirect = 300 <= response.status < 400
             return response, _host_of(response.headers.get("Location", "")) if is_redirect else ""
         finally:
-            if keep:
+            if keep and not self._is_closed:
                 self._idle.append(line)
             else:
                 line.close()

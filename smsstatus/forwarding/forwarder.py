@@ -275,8 +275,9 @@ class Forwarder:
         return not self._results.are_blocked and self._clock.monotonic() >= self._look_at
 
     def _hasten(self) -> None:
-        """The receiver is back: what failed meanwhile is due now."""
+        """The receiver is back: what has failed is due now, once that is written."""
         if self._is_hastening and self._may_look():
+            self._results.write(at_once=True)
             self._is_hastening = self._outbox.hasten(_text(self._clock.now())) >= AT_ONCE
 
     def _claim(self) -> None:

@@ -403,6 +403,9 @@ def test_what_is_under_way_for_longer_than_a_stop_waits_is_not_sent_by_another_m
             assert other.store.outbox.claim("2099", 10) == []
     finally:
         go_on.set()
+        workers = [one for one in threading.enumerate() if one.name == "forwarding"]
+        for worker in workers:
+            worker.join(60)
         service.store.outbox.release()
 
 
