@@ -27,6 +27,8 @@ from ..store import test_outbox_plans as plans
 from ..store.updates import at, update_of
 from .conftest import Figure, Promise
 
+pytestmark = pytest.mark.slow
+
 POISON = b'"message_uuid":"poison"'
 
 

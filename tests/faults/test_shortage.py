@@ -28,6 +28,8 @@ from .test_nothing_left import fill
 from .tracing import resident_bytes, worker_pid
 from .workers import NarrowAndImpatient, serve_with
 
+pytestmark = pytest.mark.slow
+
 _POST = f"POST {WEBHOOK_PATH} HTTP/1.1"
 _KEPT = head("GET /healthz HTTP/1.1", {"Host": "127.0.0.1"})
 _COSTLY = {

@@ -27,6 +27,8 @@ from .conftest import Target, running
 from .hole import Hole
 from .kept import missing, wrong
 
+pytestmark = pytest.mark.slow
+
 Fault = Callable[[Target], AbstractContextManager[object]]
 _STANDBY = "synchronous_standby_names"
 
