@@ -79,7 +79,7 @@ class Claimed:
     """A change to hand on now. `claim` proves, when it is settled, who was told to.
 
     `attempts`: how many have failed. `failing_since`: when the first of them did; None: none yet.
-    Both start afresh when somebody retries a dead one.
+    Both begin again when somebody retries a dead one.
     """
 
     change: Change

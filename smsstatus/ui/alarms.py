@@ -28,7 +28,7 @@ QUIET = timedelta(minutes=10)
 LOOK_BACK = timedelta(hours=24)
 PAUSES = 3
 BEHIND = 300.0
-"""Seconds; a receiver that is deployed anew is away for less."""
+"""Seconds; a receiver is away for less while it is deployed."""
 NEWEST = 100
 
 

@@ -215,7 +215,7 @@ def test_nothing_is_sent_twice_while_the_database_is_locked_and_then_it_goes_on(
         with Load(service.port, service.plivo, clients=4, pause=0.02) as load:
             load.wait_for(50)
             with holding_the_database(service.database, kind):
-                time.sleep(12 if full else 3)
+                load.wait_for(1500 if full else 20)
             load.wait_for(20)
         wait_until_ready(service)
         wait_until_sent(service)
