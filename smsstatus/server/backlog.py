@@ -26,7 +26,9 @@ _DROP_SYN = (
 
 def is_waiting(listener: Any) -> bool:
     """Does a connection wait, or arrive within the time that a handshake takes?"""
-    return bool(select.select([listener.fileno()], [], [], HANDSHAKE_SECONDS)[0])
+    poll = select.poll()  # select() refuses descriptors from 1,024 on
+    poll.register(listener.fileno(), select.POLLIN)
+    return bool(poll.poll(HANDSHAKE_SECONDS * 1000))
 
 
 def is_held_by(pid: int, listener: Any) -> bool | None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import select
 import socket
 import threading
 import time
@@ -18,7 +17,7 @@ from uuid import uuid4
 
 from ..live import wait_until
 from ..signed import Plivo
-from .raw import connect, read_reply, wire
+from .raw import connect, is_readable, read_reply, wire
 
 STATUSES = ("queued", "sent", "delivered")
 
@@ -176,5 +175,5 @@ def slowest(deliveries: Iterable[Delivery]) -> float:
 def _ended(connection: socket.socket) -> bool:
     """Whether the server has closed a kept-alive connection: any client looks before reuse."""
     with contextlib.suppress(OSError, ValueError):
-        return bool(select.select([connection], [], [], 0)[0])
+        return is_readable(connection)
     return True

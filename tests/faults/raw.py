@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import threading
 from collections.abc import Iterator
@@ -24,6 +25,13 @@ def connect(port: int, seconds: float = 60.0) -> socket.socket:
     connection = socket.create_connection(("127.0.0.1", port), seconds)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return connection
+
+
+def is_readable(connection: socket.socket, seconds: float = 0.0) -> bool:
+    """Has something come on it, or its end, or does it within that time?"""
+    poll = select.poll()  # select() refuses descriptors from 1,024 on
+    poll.register(connection, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))
 
 
 def wire(request: Request, *, keep_alive: bool = True) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import select
 import time
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 from ..live import LiveService, live_service, wait_until
 from .conftest import Figure, Promise
 from .load import Load, slowest
-from .raw import connect, read_reply, wire
+from .raw import connect, is_readable, read_reply, wire
 from .reconcile import integrity, is_ready, missing, wait_until_drained, wait_until_ready
 from .tracing import strace, worker_pid
 from .workers import Impatient, serve_with
@@ -61,7 +60,7 @@ def test_a_connection_is_kept_though_its_answer_took_longer_than_a_client_has_to
         with connect(service.port) as client, strace(worker_pid(service), tmp_path / "t", *hang):
             client.sendall(wire(service.plivo.post(service.plivo.fields("sent"))))
             assert read_reply(client) == (200, b"", False)
-            assert not select.select([client], [], [], 1)[0], "the service has hung up"
+            assert not is_readable(client, 1), "the service has hung up"
             client.sendall(wire(service.plivo.post(service.plivo.fields("delivered"))))
             assert read_reply(client).status == 200
         assert _gave_up(service), "the answer did not take long"
