@@ -28,6 +28,7 @@ NAMES = (
     "serve",
     "simulate",
     "stats",
+    "tail",
     "upkeep",
 )
 """Each command `a-b` is the `command` of the module `a_b` in this room."""

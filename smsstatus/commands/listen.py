@@ -12,7 +12,7 @@ from flask.cli import with_appcontext
 
 from ..forwarding.listener import Heard, Listener
 from ..web.current import current_service
-from .terminal import visible
+from .terminal import json_option, line_of_change, visible
 
 
 class Answers(click.ParamType[tuple[int, ...]]):
@@ -36,8 +36,9 @@ class Answers(click.ParamType[tuple[int, ...]]):
     "--answer", default="200", show_default=True, type=Answers(), help="In turn: 200,500,429."
 )
 @click.option("--delay", default=0.0, type=click.FloatRange(0, 60), help="Seconds before each.")
+@json_option
 @with_appcontext
-def command(port: int, answer: tuple[int, ...], delay: float) -> None:
+def command(port: int, answer: tuple[int, ...], delay: float, as_json: bool) -> None:
     """Receive what is forwarded, verify it with FORWARD_SECRET, and print a line for each.
 
     Set FORWARD_URL to http://127.0.0.1:8001/ for it. Ends with Ctrl-C.
@@ -51,7 +52,7 @@ def command(port: int, answer: tuple[int, ...], delay: float) -> None:
 
     def tell(heard: Heard) -> None:
         with printing:
-            click.echo(line_of(heard))
+            click.echo(_json_of(heard) if as_json else line_of(heard))
 
     try:
         listener = Listener(port, keys, tell, answers=answer, delay=delay)
@@ -74,12 +75,12 @@ def line_of(heard: Heard) -> str:
     data = told.get("data", {}) if isinstance(told, dict) else {}
     if not isinstance(data, dict) or "message_uuid" not in data:
         return visible(f"{moment}  {told.get('type') if isinstance(told, dict) else told}")
-    error = data.get("error") or {}
-    before = data.get("previous_status") or "new"
-    words = [f"{before} -> {data['status']}", error.get("code"), error.get("reason")]
-    said = " ".join([str(word) for word in words if word])
-    reference = data.get("reference")
-    return visible(
-        f"{moment}  {data['message_uuid']}  {said}"
-        + (f"  {json.dumps(reference)}" if reference else "")
-    )
+    return f"{moment}  {line_of_change(data)}"
+
+
+def _json_of(heard: Heard) -> str:
+    try:
+        told = json.loads(heard.body)
+    except ValueError:
+        told = None
+    return json.dumps({"answer": heard.answer, "wrong": heard.wrong or None, "body": told})

@@ -238,6 +238,9 @@ class Outbox(Protocol):
     def dead(self, limit: int) -> Sequence[Letter]:
         """Dead changes, those that became known last first."""
 
+    def end(self) -> str:
+        """The cursor after all changes that are known now: `news` after it has the later ones."""
+
     def news(self, after: str | None, limit: int) -> News:
         """Changes after a cursor (None: from the oldest that is kept), handed on or not.
 

@@ -16,6 +16,7 @@ from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from flask import Flask
 
@@ -260,7 +261,7 @@ def test_listen_refuses_what_it_cannot_verify() -> None:
 
 
 def test_a_line_tells_the_message_what_became_of_it_and_the_senders_reference() -> None:
-    line = line_of(Heard({}, payload.body(change()), "", 200))
+    line = click.unstyle(line_of(Heard({}, payload.body(change()), "", 200)))
     assert f"200  {MESSAGE}  sent -> undelivered 30 Spam detected" in line
     assert '{"order": "42"}' in line
 

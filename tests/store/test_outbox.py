@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from smsstatus.model import StatusUpdate
 from smsstatus.store.contract import Event, Outcome, Store, StoreError, StoreUnavailable
 from smsstatus.store.groupcommit import GroupCommit, Ticket
-from smsstatus.store.outbox import MAX_CLAIMED, Claimed, Condition, Fate, Forward, Outbox, Wanted
+from smsstatus.store.outbox import MAX_CLAIMED, Claimed, Condition, Fate, Forward, Wanted
 
 from ..rounds import examples
 from .conftest import STORES, Opener
@@ -418,6 +418,20 @@ def test_a_store_without_changes_gives_a_cursor_to_wait_with(store: Store) -> No
     assert len(store.outbox.news(news.cursor, 10).changes) == 3
 
 
+def test_the_end_is_a_cursor_that_only_later_changes_are_after(open_store: Opener) -> None:
+    store = open_store(None)
+    assert store.outbox.news(store.outbox.end(), 10).changes == ()
+    live(store, "one")
+    end = store.outbox.end()
+    assert follow(store.outbox, end) == ([], end)
+    come(store, at("sent"), uuid="two")
+    assert follow(store.outbox, end)[0] == ["two sent"]
+    assert store.prune_batch(TOMORROW) == 2
+    end = store.outbox.end()
+    come(store, at("sent"), uuid="three")
+    assert follow(store.outbox, end)[0] == ["three sent"]
+
+
 @pytest.mark.parametrize(
     "cursor", ["", "x", "-1", "1", "1.", "00.0011223344556677", "1.0011223344556677 ", "1.zz"]
 )
@@ -507,7 +521,7 @@ def test_what_a_receiver_is_told_only_moves_forward(
     store, number = filled[0], len(filled)
     filled.append(store)
     told: list[Claimed] = []
-    start = store.outbox.news(None, 1).cursor if number == 1 else _end(store.outbox)
+    start = store.outbox.news(None, 1).cursor if number == 1 else store.outbox.end()
     for second, (arrivals, claims, outcomes, newest_first) in enumerate(steps):
         updates = [arriving(fields, number, second) for fields in arrivals]
         updates += [updates[place] for place in repeated if place < len(updates)]
@@ -536,11 +550,6 @@ def test_what_a_receiver_is_told_only_moves_forward(
             assert (last.status, last.error_code) == (message.current_status, message.error_code)
         elif message is not None:
             assert _is_of_ours(message.events or ())
-
-
-def _end(outbox: Outbox) -> str:
-    """The cursor after all there is."""
-    return follow(outbox, None, 1000)[1]
 
 
 def _is_of_ours(events: Sequence[Event]) -> bool:

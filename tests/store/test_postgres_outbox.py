@@ -155,6 +155,19 @@ def test_changes_that_are_committed_late_are_in_the_next_answer(
     assert follow(store.outbox, cursor)[0] == ["second sent"]
 
 
+def test_there_is_no_end_while_a_change_before_it_may_still_come(
+    open_store: Open, postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changes, "SETTLE_SECONDS", 0.2)
+    store = open_store()
+    with psycopg.connect(postgres) as late:
+        late.execute("SELECT nextval(pg_get_serial_sequence('status_events', 'id'))")
+        come(store, at("sent"), uuid="first")
+        with pytest.raises(StoreUnavailable, match="does not end"):
+            store.outbox.end()
+    assert store.outbox.end() == follow(store.outbox, None)[1]
+
+
 def test_who_reads_changes_while_others_write_gets_each_of_them_once(open_store: Open) -> None:
     """Four processes write batches of their own, so ids are committed out of order."""
     reader, *writers = [open_store() for _ in range(5)]

@@ -11,6 +11,7 @@ from typing import Any
 from psycopg.rows import dict_row
 
 from ...model import FINAL_STATUSES, PHASES
+from ..contract import StoreUnavailable
 from ..outbox import (
     COUNTED,
     Change,
@@ -161,6 +162,16 @@ def read_news(connection: Connection, after: str | None, limit: int) -> News:
     if len(changes) == limit:
         return News(changes, _cursor(changes[-1].event_id, changes[-1].digest))
     return News(changes, _cursor(last_id, last_digest))
+
+
+def read_end(connection: Connection) -> str:
+    """The cursor after the newest event, once no id before it can appear any more."""
+    newest = connection.execute(
+        f"SELECT id, digest FROM {EVENTS} AS e ORDER BY id DESC LIMIT 1".encode()
+    ).fetchall()
+    if not _have_ended(connection, _with_ids(connection)):
+        raise StoreUnavailable("a transaction that writes events does not end")
+    return _cursor(*newest[0]) if newest else _START
 
 
 def _with_ids(connection: Connection) -> set[str]:

@@ -123,6 +123,9 @@ class PostgresOutbox:
     def dead(self, limit: int) -> Sequence[Letter]:
         return self._read(lambda connection: changes.read_dead(connection, limit))
 
+    def end(self) -> str:
+        return self._read(changes.read_end)
+
     def news(self, after: str | None, limit: int) -> News:
         return self._read(lambda connection: changes.read_news(connection, after, limit))
 

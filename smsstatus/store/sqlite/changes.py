@@ -137,6 +137,15 @@ def read_news(path: Path, after: str | None, limit: int) -> News:
     return News(changes, _cursor(last["id"], last["digest"]))
 
 
+def read_end(path: Path) -> str:
+    """The cursor after the newest event."""
+    with reading(path) as connection:
+        newest = connection.execute(
+            "SELECT id, digest FROM status_events ORDER BY id DESC LIMIT 1"
+        ).fetchall()
+    return _cursor(newest[0]["id"], newest[0]["digest"]) if newest else _START
+
+
 def _cursor(event_id: int, digest: bytes) -> str:
     """The end of a digest is of all that an update says; its beginning is a time."""
     return f"{event_id}.{digest[-8:].hex():0>16}"

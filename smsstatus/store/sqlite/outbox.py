@@ -157,5 +157,8 @@ class SqliteOutbox:
     def dead(self, limit: int) -> Sequence[Letter]:
         return changes.read_dead(self._path, limit)
 
+    def end(self) -> str:
+        return changes.read_end(self._path)
+
     def news(self, after: str | None, limit: int) -> News:
         return changes.read_news(self._path, after, limit)
