@@ -1,3 +1,3 @@
-"""This program's version. `pyproject.toml` and `/openapi.json` have it from here."""
+"""This program's version. The package, `--version` and `/openapi.json` have it from here."""
 
-VERSION = "1.0.0"
+VERSION = "2.0.0"

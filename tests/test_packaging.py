@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -93,6 +94,14 @@ def test_its_help_needs_no_setting(program: Path, empty: Path) -> None:
     for name in NAMES:
         assert run(program, empty, name, "--help").startswith(f"Usage: smsstatus {name} ")
     assert list(empty.iterdir()) == []
+
+
+def test_it_says_its_version_which_is_the_newest_in_the_changelog(
+    program: Path, empty: Path
+) -> None:
+    assert run(program, empty, "--version") == f"smsstatus {VERSION}\n"
+    changes = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert changes[0] == VERSION
 
 
 def test_without_settings_a_command_ends_with_a_line_for_each_that_is_missing(

@@ -13,6 +13,8 @@ import click
 from flask import Flask
 from flask.cli import AppGroup, ScriptInfo
 
+from ..version import VERSION
+
 NAMES = (
     "backup",
     "copy",
@@ -50,6 +52,7 @@ class Commands(AppGroup):
 def run(load_app: Callable[[], Flask]) -> None:
     """Run the command that the command line names; `load_app` is called if it needs one."""
     program = Commands(help="Receive Plivo's SMS status callbacks, and say what became of them.")
+    click.version_option(VERSION, message="smsstatus %(version)s")(program)
     program(obj=ScriptInfo(create_app=load_app, set_debug_flag=False))
 
 

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 description of the API: openapi.json, with the service's address filled in."""
+"""The OpenAPI 3.1 description of the API: openapi.json, with version and address filled in."""
 
 from __future__ import annotations
 
