@@ -70,6 +70,27 @@ bench: $(VENV)/dev ## Measure against Fastify, FastAPI and an empty application
 bench-growth: $(VENV)/dev ## Measure with 5,000,000 messages in the database
 	$(BIN)/python -m bench.growth
 
+# Apart from .venv, so that neither the service nor its tests can come to need what they pull in.
+AUDIT := $(VENV)-audit/bin
+$(VENV)-audit/done: requirements-audit.txt
+	$(PYTHON) -m venv --clear $(VENV)-audit
+	$(AUDIT)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+# One by one, since no package may be listed twice. A package that could not be asked about fails.
+.PHONY: audit
+audit: $(VENV)-audit/done ## Ask PyPI which pinned packages have known vulnerabilities
+	@failed=0; for file in requirements*.txt; do echo "$$file:"; \
+		$(AUDIT)/pip-audit --disable-pip --strict --progress-spinner=off -r $$file || failed=1; \
+	done; exit $$failed
+
+.PHONY: sbom
+sbom: $(VENV)-audit/done ## List what the service is made of in sbom.cdx.json (CycloneDX)
+	@version=$$(sed -n 's/^VERSION/version/p' smsstatus/version.py) && \
+		sed "s/^dynamic = .*/$$version/" pyproject.toml >$(VENV)-audit/pyproject.toml
+	@$(AUDIT)/python -W ignore -m cyclonedx_py requirements --output-reproducible \
+		--pyproject $(VENV)-audit/pyproject.toml --output-file sbom.cdx.json requirements.txt
+
 .PHONY: format
 format: $(VENV)/dev ## Format the code
 	$(BIN)/ruff check --fix .
@@ -79,10 +100,12 @@ format: $(VENV)/dev ## Format the code
 lock: $(VENV)/dev ## Pin requirements*.txt again, from pyproject.toml
 	$(LOCK) --output-file requirements.txt
 	$(LOCK) --group dev --output-file requirements-dev.txt
+	$(BIN)/uv pip compile --group audit --quiet --universal --python-version 3.11 \
+		--generate-hashes --no-header --output-file requirements-audit.txt
 
 .PHONY: clean
 clean: ## Remove what the other targets made, except .env and data
-	rm -rf .venv* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv* sbom.cdx.json .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 .PHONY: help
 help: ## List the targets

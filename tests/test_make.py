@@ -10,6 +10,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import tomllib
 import urllib.request
 from collections.abc import Iterator
 from contextlib import closing
@@ -225,6 +226,12 @@ def test_make_help_lists_every_target_and_is_the_default() -> None:
     shown = dict(line.split(maxsplit=1) for line in listed.stdout.splitlines())
     assert set(shown) == set(phony)
     assert {"run", "test", "simulate", "help"} <= set(shown)
+
+
+def test_what_audits_is_pinned_with_hashes_too() -> None:
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
+    locked = (ROOT / "requirements-audit.txt").read_text()
+    assert all(f"{tool} \\\n    --hash=sha256:" in locked for tool in groups["audit"])
 
 
 def test_ci_calls_make_test() -> None:
