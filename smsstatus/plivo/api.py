@@ -166,14 +166,14 @@ def _call(settings: Settings, ask: Callable[[Any], object]) -> Answer:
         raise NotConfigured("PLIVO_AUTH_ID is not set: it is needed to call Plivo's API.")
     import requests
 
-    client = _client(settings, settings.auth_id)
     failure: Exception | None = None
-    try:
-        ask(client)
-    except requests.exceptions.RequestException as error:
-        raise _unreachable(error, connected=client.connected) from None
-    except Exception as error:  # the SDK's own trouble with an answer, which is judged below
-        failure = error
+    with _client(settings, settings.auth_id) as client:  # else its connection stays open
+        try:
+            ask(client)
+        except requests.exceptions.RequestException as error:
+            raise _unreachable(error, connected=client.connected) from None
+        except Exception as error:  # the SDK's own trouble with an answer, which is judged below
+            failure = error
     answer: Answer | None = client.answer
     if answer is None and failure is not None and client.asked and not client.connected:
         raise _unreachable(failure, connected=False)
