@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import sqlite3
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -27,7 +28,7 @@ from smsstatus.web.current import service_of
 
 from . import rounds
 from .clock import HandClock
-from .live import API_TOKEN
+from .live import API_TOKEN, give_ports_back
 from .once import compile_once
 from .plivo_api import HangingPlivo, PlivoApi, hanging_plivo, plivo_api
 from .postgres import new_database, postgres_server
@@ -38,6 +39,8 @@ Deliver = Callable[[Request], TestResponse]
 Query = Callable[..., list[dict[str, Any]]]
 Receive = Callable[..., str]
 
+LEFT_OPEN = 32
+"""Descriptors: of what is kept on purpose, as a connection to a file that was cut."""
 
 # So that a test can have the writer do anything: a function of the connection is a job too.
 jobs.DONE_BY[FunctionType] = lambda connection, work: work(connection)
@@ -56,6 +59,35 @@ def pytest_configure(config: pytest.Config) -> None:
     rounds.choose(config)
     if config.getoption("--no-processes"):
         config.pluginmanager.register(NoProcesses())
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_descriptors() -> Iterator[None]:
+    """What is opened is closed: the tests of one process leave next to nothing open.
+
+    `/proc` is Linux's; elsewhere nobody looks. What nobody refers to any more is not counted.
+    """
+    before = len(open_files())
+    yield
+    gc.collect()
+    left = open_files()
+    assert len(left) - before < LEFT_OPEN, sorted(left)
+
+
+def open_files() -> list[str]:
+    """What each descriptor of this process is of."""
+    found = []
+    for path in Path("/proc/self/fd").glob("*"):
+        with suppress(OSError):  # it is closed by now
+            found.append(os.readlink(path))
+    return found
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ports() -> Iterator[None]:
+    """Those that a module's tests have asked for are given back after them."""
+    yield
+    give_ports_back()
 
 
 @pytest.fixture(autouse=True)

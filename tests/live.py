@@ -24,7 +24,7 @@ _reserved: list[socket.socket] = []
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 where nothing listens, kept for the caller until the tests end.
+    """A port of 127.0.0.1 where nothing listens, kept for the caller until its module's tests end.
 
     The kernel gives the port of a bound socket to nobody who asks for any port, while a server
     that sets SO_REUSEADDR, as all here do, may still bind it, also again after a restart.
@@ -34,6 +34,12 @@ def free_port() -> int:
     reservation.bind(("127.0.0.1", 0))
     _reserved.append(reservation)
     return int(reservation.getsockname()[1])
+
+
+def give_ports_back() -> None:
+    """Keep none of those that were asked for; who listens on one goes on."""
+    while _reserved:
+        _reserved.pop().close()
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 60.0, what: str = "") -> None:

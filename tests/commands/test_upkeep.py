@@ -14,6 +14,7 @@ from smsstatus.upkeep.caretaker import beat
 from smsstatus.upkeep.timetable import Timetable
 from smsstatus.web.current import service_of
 
+from ..clock import HandClock
 from ..conftest import Query, Receive
 from ..live import API_TOKEN
 from .conftest import Run, refused
@@ -28,6 +29,7 @@ def test_what_was_done_is_shown_in_a_shell_on_the_page_and_to_prometheus(
 ) -> None:
     app = create_app(replace(settings, reconcile_every=900.0))
     service = service_of(app)
+    service.clock = HandClock()
     try:
         beat(service.store, service.clock)
         Timetable(service).look()  # the stand-in lists nothing: it is not understood

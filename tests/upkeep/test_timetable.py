@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import uuid
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -37,11 +39,11 @@ def first_seen(process: Process, age: timedelta) -> str:
 
 
 @pytest.fixture
-def process(settings: Settings, clock: BeatingClock, tmp_path: Path) -> Process:
+def process(settings: Settings, clock: BeatingClock, tmp_path: Path) -> Iterator[Process]:
     """With what the test puts into its settings; on SQLite."""
-    store = SqliteStore(tmp_path / "sms.db")
-    store.prepare()
-    return Process(replace(settings, reconcile_every=None), store, clock)
+    with closing(SqliteStore(tmp_path / "sms.db")) as store:
+        store.prepare()
+        yield Process(replace(settings, reconcile_every=None), store, clock)
 
 
 def with_settings(process: Process, **settings: object) -> Process:
