@@ -45,7 +45,7 @@ def attacked(target: Target, full: bool, figure: Figure, promise: Promise) -> At
 
     @contextmanager
     def frame(what: str) -> Iterator[Attack]:
-        before, sent = target.cells(), len(target.api.asked)
+        before, sent = target.cells(), target.sent_sms()
         attack = Attack(target.service.port)
         service = target.service
         with Load(service.port, service.plivo, clients=2, pause=0.01) as genuine:

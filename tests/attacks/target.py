@@ -104,6 +104,10 @@ class Target:
         assert reply.status == 200
         return request
 
+    def sent_sms(self) -> int:
+        """How many the service has sent. What it asks Plivo by itself is none."""
+        return sum(asked.method == "POST" for asked in self.api.asked)
+
     def count(self, table: str) -> int:
         ((count,),) = query(self.service.database, f"SELECT count(*) FROM {table}")
         return int(count)
@@ -137,7 +141,7 @@ class Target:
             forged_rows=len(after.keys() - self._uuids - before.keys()),
             changed_columns=len(changed)
             + len(wrong_rows([d for d in answered if d.body in stored], self.service)),
-            sent_sms=len(self.api.asked) - sent,
+            sent_sms=self.sent_sms() - sent,
             missing=sum(d.body not in stored | logged for d in answered),
         )
 
