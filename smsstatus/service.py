@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import disks
 from .cache import Cache
@@ -70,6 +70,7 @@ class Service:
     upkeep: Cache[State | None] = field(default_factory=Cache)
     """What `readiness.upkeep_of` last found."""
     _starting: threading.Lock = field(default_factory=threading.Lock)
+    _began_in: int = 0
     _started_in: int = 0
 
     @classmethod
@@ -142,21 +143,11 @@ class Service:
         with self._starting:
             if self._started_in == os.getpid():
                 return True
-            drainer = Drainer(self.store, self.spool)
-            caretaker = Caretaker(self.store, self.clock)
-            forwarder = self._make_forwarder()
-            timetable = Timetable(self)
             try:
-                drainer.start()
-                caretaker.start()
-                if forwarder is not None:
-                    forwarder.start()
-                timetable.start()
+                self._begin()
             except RuntimeError as error:  # the host allows no more threads
-                log.error("the spool is not drained: %s", error)
+                log.error("not all background work has begun, it is tried again: %s", error)
                 return False
-            self.drainer, self.caretaker, self.forwarder = drainer, caretaker, forwarder
-            self.timetable = timetable
             self._started_in = os.getpid()
         log.info("callbacks are written to %s", self.settings.database.name)
         if self.settings.base_url_from is not None:
@@ -171,9 +162,21 @@ class Service:
             serving.announce(serving.running, log, take_turns=on_sqlite)
         return True
 
-    def _make_forwarder(self) -> Forwarder | None:
-        if self.settings.forward_url is None:
-            return None
+    def _begin(self) -> None:
+        """Start what is not yet running in this process; what is runs on. May raise RuntimeError.
+
+        Each is kept once it runs: else the next try would start a second one beside it.
+        """
+        if self._began_in != os.getpid():  # a child of fork has its parent's, without the threads
+            self._began_in = os.getpid()
+            self.drainer = self.caretaker = self.forwarder = self.timetable = None
+        self.drainer = self.drainer or _started(Drainer(self.store, self.spool))
+        self.caretaker = self.caretaker or _started(Caretaker(self.store, self.clock))
+        if self.settings.forward_url is not None:
+            self.forwarder = self.forwarder or _started(self._make_forwarder())
+        self.timetable = self.timetable or _started(Timetable(self))
+
+    def _make_forwarder(self) -> Forwarder:
         from .forwarding.forwarder import Forwarder  # not imported where it is off
 
         return Forwarder(self.store.outbox, self.settings, self.metrics, self.clock)
@@ -194,3 +197,11 @@ class Service:
         if self.forwarder is not None:
             self.forwarder.stop()
         self.store.close()
+
+
+_Part = TypeVar("_Part", Drainer, Caretaker, Timetable, "Forwarder")
+
+
+def _started(part: _Part) -> _Part:
+    part.start()
+    return part

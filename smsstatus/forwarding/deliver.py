@@ -1,10 +1,13 @@
 """One POST to the receiver of what is forwarded: all it may take, and what came of it.
 
-Written on sockets and Python's own HTTP parser, since a library's timeout is one for each read: a
-receiver that drips would hold a thread for good. Here every wait ends at the same moment, whatever
-the other side does, except for the name's lookup, which no program can interrupt: nothing is sent
-if it ends too late. An answer is read up to 64 KiB, not decoded and not kept, and a redirect is
-not followed, so nothing goes where the owner of the address did not send it.
+Written on sockets and Python's own HTTP parser, not with urllib3, for three reasons. A library's
+timeout is one for each read, so a receiver that drips would hold a thread for good; here every wait
+ends at the same moment, whatever the other side does, except for the name's lookup, which no
+program can interrupt: nothing is sent if it ends too late. Which address may be connected to is
+decided on the one that is connected to: a check of the name before that could be answered with
+another address the second time. And of an answer 64 KiB are read in all, its head included, not
+decoded and not kept. A redirect is not followed, so nothing goes where the owner of the address did
+not send it.
 """
 
 from __future__ import annotations

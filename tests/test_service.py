@@ -1,0 +1,73 @@
+"""What runs in the background of a service begins once, whatever the host has to say to it."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+
+import pytest
+
+from smsstatus.service import Service
+from smsstatus.settings import Settings
+
+from .live import free_port
+
+PARTS = ("drainer", "caretaker", "forwarder", "upkeep")
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """With everything on that is done in the background."""
+    return replace(
+        settings,
+        forward_url=f"http://127.0.0.1:{free_port()}/",
+        forward_secrets=(bytes(32),),
+        retention=86_400.0 * 30,
+    )
+
+
+@pytest.mark.parametrize("refused", PARTS)
+def test_where_a_thread_is_refused_the_next_try_starts_no_part_twice(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, refused: str
+) -> None:
+    started: list[str] = []
+    allowed = threading.Event()
+    start = threading.Thread.start
+
+    def starting(thread: threading.Thread) -> None:
+        if thread.name == refused and not allowed.is_set():
+            raise RuntimeError("can't start new thread")
+        started.append(thread.name)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", starting)
+    service = Service.make(settings)
+    service.prepare()
+    try:
+        assert not service.start()
+        allowed.set()
+        assert service.start()
+        assert service.start()
+        assert [name for name in started if name in PARTS] == list(PARTS)
+    finally:
+        service.stop()
+
+
+def test_a_service_that_could_start_some_parts_only_stops_those(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = threading.Thread.start
+
+    def starting(thread: threading.Thread) -> None:
+        if thread.name == "upkeep":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", starting)
+    before = set(threading.enumerate())
+    service = Service.make(settings)
+    service.prepare()
+    assert not service.start()
+    service.stop()
+    left = {thread.name for thread in set(threading.enumerate()) - before}
+    assert left.isdisjoint(PARTS)
