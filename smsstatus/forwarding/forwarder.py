@@ -1,4 +1,4 @@
-"""The one that forwards: a thread that claims changes, has them sent, and judges the answers.
+"""The one that forwards: a thread that claims changes, and has them sent and judged.
 
 Each change is sent at least once, those of one message in their order. While what came of attempts
 cannot be written nothing more is claimed: a full disk would otherwise become a storm of duplicates.
@@ -12,33 +12,19 @@ import random
 import threading
 from collections import deque
 from collections.abc import Callable
-from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 from ..clock import Clock
-from ..logs import RateLimit, printable, without_text
+from ..logs import RateLimit, without_text
 from ..metrics import Metrics
-from ..model import utc_timestamp
 from ..settings import Settings
 from ..store.contract import StoreError
-from ..store.outbox import (
-    AT_ONCE,
-    CLAIM_SECONDS,
-    MAX_CLAIMED,
-    Claimed,
-    Condition,
-    Fate,
-    Outbox,
-    Settlement,
-)
-from ..version import VERSION
-from . import payload, signing
+from ..store.outbox import AT_ONCE, CLAIM_SECONDS, MAX_CLAIMED, Claimed, Condition, Outbox
 from .deliver import Answer, Receiver
+from .judge import Judge, timestamp
+from .request import request_of
 from .results import Results
-from .schedule import GONE, Brake, asked_for, next_wait
 from .workers import Attempt, Workers
-
-USER_AGENT = f"smsstatus/{VERSION}"
 
 LOOK_SECONDS = 1.0
 """How often the outbox is looked at unasked: another process may have written to it."""
@@ -68,15 +54,14 @@ class Forwarder:
         assert settings.forward_url is not None
         self._outbox = outbox
         self._settings = settings
-        self._metrics = metrics
         self._clock = clock
-        self._chance = chance
         self._host = urlsplit(settings.forward_url).hostname
         self._receiver = Receiver(settings.forward_url, settings.forward_timeout)
-        self._brake = Brake(settings.forward_concurrency)
         self._inbox = queue.SimpleQueue["Attempt | None"]()
         self._workers = Workers(settings.forward_concurrency, self._send, self._inbox.put)
         self._results = Results(outbox, clock)
+        self._judging = Judge(settings, metrics, clock, chance, self._results)
+        self._brake = self._judging.brake
         self._thread = threading.Thread(target=self._run, name="forwarder", daemon=True)
         self._complaints = RateLimit()
         self._claimed: deque[tuple[Claimed, float]] = deque()
@@ -86,7 +71,7 @@ class Forwarder:
         self._is_woken = False
         self._is_hastening = False
         self._stop_at: float | None = None
-        self._condition = self._noted = Condition()
+        self._noted = Condition()
         self._note_at = 0.0
 
     def start(self) -> None:
@@ -189,87 +174,17 @@ class Forwarder:
             self._judge(attempt)
 
     def _judge(self, attempt: Attempt) -> None:
-        """What has come of an attempt, for its change and for the receiver?"""
-        answer, moment = attempt.answer, self._clock.now()
-        if answer is None:
-            self._settle(attempt.claimed, Fate.DEAD, moment, "unreadable")
-            return
-        self._metrics.count_attempt(answer.result)
-        if answer.is_taken:
-            self._note_taken(attempt.claimed, answer, moment)
-        else:
-            self._note_failure(attempt, answer, moment)
-
-    def _settle(
-        self,
-        claimed: Claimed,
-        fate: Fate,
-        moment: datetime,
-        answer: str,
-        due_at: datetime | None = None,
-    ) -> None:
-        self._results.add(
-            Settlement(
-                claimed=claimed,
-                fate=fate,
-                at=_text(moment),
-                answer=answer,
-                due_at=_text(due_at) if due_at else None,
-            )
-        )
-
-    def _note_taken(self, claimed: Claimed, answer: Answer, moment: datetime) -> None:
-        self._settle(claimed, Fate.TAKEN, moment, answer.result)
-        self._metrics.observe_taken(_seconds_since(claimed.change.received_at, moment))
-        self._condition = Condition(None, self._condition.last_failure, _text(moment))
-        if self._brake.note_taken():
+        if self._judging.judge(attempt):
             self._is_hastening = True
-            log.warning("forwarding: %s takes changes again", self._host)
-
-    def _note_failure(self, attempt: Attempt, answer: Answer, moment: datetime) -> None:
-        self._retry_or_give_up(attempt.claimed, answer.result, moment)
-        self._condition = Condition(
-            self._condition.failing_since or _text(moment),
-            answer.result,
-            self._condition.last_taken_at,
-        )
-        elsewhere = f", which points to {printable(answer.points_to)}" if answer.points_to else ""
-        self._complaints.log(
-            log.warning, "forwarding: %s: %s%s", self._host, answer.result, elsewhere
-        )
-        if self._brake.note_failure(
-            attempt.began,
-            self._clock.monotonic(),
-            self._chance(),
-            asked=asked_for(answer.retry_after, moment),
-            gone=answer.result == str(GONE),
-        ):
-            log.warning("forwarding: %s takes nothing, so it is tried once in a while", self._host)
-
-    def _retry_or_give_up(self, claimed: Claimed, result: str, moment: datetime) -> None:
-        attempts = claimed.attempts + 1
-        failing_for = _seconds_since(claimed.failing_since or _text(moment), moment)
-        wait = next_wait(attempts, failing_for, self._settings.forward_max_age, self._chance())
-        if wait is not None:
-            due_at = moment + timedelta(seconds=wait)
-            self._settle(claimed, Fate.WAITING, moment, result, due_at)
-            return
-        self._settle(claimed, Fate.DEAD, moment, result)
-        log.error(
-            "forwarding: message %s, %s, is given up after %d attempts: %s",
-            claimed.change.message_uuid,
-            claimed.change.status,
-            attempts,
-            result,
-        )
 
     def _note(self, *, at_once: bool = False) -> None:
         now = self._clock.monotonic()
-        if self._condition == self._noted or not (at_once or now >= self._note_at):
+        condition = self._judging.condition
+        if condition == self._noted or not (at_once or now >= self._note_at):
             return
         self._note_at = now + NOTE_SECONDS
-        self._outbox.note(self._condition)
-        self._noted = self._condition
+        self._outbox.note(condition)
+        self._noted = condition
 
     def _may_look(self) -> bool:
         return not self._results.are_blocked and self._clock.monotonic() >= self._look_at
@@ -278,7 +193,7 @@ class Forwarder:
         """The receiver is back: what has failed is due now, once that is written."""
         if self._is_hastening and self._may_look():
             self._results.write(at_once=True)
-            self._is_hastening = self._outbox.hasten(_text(self._clock.now())) >= AT_ONCE
+            self._is_hastening = self._outbox.hasten(timestamp(self._clock.now())) >= AT_ONCE
 
     def _claim(self) -> None:
         """Claim what can begin now, and as much again, so that no worker waits for the database.
@@ -293,7 +208,7 @@ class Forwarder:
             return
         limit = min(room if self._brake.is_shut else room + self._brake.width, MAX_CLAIMED)
         newest_first = self._newest_first and not self._brake.is_shut
-        found = self._outbox.claim(_text(self._clock.now()), limit, newest_first=newest_first)
+        found = self._outbox.claim(timestamp(self._clock.now()), limit, newest_first=newest_first)
         self._claimed.extend([(claimed, now) for claimed in found])
         is_catching_up = len(found) == limit
         self._newest_first = is_catching_up and not self._newest_first
@@ -311,26 +226,4 @@ class Forwarder:
 
     def _send(self, claimed: Claimed) -> Answer:
         """In a worker."""
-        body = payload.body(claimed.change)
-        message_id = signing.message_id(claimed.change.digest)
-        headers = headers_of(self._settings, message_id, self._clock.now(), body)
-        return self._receiver.post(body, headers)
-
-
-def headers_of(
-    settings: Settings, message_id: str, moment: datetime, body: bytes
-) -> dict[str, str]:
-    """All headers of an attempt at this moment, its own: receivers refuse old signatures."""
-    headers = signing.headers(message_id, moment, body, settings.forward_secrets)
-    headers |= {"Content-Type": "application/json", "User-Agent": USER_AGENT}
-    if settings.forward_authorization is not None:
-        headers["Authorization"] = settings.forward_authorization
-    return headers
-
-
-def _text(moment: datetime) -> str:
-    return utc_timestamp(str(moment))
-
-
-def _seconds_since(then: str, moment: datetime) -> float:
-    return max((moment - datetime.fromisoformat(then)).total_seconds(), 0.0)
+        return self._receiver.post(*request_of(self._settings, claimed.change, self._clock.now()))

@@ -10,7 +10,7 @@ from datetime import datetime
 from ..model import utc_timestamp
 from ..settings import Settings
 from .deliver import Answer, Receiver
-from .forwarder import headers_of
+from .request import headers_of
 
 TYPE = "ping"
 

@@ -18,6 +18,8 @@ from standardwebhooks import Webhook
 
 from smsstatus import create_app
 from smsstatus.forwarding import forwarder, results, schedule
+from smsstatus.forwarding.judge import timestamp
+from smsstatus.forwarding.request import USER_AGENT
 from smsstatus.forwarding.signing import write_secret
 from smsstatus.service import Service
 from smsstatus.settings import Settings
@@ -45,7 +47,7 @@ def statuses(there: Receiver, message_uuid: str | None = None) -> list[str]:
 
 
 def state(service: Service) -> OutboxState:
-    return service.store.outbox.state(forwarder._text(service.clock.now()))
+    return service.store.outbox.state(timestamp(service.clock.now()))
 
 
 def wait_until_empty(service: Service) -> None:
@@ -91,7 +93,7 @@ def test_the_headers_say_who_sends_and_what_the_receiver_asked_for(
     receive("sent")
     wait_until(lambda: there.delivered)
     headers = there.delivered[0].headers
-    assert headers["user-agent"] == forwarder.USER_AGENT
+    assert headers["user-agent"] == USER_AGENT
     assert headers["content-type"] == "application/json"
     assert headers["authorization"] == "Bearer of-the-receiver"
 
