@@ -1,7 +1,8 @@
 """The one that forwards: a thread that claims changes, and has them sent and judged.
 
 Each change is sent at least once, those of one message in their order. While what came of attempts
-cannot be written nothing more is claimed: a full disk would otherwise become a storm of duplicates.
+cannot be written nothing more is claimed or begun: a full disk would otherwise become a storm of
+duplicates.
 """
 
 from __future__ import annotations
@@ -215,6 +216,8 @@ class Forwarder:
         self._look_at = 0.0 if is_catching_up else now + LOOK_SECONDS
 
     def _begin(self) -> None:
+        if self._results.are_blocked:
+            return
         now = self._clock.monotonic()
         too_long_ago = now - (CLAIM_SECONDS - self._receiver.seconds - 2 * GRACE_SECONDS)
         for _ in range(self._room(now)):

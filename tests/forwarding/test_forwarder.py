@@ -276,19 +276,25 @@ def test_the_condition_is_noted_and_the_attempts_are_counted(
 
 
 def test_while_results_cannot_be_written_nothing_is_claimed_and_then_none_is_sent_twice(
-    service: Service, there: Receiver, receive: Receive, monkeypatch: pytest.MonkeyPatch
+    service: Service,
+    settings: Settings,
+    there: Receiver,
+    receive: Receive,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(results, "AGAIN_SECONDS", 0.02)
     uuids = [receive("sent") for _ in range(100)]
     is_full = threading.Event()
     is_full.set()
     failed: list[int] = []
+    sent: list[int] = []
     claims: list[int] = []
     settle, claim = service.store.outbox.settle, service.store.outbox.claim
 
     def settling(settlements: Sequence[Settlement]) -> int:
         if is_full.is_set():
             failed.append(len(claims))
+            sent.append(len(there.delivered))
             raise StoreUnavailable("disk full")
         return settle(settlements)
 
@@ -300,6 +306,7 @@ def test_while_results_cannot_be_written_nothing_is_claimed_and_then_none_is_sen
     monkeypatch.setattr(service.store.outbox, "claim", claiming)
     service.start()
     wait_until(lambda: len(failed) >= 4)
+    assert sent[-1] - sent[0] <= settings.forward_concurrency  # only what was under way
     is_full.clear()
     wait_until_empty(service)
     assert set(failed) == {failed[0]}
