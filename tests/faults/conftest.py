@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from ..forwarding.receivers import Receiver
 from ..live import LiveService, live_service
+from .forwarded import verifying_receiver
 from .workers import OftenDraining, serve_with
 
 Figure = Callable[[str, str], None]
@@ -78,6 +80,13 @@ def limits(full: bool) -> dict[str, str]:
 def service(tmp_path: Path, limits: dict[str, str]) -> Iterator[LiveService]:
     """A running service in a folder of its own."""
     with live_service(tmp_path, **limits) as running:
+        yield running
+
+
+@pytest.fixture
+def there() -> Iterator[Receiver]:
+    """A system of the user's own that changes are forwarded to."""
+    with verifying_receiver() as running:
         yield running
 
 

@@ -142,11 +142,13 @@ def query(database: Path, sql: str) -> list[tuple[Any, ...]]:
 
 def replay(service: LiveService) -> str:
     """`flask --app wsgi replay -` of the service's log; what it says."""
+    names = ("DATABASE_URL", "SPOOL_DIR")
+    where = {name: service.environment[name] for name in names if name in service.environment}
     with open(service.log, "rb") as log:
         done = subprocess.run(
             [sys.executable, "-m", "flask", "--app", "wsgi", "replay", "-"],
             cwd=ROOT,
-            env=environment(service.database.parent, service.plivo.base_url),
+            env=environment(service.database.parent, service.plivo.base_url, **where),
             stdin=log,
             capture_output=True,
             text=True,

@@ -2,103 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import random
 import re
 import resource
 import socket
 import time
-from collections import Counter
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
-from standardwebhooks import Webhook, WebhookVerificationError
 
-from smsstatus.forwarding.signing import write_secret
-
-from ..forwarding.receivers import Answer, Delivered, Odd, Receiver, odd_receiver, receiver
+from ..forwarding.receivers import Answer, Delivered, Odd, Receiver, odd_receiver
 from ..live import LiveService, live_service, wait_until
 from .conftest import Figure, Promise
+from .forwarded import SECRET, Arrived, forwarding_to, wait_until_sent
 from .load import Delivery, Load
 from .locks import holding_the_database
-from .reconcile import gather, integrity, query, wait_until_ready
-from .workers import Eager, serve_with
-
-KEY = bytes(range(32))
-SECRET = write_secret(KEY)
-
-
-@pytest.fixture
-def there() -> Iterator[Receiver]:
-    """It answers 401 to what the official library does not verify."""
-    library = Webhook(SECRET)
-
-    def answer(delivered: Delivered) -> Answer:
-        try:
-            library.verify(delivered.body, delivered.headers)
-        except WebhookVerificationError:
-            delivered.was_taken = False
-            return Answer(401)
-        return Answer()
-
-    with receiver() as running:
-        running.answer = answer
-        yield running
-
-
-def forwarding_to(url: str, **more: str) -> dict[str, str]:
-    return {**serve_with(Eager), "FORWARD_URL": url, "FORWARD_SECRET": SECRET, **more}
-
-
-_CHANGES = "SELECT e.digest FROM status_events AS e JOIN forwards AS f ON f.event_id = e.id"
-_STATUSES = "SELECT message_uuid, current_status FROM messages"
-_WAITING = "SELECT count(*) FROM forwards WHERE due_at IS NOT NULL"
-
-
-def wait_until_sent(service: LiveService) -> None:
-    """Wait until all is stored, and nothing waits to be forwarded."""
-    gather(service)
-    wait_until(lambda: query(service.database, _WAITING) == [(0,)], 240, "all is forwarded")
-
-
-class Arrived:
-    """What the receiver has taken, in the order of arrival."""
-
-    def __init__(self, there: Receiver) -> None:
-        self.deliveries = [one for one in list(there.delivered) if one.was_taken]
-        self.times = Counter(one.headers["webhook-id"] for one in self.deliveries)
-
-    def missing(self, service: LiveService) -> int:
-        """Changes that were never received, and messages of which something else was told last."""
-        ids = {f"evt_{digest.hex()}" for (digest,) in query(service.database, _CHANGES)}
-        told = [json.loads(one.body)["data"] for one in self.deliveries]
-        told.sort(key=lambda data: str(data["order"]))
-        last = {data["message_uuid"]: data["status"] for data in told}
-        untold = [uuid for uuid, s in query(service.database, _STATUSES) if last.get(uuid) != s]
-        return len(ids - self.times.keys()) + len(untold)
-
-    @property
-    def repeated(self) -> int:
-        return sum(self.times.values()) - len(self.times)
-
-    @property
-    def overtaken(self) -> int:
-        """Changes that came for the first time after a later one of their message."""
-        latest: dict[str, str] = {}
-        seen: set[str] = set()
-        count = 0
-        for one in self.deliveries:
-            data = json.loads(one.body)["data"]
-            if one.headers["webhook-id"] not in seen:
-                seen.add(one.headers["webhook-id"])
-                count += data["order"] < latest.get(data["message_uuid"], "")
-                latest[data["message_uuid"]] = max(
-                    data["order"], latest.get(data["message_uuid"], "")
-                )
-        return count
+from .reconcile import integrity, wait_until_ready
 
 
 def test_no_change_is_lost_or_overtaken_by_kill_9_under_load(
