@@ -31,7 +31,7 @@ from .clock import HandClock
 from .live import API_TOKEN, give_ports_back
 from .once import compile_once
 from .plivo_api import HangingPlivo, PlivoApi, hanging_plivo, plivo_api
-from .postgres import new_database, postgres_server
+from .postgres import new_database, shared_server
 from .processes import NoProcesses
 from .signed import Plivo, Request
 
@@ -59,6 +59,13 @@ def pytest_configure(config: pytest.Config) -> None:
     rounds.choose(config)
     if config.getoption("--no-processes"):
         config.pluginmanager.register(NoProcesses())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> Iterator[int]:
+    """Two for each core: most of the time a test waits for a process, and another one can run."""
+    cores = yield
+    return cores if config.getoption("--no-processes") else 2 * cores
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -201,16 +208,17 @@ def hanging() -> Iterator[HangingPlivo]:
 
 
 @pytest.fixture(scope="session")
-def postgres_server_url() -> Iterator[str]:
+def postgres_server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A PostgreSQL server: the one TEST_DATABASE_URL names, where its user may create databases,
-    or one of our own.
+    or one of our own, which all processes of this run share.
     """
     given = os.environ.get("TEST_DATABASE_URL", "")
     if given:
         yield given
         return
-    with postgres_server() as server:
-        yield server.url()
+    folder = tmp_path_factory.getbasetemp()
+    with shared_server(folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) as url:
+        yield url
 
 
 @pytest.fixture

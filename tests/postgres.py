@@ -7,6 +7,7 @@ run as root, so they run as `nobody` then, in a folder of their own outside of r
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import importlib.util
 import itertools
 import os
@@ -20,7 +21,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import urlsplit
 
 import psycopg
@@ -189,6 +190,34 @@ def postgres_server(*options: str, durable: bool = False) -> Iterator[PostgresSe
             yield server.initialise().start()
         finally:
             server.stop()
+
+
+@contextlib.contextmanager
+def shared_server(folder: Path) -> Iterator[str]:
+    """The URL of the one server of all processes that name this folder.
+
+    Who comes first starts it, and ends it once the others no longer use it.
+    """
+    note = folder / "postgres-url"
+    with (
+        open(folder / "postgres-lock", "a") as lock,
+        open(folder / "postgres-users", "a") as users,
+        contextlib.ExitStack() as owned,
+    ):
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not note.exists():
+            note.write_text(owned.enter_context(postgres_server()).url())
+            owned.callback(_wait_for_others, lock, users, note)
+        fcntl.flock(users, fcntl.LOCK_SH)
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        yield note.read_text()
+
+
+def _wait_for_others(lock: IO[str], users: IO[str], note: Path) -> None:
+    """Until nobody uses the server; whoever comes later waits, and starts one of their own."""
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    note.unlink()
+    fcntl.flock(users, fcntl.LOCK_EX)
 
 
 def ask(url: str, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
