@@ -128,14 +128,17 @@ def test_a_callback_that_comes_to_the_target_first_stays(urls: tuple[str, str]) 
         assert [event.status for event in found.events] == ["queued", "sent", "delivered", "read"]
 
 
-def test_what_comes_meanwhile_is_copied_too(urls: tuple[str, str]) -> None:
+def test_what_comes_meanwhile_is_copied_too(
+    urls: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The service writes the old database until it is started with the new one."""
-    fill(urls[0], BATCH)
+    monkeypatch.setattr("smsstatus.commands.copy.BATCH", 10)
+    fill(urls[0], 40)
     stopped = threading.Event()
 
     def callbacks() -> None:
         with closing(opened(urls[0])) as store:
-            for number in range(1000):
+            for number in range(200):
                 if stopped.is_set():
                     return
                 name = f"late-{number}" if number % 2 else f"m-{number + 1}"
@@ -155,7 +158,7 @@ def test_what_comes_meanwhile_is_copied_too(urls: tuple[str, str]) -> None:
 
 
 def test_killed_on_the_way_it_goes_on_where_it_was(urls: tuple[str, str]) -> None:
-    fill(urls[0], BATCH * 3)
+    fill(urls[0], BATCH * 2)
     arguments = ["copy", "--from", urls[0], "--to", urls[1]]
     environment = {"PATH": os.environ["PATH"], "PYTHON_DOTENV_DISABLED": "1"}
     process = subprocess.Popen(
@@ -168,7 +171,7 @@ def test_killed_on_the_way_it_goes_on_where_it_was(urls: tuple[str, str]) -> Non
         process.wait(60)
     done = copy(*urls)
     assert done.exit_code == 0, done.output
-    assert f"{BATCH * 3} messages" in done.output
+    assert f"{BATCH * 2} messages" in done.output
 
 
 @pytest.mark.parametrize(
