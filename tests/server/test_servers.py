@@ -31,17 +31,27 @@ SEVERAL = "several processes serve"
 Start = Callable[..., LiveService]
 
 
+def launch(how: str, folder: Path, **variables: str) -> LiveService:
+    """Start the service by a command of its own, from a folder of its own; see COMMANDS."""
+    service = LiveService(folder, **variables)
+    service.command, service.folder = COMMANDS[how](service, folder)
+    try:
+        service.start(wait=False)
+        wait_until(lambda: listens(service), 60, f"it listens, log: {service.log}")
+    except BaseException:
+        service.kill()
+        raise
+    return service
+
+
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Start the service by a command of its own, from a folder of its own; see COMMANDS."""
+    """Start it for this test alone."""
     started: list[LiveService] = []
 
     def run(how: str, **variables: str) -> LiveService:
-        service = LiveService(tmp_path, **variables)
-        service.command, service.folder = COMMANDS[how](service, tmp_path)
-        started.append(service.start(wait=False))
-        wait_until(lambda: listens(service), 60, f"it listens, log: {service.log}")
-        return service
+        started.append(launch(how, tmp_path, **variables))
+        return started[-1]
 
     yield run
     for service in started:
@@ -101,6 +111,25 @@ HAS_SEVERAL = {
 }
 
 
+@pytest.fixture(scope="module", params=COMMANDS)
+def how(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def served(how: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveService]:
+    """One for those tests that leave it as it was; its first request is one that it cannot read."""
+    folder = tmp_path_factory.mktemp("served")
+    service = launch(how, folder, GUNICORN_CMD_ARGS="--access-logfile -")
+    try:
+        with connect(service.port) as client:
+            client.sendall(b"GET /plivo/status?To=+1415 5550123&Token=sekret\r\n\r\n")
+            assert client.recv(1)
+        yield service
+    finally:
+        service.kill()
+
+
 def knows(service: LiveService, message_uuid: str) -> bool:
     token = {"Authorization": f"Bearer {API_TOKEN}"}
     return service.get(f"/messages/{message_uuid}", token)[0] == 200
@@ -110,51 +139,39 @@ def spooled(service: LiveService) -> list[Path]:
     return list(service.spool.glob("*.json"))
 
 
-@pytest.mark.parametrize("how", COMMANDS)
 def test_what_was_spooled_while_the_database_was_locked_is_applied_under_any_server(
-    start: Start, how: str
+    served: LiveService,
 ) -> None:
-    service = start(how)
     message_uuid = str(uuid.uuid4())
-    wait_until(service.database.exists, 30, "the application is loaded")
-    with holding_the_database(service.database, "BEGIN EXCLUSIVE"):
-        answer = send(
-            service.plivo.post(service.plivo.fields("delivered", message_uuid)), service.address
-        )
-        assert answer == (200, b"")
-        assert len(spooled(service)) == 1
-    wait_until(lambda: knows(service, message_uuid), 60, "the callback is applied")
-    wait_until(lambda: not spooled(service), 60, "the spool is empty")
+    callback = served.plivo.post(served.plivo.fields("delivered", message_uuid))
+    wait_until(served.database.exists, 30, "the application is loaded")
+    with holding_the_database(served.database, "BEGIN EXCLUSIVE"):
+        assert send(callback, served.address) == (200, b"")
+        assert len(spooled(served)) == 1
+    wait_until(lambda: knows(served, message_uuid), 60, "the callback is applied")
+    wait_until(lambda: not spooled(served), 60, "the spool is empty")
 
 
-@pytest.mark.parametrize("how", COMMANDS)
 def test_what_is_missing_under_a_server_is_said_by_the_log_and_by_readyz(
-    start: Start, how: str
+    served: LiveService, how: str
 ) -> None:
-    service = start(how)
-    status, body = service.get("/readyz")
-    server = Server(**json.loads(body)["server"])
-    assert status == 200
+    wait_until(lambda: served.get("/readyz")[0] == 200, 60, "it is ready")
+    server = Server(**json.loads(served.get("/readyz")[1])["server"])
     assert (server.deadlines, server.several) == (how in KEEPS_DEADLINES, how in HAS_SEVERAL)
-    log = service.log.read_text()
+    log = served.log.read_text()
     assert (NO_DEADLINES in log) == (how not in KEEPS_DEADLINES)
     assert (SEVERAL in log) == (how in HAS_SEVERAL)
 
 
-@pytest.mark.parametrize("how", COMMANDS)
-def test_no_server_logs_the_numbers_and_tokens_of_a_request(start: Start, how: str) -> None:
-    """Neither of one that it cannot read, which may be the very first, nor of any other."""
-    service = start(how, GUNICORN_CMD_ARGS="--access-logfile -")
-    with connect(service.port) as client:
-        client.sendall(b"GET /plivo/status?To=+1415 5550123&Token=sekret\r\n\r\n")
-        assert client.recv(1)
+def test_no_server_logs_the_numbers_and_tokens_of_a_request(served: LiveService, how: str) -> None:
+    """Neither of one that it cannot read, which was the very first, nor of any other."""
     query = "To=14155550123&Token=sekret"
-    referer = {"Referer": f"{service.address}/?{query}"}
-    assert service.get(f"/plivo/status?{query}", referer)[0] == 403
+    referer = {"Referer": f"{served.address}/?{query}"}
+    assert served.get(f"/plivo/status?{query}", referer)[0] == 403
     answered = re.compile(r'GET /plivo/status[^"]*" 403 ')
     if how != "waitress":  # which has no such log
-        wait_until(lambda: answered.search(service.log.read_text()), 60, "the answer is logged")
-    log = service.log.read_text()
+        wait_until(lambda: answered.search(served.log.read_text()), 60, "the answer is logged")
+    log = served.log.read_text()
     assert "5550123" not in log
     assert "sekret" not in log
 
