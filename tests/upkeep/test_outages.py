@@ -46,7 +46,7 @@ def up(start: Start) -> Process:
     return process
 
 
-@pytest.mark.parametrize("count", [600])
+@pytest.mark.parametrize("count", [250])
 def test_nothing_is_unknown_after_an_outage(
     start: Start, plivo_list: PlivoList, count: int, request: pytest.FixtureRequest
 ) -> None:
@@ -127,7 +127,7 @@ def test_whatever_goes_wrong_nothing_is_lost_or_doubled(
     start: Start, plivo_list: PlivoList
 ) -> None:
     up(start)
-    sent_meanwhile(plivo_list, 600, 3)
+    sent_meanwhile(plivo_list, 400, 3)
     plivo_list.tamper = trouble = Trouble()
     process = start()
     process.live(MINUTE)
@@ -136,7 +136,7 @@ def test_whatever_goes_wrong_nothing_is_lost_or_doubled(
             process.live(30 * MINUTE)
     assert trouble.seen >= {*trouble.kinds, "repeat", "move"}
     assert process.states() == truth(plivo_list)
-    assert process.store.runs.outages(1)[0].missed == 600
+    assert process.store.runs.outages(1)[0].missed == 400
 
 
 def test_a_pause_that_plivo_asks_for_is_kept_by_all(start: Start, plivo_list: PlivoList) -> None:
