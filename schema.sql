@@ -84,6 +84,45 @@ CREATE TABLE IF NOT EXISTS reference_pairs (
     PRIMARY KEY (pair, filed_at, message_id)
 ) STRICT, WITHOUT ROWID;
 
+-- Where each message went, and what it cost, of callbacks that say so. In a table of its own, because
+-- adding columns makes newer SQLite read all messages.
+CREATE TABLE IF NOT EXISTS message_facts (
+    message_id       INTEGER PRIMARY KEY REFERENCES messages (id),
+    filed_at         TEXT    NOT NULL,         -- the message's created_at
+    country          TEXT,                     -- ISO 3166 code: of the network, else of the recipient's number
+    network          TEXT,                     -- MCC-MNC of the recipient's network
+    units            INTEGER,                  -- parts of the message
+    amount           INTEGER,                  -- TotalAmount, in millionths of a US dollar
+    told_rank        INTEGER                   -- rank of the status that units and amount came with
+) STRICT;
+
+-- GET /messages?country=US pages through this, newest first; a network's messages are among its
+-- country's.
+CREATE INDEX IF NOT EXISTS message_facts_by_country
+    ON message_facts (country, filed_at, message_id, network) WHERE country IS NOT NULL;
+
+-- How many messages of each kind were first seen in an hour, summed up once the hour is over: so that
+-- figures of weeks need not read each message. Whatever changes a message removes its hour here.
+CREATE TABLE IF NOT EXISTS summed_hours (
+    hour             TEXT    NOT NULL PRIMARY KEY,  -- 2026-11-01T12
+    reader           TEXT    NOT NULL          -- who reads its messages now; '' = done
+) STRICT, WITHOUT ROWID;
+
+-- The sums of those hours, one row for each kind of message.
+CREATE TABLE IF NOT EXISTS tallies (
+    hour             TEXT    NOT NULL,         -- counts only where it is among the summed_hours that are done
+    number           INTEGER NOT NULL,         -- among those of its hour
+    country          TEXT,                     -- as in message_facts
+    network          TEXT,                     -- as in message_facts
+    sender           TEXT,                     -- without +
+    status           TEXT    NOT NULL,
+    error_code       TEXT,
+    messages         INTEGER NOT NULL,         -- how many
+    units            INTEGER NOT NULL,         -- their sum
+    amount           INTEGER NOT NULL,         -- their sum, in millionths of a US dollar
+    PRIMARY KEY (hour, number)
+) STRICT, WITHOUT ROWID;
+
 -- A V2 signature does not cover the body, so the first body seen with its nonce owns the nonce. One
 -- that came beside a V3 signature is owned by what that covers, so without V3 it brings nothing.
 -- Rows are kept for good: a forgotten nonce could be used again with another body.
@@ -160,11 +199,11 @@ CREATE TABLE IF NOT EXISTS upkeep (
     found            TEXT    NOT NULL          -- what it came to, for people
 ) STRICT, WITHOUT ROWID;
 
--- What a file of an earlier version was when it was brought up to this one: no row in a new file.
+-- What a file of an earlier version was when it was brought up to a later one: no row in a new file.
 CREATE TABLE IF NOT EXISTS upgrades (
     version          INTEGER PRIMARY KEY,      -- the version it was brought up to
     last_message     INTEGER NOT NULL,         -- id of the newest message at that time
-    looked_at        INTEGER NOT NULL          -- messages up to this id stand by the present order key
+    looked_at        INTEGER NOT NULL          -- up to this id: 3: messages stand by the present order key; 6: have their facts
 ) STRICT;
 
-PRAGMA user_version = 5;
+PRAGMA user_version = 6;

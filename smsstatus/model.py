@@ -47,7 +47,8 @@ class StatusUpdate(NamedTuple):
     Times are UTC text of fixed width, `2026-11-01T00:00:03.250000Z`, or empty when unknown.
     `digest` identifies the update: Plivo's retry of a callback has the same one. `parameters`
     are as received, application/x-www-form-urlencoded. `reference` is the query of a POST, as
-    received: what the sender added to the URL, not a word of Plivo's.
+    received: what the sender added to the URL, not a word of Plivo's. `network` is MCC-MNC, `units`
+    are the message's parts, `amount` is their charge in millionths of a US dollar.
     """
 
     message_uuid: str
@@ -68,6 +69,9 @@ class StatusUpdate(NamedTuple):
     v2_nonce: str | None = None
     used_nonce: str | None = None
     reference: str | None = None
+    network: str | None = None
+    units: int | None = None
+    amount: int | None = None
 
     @property
     def order_key(self) -> tuple[int, str, int, int, bytes]:

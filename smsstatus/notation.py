@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from decimal import Decimal
+from math import ceil
 from urllib.parse import parse_qsl
 
 _NUMBER = re.compile(r"\+?([1-9][0-9]{6,14})")
@@ -30,3 +33,15 @@ def reference_json(query: str | None) -> dict[str, str | list[str]] | None:
     for name, value in reference_pairs(query):
         found.setdefault(name, []).append(value)
     return {n: values[0] if len(values) == 1 else values for n, values in found.items()} or None
+
+
+def percentile(ordered: Sequence[float], share: float) -> float | None:
+    """The value below which `share` of the sorted values lie (nearest rank)."""
+    if not ordered:
+        return None
+    return round(ordered[max(ceil(share * len(ordered)) - 1, 0)], 3)
+
+
+def dollars(millionths: int) -> str:
+    """5500 as 0.0055: exactly, without zeros at the end."""
+    return f"{(Decimal(millionths) / 1_000_000).normalize():f}"

@@ -15,9 +15,19 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 
 from .model import utc_timestamp
-from .store.contract import Filters, Position
+from .store.contract import GROUPS, Filters, Position
 
-FILTERS = ("status", "to", "from", "error_code", "reference", "since", "until")
+FILTERS = (
+    "status",
+    "to",
+    "from",
+    "error_code",
+    "reference",
+    "country",
+    "network",
+    "since",
+    "until",
+)
 """The parameters that `Query.filters` reads."""
 MAX_LIMIT = 200
 DEFAULT_LIMIT = 50
@@ -31,6 +41,9 @@ STATUS_PATTERN = r"^[A-Za-z][A-Za-z0-9 _-]{0,40}$"
 TEXT_PATTERN = r"^[^\x00]*[^\s\x00][^\x00]*$"
 """What a callback's field can hold once stored: anything but blanks alone, and no NUL."""
 REFERENCE_PATTERN = r"^[^\x00]*=[^\x00]*$"
+COUNTRY_PATTERN = r"^[A-Za-z]{2}$"
+NETWORK_PATTERN = r"^[0-9]{3}(-[0-9]{1,3})?$"
+GROUPS_PATTERN = rf"^({'|'.join(GROUPS)})(,({'|'.join(GROUPS)}))?$"
 TIME_PATTERN = (
     r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
     r"([T ]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,6})?)?"
@@ -47,6 +60,9 @@ class Fault(Enum):
     NO_TEXT = auto()
     NO_ENDING = auto()
     NO_REFERENCE = auto()
+    NO_COUNTRY = auto()
+    NO_NETWORK = auto()
+    NO_GROUPS = auto()
     NO_TIME = auto()
     LATER_THAN_UNTIL = auto()
     NO_LIMIT = auto()
@@ -82,6 +98,9 @@ class Query:
             sender=self._text("from"),
             error_code=self._text("error_code"),
             reference=self._matching("reference", REFERENCE_PATTERN, Fault.NO_REFERENCE),
+            country=(self._matching("country", COUNTRY_PATTERN, Fault.NO_COUNTRY) or "").upper()
+            or None,
+            network=self._matching("network", NETWORK_PATTERN, Fault.NO_NETWORK),
             since=since,
             until=until,
         )
@@ -111,6 +130,14 @@ class Query:
         since, until = self.window()
         until = until or utc_timestamp(str(now))
         return since or _before(until, STATS_WINDOW), until
+
+    def groups(self) -> tuple[str, ...]:
+        """`group_by`: one or two of GROUPS; empty if it is not given."""
+        text = self._matching("group_by", GROUPS_PATTERN, Fault.NO_GROUPS)
+        groups = tuple(text.split(",")) if text else ()
+        if len(set(groups)) < len(groups):
+            self._note("group_by", Fault.NO_GROUPS)
+        return groups
 
     def limit(self) -> int:
         """How many messages to list: 1 to MAX_LIMIT."""

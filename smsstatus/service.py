@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import disks
@@ -65,6 +66,8 @@ class Service:
     clock: Clock = field(default_factory=Clock)
     readiness: Cache[dict[str, Any]] = field(default_factory=lambda: Cache(stale=10.0))
     """What `readiness.readiness` last found."""
+    waits: Cache[dict[str | None, timedelta]] = field(default_factory=Cache)
+    """How long reports take, by country: what `figures` last found."""
     outbox: Cache[OutboxState | None] = field(default_factory=Cache)
     """What `readiness.outbox_of` last found."""
     upkeep: Cache[State | None] = field(default_factory=Cache)

@@ -8,14 +8,15 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from math import ceil
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from .model import FINAL_STATUSES
-from .notation import number, reference_json
+from .notation import dollars, number, percentile, reference_json
+from .plivo.countries import country_name, network_name
 from .plivo.error_codes import explain
-from .store.contract import Event, Message, Stats
+from .rates import Rates
+from .store.contract import Event, Group, Message, Stats
 from .store.outbox import Forward
 
 TOP_ERRORS = 10
@@ -34,6 +35,10 @@ CSV_COLUMNS = (
     "is_final",
     "error_reason",
     "reference",
+    "country",
+    "network",
+    "units",
+    "amount",
 )
 
 _FORMULA = re.compile(r"[\t\r\n]|[\s\"\u200b\ufeff]*[=+\-@\uff1d\uff0b\uff0d\uff20]")
@@ -47,6 +52,7 @@ def message_json(message: Message) -> dict[str, Any]:
     """
     shown = _columns(message)
     shown["reference"] = reference_json(message.reference)
+    shown.update(zip(CSV_COLUMNS[-4:], _facts(message), strict=True))
     if message.events is not None:
         shown["events"] = [_event_json(event) for event in message.events]
         for event in message.events:
@@ -71,6 +77,12 @@ def _columns(message: Message) -> dict[str, Any]:
         "updated_at": message.updated_at,
         "is_final": message.is_final,
     }
+
+
+def _facts(message: Message) -> tuple[str | int | None, ...]:
+    """Country, network, units, and the amount in US dollars, as text: it is no binary fraction."""
+    amount = None if message.amount is None else dollars(message.amount)
+    return message.country, message.network, message.units, amount
 
 
 def _event_json(event: Event) -> dict[str, Any]:
@@ -99,32 +111,66 @@ def _forward_json(forward: Forward) -> dict[str, Any]:
 
 
 def stats_json(stats: Stats, since: str, until: str) -> dict[str, Any]:
-    """Stats as the API shows them. Rates are None where there is nothing to divide by."""
-    final = sum(stats.counts.get(status, 0) for status in FINAL_STATUSES)
-    delivered = stats.counts.get("delivered", 0) + stats.counts.get("read", 0)
+    """Stats as the API shows them, without rates."""
     worst = sorted(stats.errors.items(), key=lambda item: (-item[1], item[0]))[:TOP_ERRORS]
     return {
         "since": since,
         "until": until,
         "total": sum(stats.counts.values()),
         "counts": stats.counts,
-        "final": final,
-        "delivered": delivered,
-        "delivery_rate": delivered / final if final else None,
-        "seconds_to_deliver": {
-            "p50": percentile(stats.delivered_in, 0.50),
-            "p95": percentile(stats.delivered_in, 0.95),
-            "sample": len(stats.delivered_in),
-        },
+        "final": sum(stats.counts.get(status, 0) for status in FINAL_STATUSES),
+        "seconds_to_deliver": _seconds_json(stats.delivered_in),
         "top_errors": [{**explain(code), "count": count} for code, count in worst],
     }
 
 
-def percentile(ordered: Sequence[float], share: float) -> float | None:
-    """The value below which `share` of the sorted values lie (nearest rank)."""
-    if not ordered:
-        return None
-    return round(ordered[max(ceil(share * len(ordered)) - 1, 0)], 3)
+def rates_json(rates: Rates) -> dict[str, Any]:
+    """Rates as the API shows them, each with the messages it rests on; None where it has none."""
+    return {
+        "delivered": rates.delivered,
+        "failed": rates.failed,
+        "no_report": rates.no_report,
+        "headline": rates.headline,
+        "delivery_rate": rates.delivery_rate,
+        "delivery_rate_of": rates.known,
+        "delivery_rate_reason": rates.reason,
+        "failure_rate": rates.failure_rate,
+        "failure_rate_of": rates.messages,
+        "without_reports": sorted(country for country in rates.silent if country),
+        "units": rates.units,
+        "amount": dollars(rates.amount),
+        "currency": "USD",
+    }
+
+
+def group_json(
+    by: Sequence[str], group: Group, rates: Rates, delivered_in: Sequence[float]
+) -> dict[str, Any]:
+    """One group: the values it has in common, and its figures."""
+    shown: dict[str, Any] = {}
+    for name, value in zip(by, group, strict=True):
+        shown[name] = number(value) if name == "sender" else value
+        if name in _NAMES:
+            shown[f"{name}_name"] = None if value is None else _NAMES[name](value)
+    return {
+        **shown,
+        "total": rates.messages,
+        "counts": dict(sorted(rates.counts.items())),
+        "final": rates.final,
+        **rates_json(rates),
+        "seconds_to_deliver": _seconds_json(delivered_in),
+    }
+
+
+_NAMES: dict[str, Callable[[str], str]] = {"country": country_name, "network": network_name}
+
+
+def _seconds_json(delivered_in: Sequence[float]) -> dict[str, Any]:
+    return {
+        "p50": percentile(delivered_in, 0.50),
+        "p95": percentile(delivered_in, 0.95),
+        "sample": len(delivered_in),
+    }
 
 
 def csv_lines(messages: Iterable[Message]) -> Iterator[str]:
@@ -134,7 +180,7 @@ def csv_lines(messages: Iterable[Message]) -> Iterator[str]:
     writer.writerow(CSV_COLUMNS)
     for message in messages:
         reason = explain(message.error_code)["reason"] if message.error_code else None
-        values = (*_columns(message).values(), reason, message.reference)
+        values = (*_columns(message).values(), reason, message.reference, *_facts(message))
         writer.writerow([_harmless(value) for value in values])
         if buffer.tell() > 16_384:
             yield buffer.getvalue()

@@ -23,6 +23,8 @@ _EXPECTED = {
     Fault.NO_TEXT: "must not be blank, or hold a NUL",
     Fault.NO_ENDING: "must be a number, or at least its last four digits",
     Fault.NO_REFERENCE: "must be name=value, for example order=42",
+    Fault.NO_COUNTRY: "must be an ISO 3166 code of two letters, for example US",
+    Fault.NO_NETWORK: "must be MCC-MNC, for example 310-260",
     Fault.NO_TIME: "must be 2h, 3d or ISO 8601, for example 2026-11-01T00:00:00Z",
     Fault.LATER_THAN_UNTIL: "must not be later than --until: exchange the two",
 }
@@ -44,6 +46,8 @@ _FILTERS = (
     click.option("--from", help="The sender."),
     click.option("--error-code", help="For example 30."),
     click.option("--reference", help="Those whose callback's address had this: order=42."),
+    click.option("--country", help="Where they went: US."),
+    click.option("--network", help="The network they went to, MCC-MNC: 310-260."),
     since_option,
     until_option,
 )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from math import floor
 from typing import Any
 
 import click
 from flask.cli import with_appcontext
 
+from ..figures import window_figures
 from ..store.contract import StoreError
-from ..views import stats_json
 from ..web.current import current_service
 from .filters import Given, read_options, refuse, since_option, until_option
 from .terminal import json_option, show_json, table
@@ -27,7 +28,7 @@ def command(as_json: bool, **given: Given) -> None:
     window = query.stats_window(now)
     refuse(query)
     try:
-        figures = stats_json(service.store.stats(*window), *window)
+        figures = window_figures(service, *window)
     except StoreError as error:
         raise click.ClickException(f"the database cannot be read: {error}") from None
     if as_json:
@@ -44,7 +45,14 @@ def _show(figures: dict[str, Any]) -> None:
         ("messages", figures["total"]),
         *figures["counts"].items(),
         ("final", figures["final"]),
-        ("delivery rate", _rate(figures["delivered"], figures["final"])),
+        ("no report", figures["no_report"]),
+        (
+            "delivery rate",
+            _rate(figures["delivery_rate"])
+            or (figures["delivery_rate_reason"] if figures["total"] else None),
+        ),
+        ("failure rate", _rate(figures["failure_rate"])),
+        ("cost", f"{figures['amount']} {figures['currency']}"),
         ("seconds to deliver, median", seconds["p50"]),
         ("seconds to deliver, 95th percentile", seconds["p95"]),
     ]
@@ -55,6 +63,6 @@ def _show(figures: dict[str, Any]) -> None:
         table(columns, [[error[name] for name in columns] for error in figures["top_errors"]])
 
 
-def _rate(delivered: int, final: int) -> str | None:
+def _rate(share: float | None) -> str | None:
     """With one decimal, rounded down: 100 % only if it is all."""
-    return f"{delivered * 1000 // final / 10} %" if final else None
+    return None if share is None else f"{floor(share * 1000 + 1e-9) / 10} %"

@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from decimal import ROUND_HALF_EVEN, Decimal
 from hashlib import blake2b
 from typing import NamedTuple
+from urllib.parse import parse_qsl
 
 from ..model import (
     EARLIEST,
@@ -20,6 +22,7 @@ from ..model import (
     StatusUpdate,
     utc_timestamp,
 )
+from .countries import network_of
 from .form import Pairs, parse_form
 from .signature import signed_text
 
@@ -40,11 +43,22 @@ _MESSAGE_UUID = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
 _CLOCK_IS_SET = "2025"
 """A clock that shows less was never set, so it does not say which times lie ahead."""
 
+_UNITS = re.compile(r"[0-9]{1,6}", re.ASCII)
+_AMOUNT = re.compile(r"[0-9]{1,9}(\.[0-9]{1,12})?", re.ASCII)
+
 _TIME = re.compile(r"(20\d\d)-(\d\d)-(\d\d)[ T](\d\d):(\d\d):(\d\d)", re.ASCII)
 
 
 class Unusable(ValueError):
     """A genuine callback that says nothing we can store. The text is the reason."""
+
+
+class Facts(NamedTuple):
+    """What a callback says of where a message went and what it cost, as in StatusUpdate."""
+
+    network: str | None
+    units: int | None
+    amount: int | None
 
 
 class Callback(NamedTuple):
@@ -143,7 +157,29 @@ def make_update(
         v2_nonce=v2_nonce,
         used_nonce=used_nonce,
         reference=reference,
+        **facts_in(fields)._asdict(),
     )
+
+
+def facts_in(fields: Mapping[str, str]) -> Facts:
+    """What MCC, MNC, Units and TotalAmount say; None for what is missing or no such thing."""
+    units, amount = fields.get("Units", "").strip(), fields.get("TotalAmount", "").strip()
+    return Facts(
+        network_of(fields.get("MCC", ""), fields.get("MNC", "")),
+        int(units) if _UNITS.fullmatch(units) else None,
+        _millionths(amount) if _AMOUNT.fullmatch(amount) else None,
+    )
+
+
+def facts_of(parameters: str, reference: str | None) -> Facts:
+    """The same of what was kept of a callback: of the body, not of the sender's query before it."""
+    body = parameters.removeprefix(f"{reference}&") if reference else parameters
+    return facts_in(dict(parse_qsl(body, keep_blank_values=True)))
+
+
+def _millionths(amount: str) -> int:
+    """0.00550 as 5500. Plivo's prices have five decimals; of more than six the rest is rounded."""
+    return int((Decimal(amount) * 1_000_000).to_integral_value(ROUND_HALF_EVEN))
 
 
 def digest_of(

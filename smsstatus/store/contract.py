@@ -87,6 +87,9 @@ class Message:
     """What is known of a message now. `reference` is the query that its sender added to the URL.
 
     `events` are in the order in which they happened; None in a listing, which does not read them.
+    `country` is an ISO 3166 code, `network` is MCC-MNC, `amount` is in millionths of a US dollar.
+    Of networks that differ the least is kept; `units` and `amount` are those that the update with
+    the greatest rank says.
     """
 
     message_uuid: str
@@ -102,6 +105,10 @@ class Message:
     is_final: bool
     reference: str | None
     events: tuple[Event, ...] | None = None
+    country: str | None = None
+    network: str | None = None
+    units: int | None = None
+    amount: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +124,7 @@ class Filters:
     """What to list. Numbers match with or without `+`; `since` is inclusive, `until` is not.
 
     Both are compared with created_at. `reference` is one decoded parameter of what the sender added
-    to the callback URL, such as `order=42`.
+    to the callback URL, such as `order=42`. `network` is MCC-MNC, or an MCC where no MNC was told.
     """
 
     statuses: tuple[str, ...] = ()
@@ -126,6 +133,8 @@ class Filters:
     sender: str | None = None
     error_code: str | None = None
     reference: str | None = None
+    country: str | None = None
+    network: str | None = None
     since: str | None = None
     until: str | None = None
 
@@ -149,6 +158,30 @@ class Stats:
     counts: Mapping[str, int]
     errors: Mapping[str, int]
     delivered_in: Sequence[float]
+
+
+GROUPS = ("country", "network", "sender", "error_code", "status")
+"""What messages can be grouped by. A sender is its number without `+`."""
+
+Group = tuple[str | None, ...]
+"""A value for each that was asked for, in that order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Messages of a window that are alike: how many, and the sums of what is known of them.
+
+    `hour` is the one in which they were first seen, such as `2026-11-01T12`, where they are `sent`,
+    and the asked-for one if that is later; else empty. `amount` is in millionths of a US dollar.
+    """
+
+    group: Group
+    country: str | None
+    status: str
+    hour: str
+    messages: int
+    units: int
+    amount: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +284,17 @@ class Store(Protocol):
     def history(self, edges: Sequence[str]) -> tuple[Sequence[Mapping[str, int]], Stats]:
         """Counts by status between each two neighbouring times, and the stats of the whole."""
 
+    def tally(self, since: str, until: str, by: Sequence[str], first_hour: str) -> Sequence[Tally]:
+        """The messages first seen in a window, grouped by some of GROUPS, country and status.
+
+        In no order. What is `sent` is grouped by hour too; those before `first_hour` are one group.
+        """
+
+    def delivery_times(
+        self, since: str, until: str, by: Sequence[str]
+    ) -> Mapping[Group, Sequence[float]]:
+        """`Stats.delivered_in` by group: together they are as many as those."""
+
     def change_marker(self) -> str:
         """A word that differs once something that is listed or counted has changed."""
 
@@ -307,6 +351,9 @@ class Store(Protocol):
 
     def correct_some(self) -> bool:
         """Correct some rows that an earlier version left; False if that is done."""
+
+    def sum_up_some(self, now: str) -> bool:
+        """Do some of what makes `tally` quick; False if nothing is left to do."""
 
     def take_suspicion(self) -> bool:
         """Has a write or a count met damage since this was last asked?"""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ..model import FINAL_STATUSES, StatusUpdate
+from ..plivo.callback import facts_of
 from .contract import Store
 
 
@@ -104,6 +105,7 @@ def _kept(store: Store, rows: Sequence[Sequence[object]]) -> Kept | None:
                 source=event.source,
                 parameters=event.parameters,
                 reference=message.reference,
+                **facts_of(event.parameters, message.reference)._asdict(),
             )
         )
     checked_at = rows[0][2]

@@ -11,14 +11,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ..cache import Cache
-from ..clock import Clock
+from ..figures import group_figures, with_rates
 from ..model import utc_timestamp
-from ..store.contract import Store
-from ..views import stats_json
+from ..service import Service
 from .chart import Chart, draw
 
 COST = 20
 TOP_FAILURES = 6
+TOP_COUNTRIES = 10
 
 
 @dataclass(frozen=True)
@@ -67,31 +67,35 @@ class Figures:
     """Seconds that counting took."""
     stats: dict[str, Any]
     failures: list[dict[str, Any]]
+    countries: list[dict[str, Any]]
     chart: Chart
 
 
-def figures_of(
-    kept: Cache[Figures], store: Store, window: Window, marker: str, clock: Clock
-) -> Figures:
+def figures_of(kept: Cache[Figures], service: Service, window: Window, marker: str) -> Figures:
     """The window's figures, counted again if they may differ and it is not too costly.
 
     `kept` holds those that were counted last. Raises StoreUnavailable.
     """
+    clock = service.clock
     key = (marker, window.number_at(clock.now()))
     return kept.get(
         clock,
-        lambda: _count(store, window, key, clock),
+        lambda: _count(service, window, key),
         lambda figures, age: figures.key == key or age < COST * figures.cost,
     )
 
 
-def _count(store: Store, window: Window, key: tuple[str, int], clock: Clock) -> Figures:
+def _count(service: Service, window: Window, key: tuple[str, int]) -> Figures:
+    clock = service.clock
     started = clock.monotonic()
     edges = window.edges(key[1])
-    slices, counted = store.history(edges)
-    stats = stats_json(counted, edges[0], edges[-1])
+    since, until = edges[0], edges[-1]
+    slices, counted = service.store.history(edges)
+    stats = with_rates(service, counted, since, until)
+    countries = group_figures(service, since, until, ("country",))["groups"]
     chart = draw(edges, slices, window.ticks_every)
-    return Figures(key, clock.monotonic() - started, stats, failures(stats), chart)
+    cost = clock.monotonic() - started
+    return Figures(key, cost, stats, failures(stats), countries[:TOP_COUNTRIES], chart)
 
 
 def failures(stats: dict[str, Any]) -> list[dict[str, Any]]:

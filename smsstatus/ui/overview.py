@@ -69,7 +69,7 @@ def _counted(service: Service, state: State, window: Window) -> tuple[str, Figur
     try:
         marker = service.store.change_marker()
         kept = state.figures[window.name]
-        return marker, figures_of(kept, service.store, window, marker, service.clock)
+        return marker, figures_of(kept, service, window, marker)
     except StoreUnavailable:
         return "", None
 

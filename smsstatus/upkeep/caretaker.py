@@ -8,12 +8,14 @@ from datetime import timedelta
 
 from ..clock import Clock
 from ..logs import without_text
+from ..model import utc_now
 from ..store.contract import Store, StoreError
 from .parts import timestamp
 
 LOOK_SECONDS = 1.0
 COUNT_SECONDS = 5.0
 COUNT_SHARE = 100
+SUM_SECONDS = 0.1
 FIRST_SECONDS = 60.0
 DAY_SECONDS = 86_400.0
 AT_MOST_SECONDS = 30.0
@@ -41,7 +43,7 @@ class Caretaker:
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
-        self._next_count = self._next_beat = 0.0
+        self._next_count = self._next_beat = self._next_sum = 0.0
         self._next_look = clock.monotonic() + FIRST_SECONDS
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="caretaker", daemon=True)
@@ -55,7 +57,7 @@ class Caretaker:
 
     def _run(self) -> None:
         while True:
-            for task in (self._beat, self._count, self._examine):
+            for task in (self._beat, self._count, self._sum_up, self._examine):
                 try:
                     task()
                 except (StoreError, OSError) as error:
@@ -77,6 +79,15 @@ class Caretaker:
             self._store.count_again()
             took = self._clock.monotonic() - began
             self._next_count = began + max(COUNT_SECONDS, COUNT_SHARE * took)
+
+    def _sum_up(self) -> None:
+        """Hours that are over, for a part of each second; where none is left, look again later."""
+        end = self._clock.monotonic() + SUM_SECONDS
+        while end - SUM_SECONDS >= self._next_sum and not self._stop.is_set():
+            if not self._store.sum_up_some(utc_now()):
+                self._next_sum = self._clock.monotonic() + FIRST_SECONDS
+            elif self._clock.monotonic() > end:
+                return
 
     def _examine(self) -> None:
         is_suspect = self._store.take_suspicion() and not self._store.damage

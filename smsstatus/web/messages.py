@@ -10,12 +10,13 @@ from flask import Blueprint, Response, jsonify, request, url_for
 from werkzeug.datastructures import MIMEAccept
 
 from .. import sending
+from ..figures import group_figures, window_figures
 from ..plivo import api as plivo_api
 from ..plivo.form import Malformed, parse_form
 from ..query import FILTERS, MAX_LIMIT, MAX_WAIT, TEXT_PATTERN, Fault, Query, encode_cursor
-from ..store.contract import StoreUnavailable
+from ..store.contract import GROUPS, StoreUnavailable
 from ..store.outbox import CursorUnknown
-from ..views import message_json, stats_json
+from ..views import message_json
 from . import openapi
 from .current import current_service
 from .download import csv_response
@@ -28,6 +29,9 @@ _EXPECTED = {
     Fault.NO_STATUS: "must be a word such as delivered",
     Fault.NO_TEXT: "must not be blank, or hold a NUL",
     Fault.NO_REFERENCE: "must be name=value, for example reference=order%3D42",
+    Fault.NO_COUNTRY: "must be an ISO 3166 code of two letters, for example US",
+    Fault.NO_NETWORK: "must be MCC-MNC, for example 310-260",
+    Fault.NO_GROUPS: f"must be one of {', '.join(GROUPS)}, or two of them with a comma between",
     Fault.NO_TIME: "must be ISO 8601, for example 2026-11-01T00:00:00Z; write + as %2B",
     Fault.LATER_THAN_UNTIL: "must not be later than until: exchange the two",
     Fault.NO_LIMIT: f"must be a number from 1 to {MAX_LIMIT}",
@@ -148,13 +152,15 @@ def list_changes() -> Response:
 
 @blueprint.get("/stats")
 def show_stats() -> Response:
-    """Counts, delivery rate, time to deliver and top errors of a window."""
+    """Counts, rates, time to deliver, cost and top errors of a window, or of groups of it."""
     require_token()
     service = current_service()
     asked = _query()
-    since, until = asked.stats_window(service.clock.now())
-    _refuse(asked, "since", "until")
-    return jsonify(stats_json(service.store.stats(since, until), since, until))
+    window, groups = asked.stats_window(service.clock.now()), asked.groups()
+    _refuse(asked, "since", "until", "group_by")
+    if groups:
+        return jsonify(group_figures(service, *window, groups))
+    return jsonify(window_figures(service, *window))
 
 
 def _wants_csv() -> bool:

@@ -29,6 +29,10 @@ FIELDS = (
     "events",
     "error",
     "reference",
+    "country",
+    "network",
+    "units",
+    "amount",
 )
 
 

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from smsstatus.store.contract import Filters, Position
-from smsstatus.store.sqlite import connection, counting, listing
+from smsstatus.store.sqlite import connection, counting, listing, walks
 from smsstatus.store.sqlite.connection import open_readonly
 from smsstatus.store.sqlite.store import SqliteStore
 
@@ -172,7 +172,7 @@ def test_every_listing_walks_an_index_in_its_order(
             reference=filters.reference or "", since=filters.since, until=filters.until
         ):
             continue  # what has no other filter walks the reference's pairs
-        sql, values = listing.page_query(
+        sql, values = walks.page_query(
             filters, LIMIT, after, by_status=prefer_status, by_reference=False
         )
         plan = plan_of(sql, values)
@@ -197,11 +197,12 @@ def test_every_listing_by_reference_walks_its_pairs_in_their_order(
     for filters in LISTINGS:
         if filters.reference is None:
             continue
-        plan = plan_of(*listing.page_query(filters, LIMIT, after))
+        plan = plan_of(*walks.page_query(filters, LIMIT, after))
         assert plan[0].startswith("SEARCH p USING PRIMARY KEY (pair=?"), plan
         assert plan[1:] == [
             "SEARCH messages USING INTEGER PRIMARY KEY (rowid=?)",
             "SEARCH r USING INTEGER PRIMARY KEY (rowid=?) LEFT-JOIN",
+            "SEARCH f USING INTEGER PRIMARY KEY (rowid=?) LEFT-JOIN",
         ]
 
 
@@ -293,6 +294,9 @@ OTHERS: dict[str, Ask] = {
     "count_by_status": lambda path: counting.count_by_status(path),
     "read_stats": lambda path: counting.read_stats(path, SINCE, UNTIL),
     "read_history": lambda path: counting.read_history(path, [SINCE, UNTIL, "2026-11-01T21"]),
+    "read_delivery_times": lambda path: counting.read_delivery_times(
+        path, SINCE, UNTIL, ("country",)
+    ),
     "read_pulse": lambda path: counting.read_pulse(path, since=SINCE, before=UNTIL, newest=10),
     "change_marker": lambda path: counting.change_marker(path),
     "waiting_messages": lambda path: counting.waiting_messages(

@@ -10,7 +10,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from smsstatus.model import utc_timestamp
-from smsstatus.views import percentile
+from smsstatus.notation import percentile
 
 from ..clock import HandClock
 from ..conftest import Receive
@@ -66,7 +66,18 @@ def test_a_day_counted_by_hand(api: FlaskClient, a_day: None) -> None:
         "counts": {"delivered": 4, "failed": 1, "odd": 1, "read": 1, "sent": 1, "undelivered": 2},
         "final": 8,
         "delivered": 5,
+        "failed": 3,
+        "no_report": 1,
+        "headline": "delivery_rate",
         "delivery_rate": 5 / 8,
+        "delivery_rate_of": 8,
+        "delivery_rate_reason": None,
+        "failure_rate": 3 / 10,
+        "failure_rate_of": 10,
+        "without_reports": [],
+        "units": 0,
+        "amount": "0",
+        "currency": "USD",
         "seconds_to_deliver": {"p50": 2.5, "p95": 4.0, "sample": 3},
     }
     assert [(error["code"], error["count"]) for error in errors] == [

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from ...model import EARLIEST, SIMULATED
-from ..contract import WAITING_COUNTED, Pulse, Stats
+from ..contract import WAITING_COUNTED, Group, Pulse, Stats, Tally
 from ..runs import Step
 from .batch import as_text
 from .connection import Connection
 
 PERCENTILE_SAMPLE = 10_000
 """Percentiles rest on this many of a window's deliveries, the newest, which bounds their cost."""
+
+COLUMNS: Mapping[str, str] = {
+    "country": "NULL",
+    "network": "NULL",
+    "sender": "ltrim(sender_number, '+')",
+    "error_code": "error_code",
+    "status": "current_status",
+}
+"""What stands for each of contract.GROUPS in a query of messages."""
 
 LATE_COMMITS = 1000
 """Of two transactions the one that began later can end first: so many ids are looked at again."""
@@ -59,8 +68,27 @@ def read_history(
     return slices, Stats(
         dict(sorted(counts.items())),
         _errors(connection, since, until),
-        _seconds(connection, since, until),
+        read_delivery_times(connection, since, until, ()).get((), []),
     )
+
+
+def read_tally(
+    connection: Connection, since: str, until: str, by: Sequence[str], first_hour: str
+) -> list[Tally]:
+    """The messages of a window, grouped and counted."""
+    hour = """to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24')"""
+    columns = [COLUMNS[name] for name in (*by, "country", "status")]
+    columns.append(f"CASE current_status WHEN 'sent' THEN greatest({hour}, %s) ELSE '' END")
+    numbers = ", ".join(str(number) for number in range(1, len(columns) + 1))
+    rows = connection.execute(
+        f"""SELECT {", ".join(columns)}, count(*) FROM messages
+            WHERE created_at >= %s AND created_at < %s GROUP BY {numbers}""".encode(),
+        (first_hour, since, until),
+    ).fetchall()
+    return [
+        Tally(tuple(group), country, status, hour, messages, 0, 0)
+        for *group, country, status, hour, messages in rows
+    ]
 
 
 def _errors(connection: Connection, since: str, until: str) -> dict[str, int]:
@@ -74,26 +102,35 @@ def _errors(connection: Connection, since: str, until: str) -> dict[str, int]:
     )
 
 
-def _seconds(connection: Connection, since: str, until: str) -> list[float]:
-    """From queued to delivered, sorted; of what was read, by the event that says delivered."""
+def read_delivery_times(
+    connection: Connection, since: str, until: str, by: Sequence[str]
+) -> dict[Group, list[float]]:
+    """By group, from queued to delivered, sorted; of what was read, by the event that says so."""
     newest = """(
-        SELECT id, current_status, created_at, status_timestamp, queued_at FROM messages
+        SELECT id, current_status, created_at, status_timestamp, queued_at, sender_number,
+            error_code
+        FROM messages
         WHERE outcome = %s AND created_at >= %s AND created_at < %s
         ORDER BY created_at DESC LIMIT %s)"""
     sample = (since, until, PERCENTILE_SAMPLE)
+    values = "".join([f"{COLUMNS[name]}, " for name in by])
     rows = connection.execute(
-        f"""SELECT greatest(extract(epoch FROM delivered_at - queued_at), 0)::double precision
+        f"""SELECT {values}
+                greatest(extract(epoch FROM delivered_at - queued_at), 0)::double precision
             FROM (
-                SELECT queued_at, CASE current_status WHEN 'delivered' THEN status_timestamp ELSE (
+                SELECT m.*, CASE current_status WHEN 'delivered' THEN status_timestamp ELSE (
                     SELECT max(e.status_timestamp) FROM status_events AS e
                     WHERE e.message_id = m.id AND e.status = 'delivered') END AS delivered_at
                 FROM ({newest} UNION ALL {newest} ORDER BY created_at DESC LIMIT %s) AS m
             ) AS timed
             WHERE queued_at >= '{EARLIEST}-01-01Z' AND delivered_at >= '{EARLIEST}-01-01Z'
-            ORDER BY 1""".encode(),
+            ORDER BY {len(by) + 1}""".encode(),
         ("delivered", *sample, "read", *sample, PERCENTILE_SAMPLE),
     ).fetchall()
-    return [row[0] for row in rows]
+    found: dict[Group, list[float]] = {}
+    for *group, seconds in rows:
+        found.setdefault(tuple(group), []).append(seconds)
+    return found
 
 
 def waiting_messages(

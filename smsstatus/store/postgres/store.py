@@ -13,6 +13,7 @@ from ..contract import (
     Claim,
     Engine,
     Filters,
+    Group,
     Message,
     Outcome,
     Page,
@@ -20,6 +21,7 @@ from ..contract import (
     Position,
     Pulse,
     Stats,
+    Tally,
     WorkRefused,
 )
 from ..groupcommit import GroupCommit, Observer, Ticket
@@ -179,6 +181,20 @@ class PostgresStore:
             lambda connection: counting.read_history(connection, edges), WINDOW_SECONDS
         )
 
+    def tally(self, since: str, until: str, by: Sequence[str], first_hour: str) -> Sequence[Tally]:
+        return self._read(
+            lambda connection: counting.read_tally(connection, since, until, by, first_hour),
+            WINDOW_SECONDS,
+        )
+
+    def delivery_times(
+        self, since: str, until: str, by: Sequence[str]
+    ) -> Mapping[Group, Sequence[float]]:
+        return self._read(
+            lambda connection: counting.read_delivery_times(connection, since, until, by),
+            WINDOW_SECONDS,
+        )
+
     def change_marker(self) -> str:
         return self._read(counting.change_marker)
 
@@ -258,6 +274,9 @@ class PostgresStore:
         """There is nothing to notice: the server looks after its files."""
 
     def correct_some(self) -> bool:
+        return False
+
+    def sum_up_some(self, now: str) -> bool:
         return False
 
     def take_suspicion(self) -> bool:

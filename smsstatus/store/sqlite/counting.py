@@ -11,9 +11,10 @@ from itertools import pairwise
 from pathlib import Path
 
 from ...model import EARLIEST, FINAL_STATUSES, SIMULATED
-from ..contract import WAITING_COUNTED, Pulse, Stats
+from ..contract import WAITING_COUNTED, Group, Pulse, Stats
 from ..runs import Step
 from .connection import marks, reading
+from .tallies import COLUMNS, groups_of
 
 PERCENTILE_SAMPLE = 10_000
 """Percentiles rest on this many of a window's deliveries, the newest, which bounds their cost."""
@@ -58,26 +59,47 @@ def _stats(connection: sqlite3.Connection, since: str, until: str, counts: dict[
         ).fetchall()[0][0]
         for code in _distinct(connection, "error_code", "messages_by_error")
     }
+    times = _delivery_times(connection, since, until, ())
+    return Stats(
+        counts,
+        {code: count for code, count in errors.items() if count},
+        times.get((), []),
+    )
+
+
+def read_delivery_times(
+    path: Path, since: str, until: str, by: Sequence[str]
+) -> dict[Group, list[float]]:
+    """By group, from queued to delivered, sorted; of the newest deliveries of the window."""
+    with reading(path) as connection:
+        return _delivery_times(connection, since, until, by)
+
+
+def _delivery_times(
+    connection: sqlite3.Connection, since: str, until: str, by: Sequence[str]
+) -> dict[Group, list[float]]:
     newest = """SELECT * FROM (
-        SELECT id, current_status, created_at, status_timestamp, queued_at
+        SELECT id, current_status, created_at, status_timestamp, queued_at, sender_number,
+            error_code
         FROM messages INDEXED BY messages_by_status_and_sender
         WHERE current_status = ? AND created_at >= ? AND created_at < ?
         ORDER BY created_at DESC LIMIT ?)"""
     sample = (since, until, PERCENTILE_SAMPLE)
-    seconds = connection.execute(
-        f"""SELECT (julianday(delivered_at) - julianday(queued_at)) * 86400 FROM (
-                SELECT queued_at, iif(current_status = 'delivered', status_timestamp, (
+    values = "".join([f"{COLUMNS[name]} AS {name}, " for name in by])
+    facts = "LEFT JOIN message_facts AS f ON f.message_id = m.id" if by else ""
+    rows = connection.execute(
+        f"""SELECT {"".join([f"{name}, " for name in by])}
+                (julianday(delivered_at) - julianday(queued_at)) * 86400 AS seconds
+            FROM (
+                SELECT {values} queued_at, iif(current_status = 'delivered', status_timestamp, (
                     SELECT max(e.status_timestamp) FROM status_events AS e
                     WHERE e.message_id = m.id AND e.status = 'delivered')) AS delivered_at
-                FROM ({newest} UNION ALL {newest} ORDER BY created_at DESC LIMIT ?) AS m)
-            WHERE queued_at >= '{EARLIEST}' AND delivered_at >= '{EARLIEST}'""",
+                FROM ({newest} UNION ALL {newest} ORDER BY created_at DESC LIMIT ?) AS m {facts})
+            WHERE queued_at >= '{EARLIEST}' AND delivered_at >= '{EARLIEST}'
+                AND seconds IS NOT NULL""",
         ("delivered", *sample, "read", *sample, PERCENTILE_SAMPLE),
     ).fetchall()
-    return Stats(
-        counts,
-        {code: count for code, count in errors.items() if count},
-        sorted(max(row[0], 0.0) for row in seconds if row[0] is not None),
-    )
+    return groups_of(rows)
 
 
 def _count_by_status(
@@ -167,7 +189,7 @@ def change_marker(path: Path) -> str:
         found = connection.execute(
             """SELECT (SELECT max(id) FROM status_events),
                       (SELECT max(id) FROM messages), (SELECT min(id) FROM messages),
-                      (SELECT max(looked_at) FROM upgrades)"""
+                      (SELECT sum(looked_at) FROM upgrades)"""
         ).fetchall()[0]
     return "-".join(str(value or 0) for value in found)
 

@@ -17,8 +17,9 @@ from .connection import rewrite_header
 from .keys import claim_key, free_key, keep_answer
 from .restoring import Restore, RestoreMarks, restore, restore_marks
 from .runs import Beat, NoteListed, NoteRun
+from .tallies import NoteHour, PutHour, note_hour, put_hour
 from .updates import apply_update, claim_nonce, knows_text, mark_checked
-from .upgrade import Batch, correct
+from .upgrade import Batch, FactsBatch, correct, fill_in
 from .upkeep import forget_batch, prune_batch
 
 
@@ -127,6 +128,9 @@ DONE_BY: dict[type, Callable[[sqlite3.Connection, Any], Any]] = {
     ),
     Forget: lambda connection, job: forget_batch(connection, job.pair),
     Batch: correct,
+    FactsBatch: fill_in,
+    NoteHour: note_hour,
+    PutHour: put_hour,
     Settle: lambda connection, job: forwards.settle(connection, job.settlements),
     Hasten: lambda connection, job: forwards.hasten(connection, job.now),
     Retry: lambda connection, job: forwards.retry(

@@ -12,7 +12,7 @@ from ..rules import first_status, order_key
 from .connection import Writable
 from .upgrade import FORMER_SIZE
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 
 def apply_schema(connection: Writable) -> None:
@@ -33,13 +33,17 @@ def apply_schema(connection: Writable) -> None:
         after = _NOTE_UPGRADE if 0 < version < 3 else ""
         if version >= 3 and "signed_texts" in missing:
             after = _CLAIM_TEXTS
+        if version and "message_facts" in missing:
+            after += _NOTE_FACTS
         try:
             connection.executescript(f"BEGIN IMMEDIATE; {before} {schema} {after} COMMIT;")
         except sqlite3.Error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
-    connection.was_upgraded = bool(connection.execute("SELECT 1 FROM upgrades").fetchall())
+    connection.was_upgraded = bool(
+        connection.execute("SELECT 1 FROM upgrades WHERE version = 3").fetchall()
+    )
     ((kind,),) = connection.execute(
         "SELECT type FROM pragma_table_info('status_events') WHERE name = 'parameters'"
     ).fetchall()
@@ -77,6 +81,13 @@ at a deploy, for a minute. The triggers hold it to the present key, in corrected
 Whoever changes the key must drop them.
 """
 
+
+_NOTE_FACTS = """
+    INSERT OR REPLACE INTO upgrades (version, last_message, looked_at)
+    SELECT 6, max(id), 0 FROM messages HAVING max(id) IS NOT NULL;
+    DELETE FROM summed_hours;
+    """
+"""What messages that are there already say is filled in afterwards: see `upgrade`."""
 
 _CLAIM_TEXTS = f"""
     INSERT OR IGNORE INTO signed_texts (digest)

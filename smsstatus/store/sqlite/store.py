@@ -15,6 +15,7 @@ from ..contract import (
     Claim,
     Engine,
     Filters,
+    Group,
     Message,
     Outcome,
     Page,
@@ -24,11 +25,12 @@ from ..contract import (
     SchemaTooNew,
     Stats,
     StoreUnavailable,
+    Tally,
 )
 from ..groupcommit import GroupCommit, Observer, Ticket
 from ..outbox import Wanted
 from ..runs import Step
-from . import counting, listing, repair, upgrade, upkeep, version
+from . import counting, listing, repair, tallies, upgrade, upkeep, version
 from .committer import Committer
 from .connection import reading
 from .database import LOCK_SECONDS, Database
@@ -122,10 +124,19 @@ class SqliteStore:
 
     def correct_some(self) -> bool:
         """See `upgrade`."""
-        batch = upgrade.next_batch(self.path)
+        batch = upgrade.next_batch(self.path) or upgrade.next_facts(self.path)
         if batch is None:
             return False
         self.writer.submit(batch)
+        return True
+
+    def sum_up_some(self, now: str) -> bool:
+        """One hour: see `tallies`."""
+        noted = tallies.next_hour(self.path, now)
+        if noted is None:
+            return False
+        self.writer.submit(noted)
+        self.writer.submit(tallies.sum_up(self.path, noted))
         return True
 
     def claim_key(self, key: str, digest: bytes) -> Claim | None:
@@ -209,6 +220,14 @@ class SqliteStore:
 
     def history(self, edges: Sequence[str]) -> tuple[Sequence[Mapping[str, int]], Stats]:
         return counting.read_history(self.path, edges)
+
+    def tally(self, since: str, until: str, by: Sequence[str], first_hour: str) -> Sequence[Tally]:
+        return tallies.read_tally(self.path, since, until, by, first_hour)
+
+    def delivery_times(
+        self, since: str, until: str, by: Sequence[str]
+    ) -> Mapping[Group, Sequence[float]]:
+        return counting.read_delivery_times(self.path, since, until, by)
 
     def change_marker(self) -> str:
         return counting.change_marker(self.path)

@@ -13,6 +13,7 @@ from ...model import TEXT_DIGEST_SIZE, StatusUpdate
 from ..contract import Outcome
 from ..rules import first_status, order_key, reference_pairs
 from . import parameters
+from .facts import file_facts
 from .upgrade import FORMER_SIZE, former_digest, former_owner
 
 log = logging.getLogger(__name__)
@@ -159,6 +160,7 @@ def apply_update(
     standing = [] if stands else _fill_in(connection, update).fetchall()
     if not is_filed:
         _file_reference(connection, update)
+    file_facts(connection, update)
     if stands:
         if note_standing is not None:
             note_standing(update, inserted.lastrowid)
@@ -210,6 +212,7 @@ def _repeat(connection: sqlite3.Connection, update: StatusUpdate) -> Outcome:
         return Outcome.TEXT_TAKEN
     if _set_back(connection, update).rowcount == 1:
         _file_reference(connection, update)
+        file_facts(connection, update)
     return Outcome.DUPLICATE
 
 

@@ -1,4 +1,4 @@
-"""What a file of version 2 still needs once this program has opened it.
+"""What a file of an earlier version still needs once this program has opened it.
 
 Version 2 had another order key, (is_final, status_timestamp, ...), and another digest, of all
 fields together. Bringing a file up to version 3 only adds empty tables. Rows that another update
@@ -6,6 +6,9 @@ should stand in are corrected afterwards, some at a time, while callbacks come: 
 new key from the start, and triggers (see `schema`) make a program of version 2 that still has the
 file open use it too. Events keep their digests, so an update is looked for under its former digest
 too.
+
+Version 6 added where each message went and what it cost, which is read from the parameters that
+were kept, some messages at a time as well.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import chain
 from pathlib import Path
@@ -21,12 +25,15 @@ from typing import NamedTuple
 from urllib.parse import unquote, unquote_plus
 
 from ...model import TEXT_DIGEST_SIZE, StatusUpdate
-from ...plivo.callback import digest_of, domain_of
+from ...plivo.callback import Facts, digest_of, domain_of, facts_of
 from ...plivo.form import Malformed, parse_form
 from ..rules import first_status, order_key
+from . import parameters
 from .connection import marks, reading
+from .facts import add_facts
 
 BATCH = 1000
+FACTS_BATCH = 200
 FORMER_SIZE = 16
 """Bytes of a digest of version 2."""
 
@@ -79,6 +86,52 @@ def next_batch(path: Path) -> Batch | None:
             (first, last),
         ).fetchall()
     return Batch(last, [row[0] for row in wrong])
+
+
+@dataclass(frozen=True, slots=True)
+class FactsBatch:
+    """The last id looked at, and what the events of these messages say, with their ranks."""
+
+    last: int
+    told: Sequence[tuple[int, Facts, int]]
+
+
+def next_facts(path: Path) -> FactsBatch | None:
+    """What was said of the next messages; None if all were looked at. Raises StoreUnavailable."""
+    with reading(path) as connection:
+        ids = [
+            row[0]
+            for row in connection.execute(
+                """SELECT m.id FROM upgrades AS u JOIN messages AS m
+                   ON m.id > u.looked_at AND m.id <= u.last_message
+                   WHERE u.version = 6 ORDER BY m.id LIMIT ?""",
+                (FACTS_BATCH,),
+            ).fetchall()
+        ]
+        if not ids:
+            return None
+        events = connection.execute(
+            f"""SELECT m.message_uuid, e.message_id, e.status, e.status_timestamp, e.error_code,
+                    e.sequence, e.rank, e.parameters, r.query
+                FROM messages AS m JOIN status_events AS e ON e.message_id = m.id
+                LEFT JOIN message_references AS r ON r.message_id = m.id
+                WHERE m.id IN ({marks(ids)})""",
+            ids,
+        ).fetchall()
+    told = []
+    for event in events:
+        text = parameters.read(event, event["message_uuid"])
+        told.append((event["message_id"], facts_of(text, event["query"]), event["rank"]))
+    return FactsBatch(ids[-1], told)
+
+
+def fill_in(connection: sqlite3.Connection, batch: FactsBatch) -> None:
+    """Add these facts, inside the caller's transaction; doing it again changes nothing."""
+    for message_id, told, rank in batch.told:
+        add_facts(connection, message_id, told, rank)
+    connection.execute(
+        "UPDATE upgrades SET looked_at = max(looked_at, ?) WHERE version = 6", (batch.last,)
+    )
 
 
 def correct(connection: sqlite3.Connection, batch: Batch) -> None:

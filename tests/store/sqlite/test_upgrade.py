@@ -84,7 +84,7 @@ def as_they_came(messages: dict[str, list[Event]]) -> set[tuple[Any, ...]]:
 
 
 def is_done(path: Path) -> bool:
-    return ask(path, "SELECT looked_at = last_message FROM upgrades") == [(1,)]
+    return ask(path, "SELECT min(looked_at = last_message) FROM upgrades") == [(1,)]
 
 
 CORRECTING = """

@@ -1,0 +1,156 @@
+"""What counts of messages say about delivery, without saying more than is known. Pure.
+
+In some countries, the United States among them, carriers send Plivo no delivery reports: `sent` is
+the last that anybody hears. So a message that stays `sent` for longer than deliveries to its
+country take has no report: it is neither delivered nor on its way. The delivery rate rests on
+countries alone from which reports do come; the failure rate rests on all messages.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from .model import FAILURES, FINAL_STATUSES
+from .notation import percentile
+from .store.contract import Group, Tally
+
+DELIVERED = ("delivered", "read")
+REPORTED = (*DELIVERED, "undelivered")
+"""What a carrier reports. `failed` and `rejected` are said before a carrier has the message."""
+
+LEAST, MOST = timedelta(hours=1), timedelta(days=3)
+"""How long a report is waited for, at least and at most."""
+LEARNING = timedelta(days=30)
+"""Deliveries of this time say how long reports take."""
+
+NO_REPORTS = "no delivery reports come from the countries of these messages"
+NOTHING_FINAL = "no message has a final status yet"
+NOTHING = "there is no message"
+
+HOUR = len("2026-11-01T12")
+
+
+@dataclass
+class Rates:
+    """Of some messages. Rates are None where nothing is known, and `reason` says why."""
+
+    messages: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+    no_report: int = 0
+    known_delivered: int = 0
+    """Of countries from which reports come."""
+    known: int = 0
+    """Messages of those with a final status: what the delivery rate rests on."""
+    silent: dict[str | None, int] = field(default_factory=dict)
+    """Countries from which no reports come, with their messages that are sent."""
+    units: int = 0
+    amount: int = 0
+    """In millionths of a US dollar."""
+
+    @property
+    def delivered(self) -> int:
+        return sum(self.counts[status] for status in DELIVERED)
+
+    @property
+    def failed(self) -> int:
+        return sum(self.counts[status] for status in FAILURES)
+
+    @property
+    def final(self) -> int:
+        return sum(self.counts[status] for status in FINAL_STATUSES)
+
+    @property
+    def delivery_rate(self) -> float | None:
+        return self.known_delivered / self.known if self.known else None
+
+    @property
+    def failure_rate(self) -> float | None:
+        return self.failed / self.messages if self.messages else None
+
+    @property
+    def reason(self) -> str | None:
+        """Why there is no delivery rate."""
+        if self.known:
+            return None
+        if not self.messages:
+            return NOTHING
+        return NO_REPORTS if self.silent or self.final else NOTHING_FINAL
+
+    @property
+    def headline(self) -> str | None:
+        """The rate that says more of these messages, if one says anything."""
+        ended = self.final + self.no_report
+        if not ended:
+            return None
+        return "delivery_rate" if 2 * self.known >= ended else "failure_rate"
+
+
+def rates_by_group(
+    tallies: Iterable[Tally], waits: Mapping[str | None, timedelta], now: datetime
+) -> dict[Group, Rates]:
+    """The rates of each group. `waits`: how long reports of a country take, if that is known.
+
+    Reports come from a country if there are some, and as many as messages without one. `now` is
+    the end of the hour in which a message that was `sent` so long ago has no report.
+    """
+    cells: dict[Group, dict[str | None, list[Tally]]] = {}
+    by_country: dict[str | None, list[Tally]] = {}
+    for tally in tallies:
+        cells.setdefault(tally.group, {}).setdefault(tally.country, []).append(tally)
+        by_country.setdefault(tally.country, []).append(tally)
+    before = {country: _hour_before(now, waits.get(country, LEAST)) for country in by_country}
+    reporting = {
+        country: 0 < _count(some, REPORTED) >= _overdue(some, before[country])
+        for country, some in by_country.items()
+    }
+    found: dict[Group, Rates] = {}
+    for group, countries in cells.items():
+        rates = found[group] = Rates()
+        for country, some in countries.items():
+            _add(rates, country, some, before[country], reports=reporting[country])
+    return found
+
+
+def _add(
+    rates: Rates, country: str | None, tallies: Sequence[Tally], before: str, *, reports: bool
+) -> None:
+    for tally in tallies:
+        rates.messages += tally.messages
+        rates.units += tally.units
+        rates.amount += tally.amount
+        rates.counts[tally.status] += tally.messages
+    rates.no_report += _overdue(tallies, before)
+    if reports:
+        rates.known += _count(tallies, FINAL_STATUSES)
+        rates.known_delivered += _count(tallies, DELIVERED)
+    elif sent := _count(tallies, ("sent",)):
+        rates.silent[country] = sent
+
+
+def _count(tallies: Iterable[Tally], statuses: Iterable[str]) -> int:
+    wanted = frozenset(statuses)
+    return sum(tally.messages for tally in tallies if tally.status in wanted)
+
+
+def _overdue(tallies: Iterable[Tally], before: str) -> int:
+    return sum(t.messages for t in tallies if t.status == "sent" and t.hour < before)
+
+
+def _hour_before(now: datetime, wait: timedelta) -> str:
+    return (now - wait).isoformat()[:HOUR]
+
+
+def first_hour(now: datetime) -> str:
+    """What is `sent` and of an earlier hour has no report, whatever its country."""
+    return _hour_before(now, MOST + timedelta(hours=1))
+
+
+def waits_of(times: Mapping[Group, Sequence[float]]) -> dict[str | None, timedelta]:
+    """How long to wait for a report, by country: as long as 99 of 100 of its deliveries took."""
+    return {
+        group[0]: min(max(timedelta(seconds=percentile(seconds, 0.99) or 0.0), LEAST), MOST)
+        for group, seconds in times.items()
+    }
