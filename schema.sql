@@ -32,11 +32,10 @@ CREATE TABLE IF NOT EXISTS messages (
 -- GET /messages pages through one of these, newest first. A number is found with or without +,
 -- a recipient also by its last four digits or more.
 CREATE INDEX IF NOT EXISTS messages_by_time ON messages (created_at);
--- Numbers that only tell which rows to pass over stand at the end, so that those are not read.
-CREATE INDEX IF NOT EXISTS messages_by_status_and_sender
-    ON messages (current_status, created_at, id, sender_number);
+-- In a file made by version 1 to 5 two of them end with a number as well: what their names say.
+CREATE INDEX IF NOT EXISTS messages_by_status_and_sender ON messages (current_status, created_at);
 CREATE INDEX IF NOT EXISTS messages_by_recipient
-    ON messages (substr(recipient_number, -4), created_at, id, recipient_number);
+    ON messages (substr(recipient_number, -4), created_at);
 CREATE INDEX IF NOT EXISTS messages_by_sender ON messages (ltrim(sender_number, '+'), created_at);
 CREATE INDEX IF NOT EXISTS messages_by_error ON messages (error_code, created_at)
     WHERE error_code IS NOT NULL;
@@ -84,11 +83,11 @@ CREATE TABLE IF NOT EXISTS reference_pairs (
     PRIMARY KEY (pair, filed_at, message_id)
 ) STRICT, WITHOUT ROWID;
 
--- Where each message went, and what it cost, of callbacks that say so. In a table of its own, because
--- adding columns makes newer SQLite read all messages.
+-- Where each message went, and what it cost. In a table of its own, because adding columns makes newer
+-- SQLite read all messages.
 CREATE TABLE IF NOT EXISTS message_facts (
     message_id       INTEGER PRIMARY KEY REFERENCES messages (id),
-    filed_at         TEXT    NOT NULL,         -- the message's created_at
+    filed_at         INTEGER NOT NULL,         -- the second of the message's created_at, since 1970
     country          TEXT,                     -- ISO 3166 code: of the network, else of the recipient's number
     network          TEXT,                     -- MCC-MNC of the recipient's network
     units            INTEGER,                  -- parts of the message
@@ -96,21 +95,21 @@ CREATE TABLE IF NOT EXISTS message_facts (
     told_rank        INTEGER                   -- rank of the status that units and amount came with
 ) STRICT;
 
--- GET /messages?country=US pages through this, newest first; a network's messages are among its
--- country's.
+-- GET /messages?country=US pages through this, newest first, and puts those of one second in order
+-- itself. A network's messages are among its country's.
 CREATE INDEX IF NOT EXISTS message_facts_by_country
-    ON message_facts (country, filed_at, message_id, network) WHERE country IS NOT NULL;
+    ON message_facts (country, filed_at) WHERE country IS NOT NULL;
 
 -- How many messages of each kind were first seen in an hour, summed up once the hour is over: so that
--- figures of weeks need not read each message. Whatever changes a message removes its hour here.
+-- figures of weeks need not read each message.
 CREATE TABLE IF NOT EXISTS summed_hours (
     hour             TEXT    NOT NULL PRIMARY KEY,  -- 2026-11-01T12
-    reader           TEXT    NOT NULL          -- who reads its messages now; '' = done
+    reader           TEXT    NOT NULL          -- who reads its messages now; '' = summed up, '-' = it does not pay
 ) STRICT, WITHOUT ROWID;
 
 -- The sums of those hours, one row for each kind of message.
 CREATE TABLE IF NOT EXISTS tallies (
-    hour             TEXT    NOT NULL,         -- counts only where it is among the summed_hours that are done
+    hour             TEXT    NOT NULL,         -- counts only where it is among the summed_hours
     number           INTEGER NOT NULL,         -- among those of its hour
     country          TEXT,                     -- as in message_facts
     network          TEXT,                     -- as in message_facts
@@ -122,6 +121,22 @@ CREATE TABLE IF NOT EXISTS tallies (
     amount           INTEGER NOT NULL,         -- their sum, in millionths of a US dollar
     PRIMARY KEY (hour, number)
 ) STRICT, WITHOUT ROWID;
+
+-- Whatever changes a message, its hour must be summed up again.
+CREATE TRIGGER IF NOT EXISTS hour_of_new_message AFTER INSERT ON messages BEGIN
+    DELETE FROM summed_hours WHERE hour = substr(new.created_at, 1, 13);
+END;
+CREATE TRIGGER IF NOT EXISTS hour_of_changed_message 
+AFTER UPDATE OF sender_number, current_status, error_code, created_at ON messages BEGIN
+    DELETE FROM summed_hours WHERE hour = substr(old.created_at, 1, 13);
+END;
+CREATE TRIGGER IF NOT EXISTS hour_of_message_set_back AFTER UPDATE OF created_at ON messages
+WHEN new.created_at <> old.created_at BEGIN
+    DELETE FROM summed_hours WHERE hour = substr(new.created_at, 1, 13);
+END;
+CREATE TRIGGER IF NOT EXISTS hour_of_removed_message AFTER DELETE ON messages BEGIN
+    DELETE FROM summed_hours WHERE hour = substr(old.created_at, 1, 13);
+END;
 
 -- A V2 signature does not cover the body, so the first body seen with its nonce owns the nonce. One
 -- that came beside a V3 signature is owned by what that covers, so without V3 it brings nothing.

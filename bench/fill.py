@@ -23,6 +23,7 @@ import click
 from bench.callbacks import CARRIER_ERRORS, NETWORKS, RANKS, SENDERS, random_uuid
 from bench.paths import REPOSITORY
 from smsstatus.model import TEXT_DIGEST_SIZE
+from smsstatus.plivo.countries import country_of
 from smsstatus.store.packing import pack
 
 DAYS = 90
@@ -46,6 +47,10 @@ _INSERT_EVENT = """
         message_id, digest, status, status_timestamp, error_code, sequence, rank, is_final,
         received_at, source, parameters)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'callback', ?)
+"""
+_INSERT_FACTS = """
+    INSERT INTO message_facts (message_id, filed_at, country, network, units, amount, told_rank)
+    VALUES (?, ?, ?, ?, 1, 5500, ?)
 """
 _CLAIM_TEXT = "INSERT INTO signed_texts (digest) VALUES (?)"
 
@@ -78,6 +83,7 @@ class _Rows(NamedTuple):
     """What one batch puts into the tables; events in the order in which they came in."""
 
     messages: list[Row]
+    facts: list[Row]
     events: list[Row]
     texts: list[Row]
 
@@ -128,7 +134,8 @@ def _make_rows(start: datetime, apart: float, numbers: range) -> _Rows:
         for message in batch
         if len(message.steps) > step
     ]
-    return _Rows([_message_row(message) for message in batch], events, texts)
+    rows = [_message_row(message) for message in batch]
+    return _Rows(rows, [_facts_row(message) for message in batch], events, texts)
 
 
 def _open_for_filling(database: Path) -> sqlite3.Connection:
@@ -157,6 +164,7 @@ def _hand_over(database: Path) -> None:
 def _insert(connection: sqlite3.Connection, rows: _Rows) -> None:
     connection.execute("BEGIN")
     connection.executemany(_INSERT_MESSAGE, rows.messages)
+    connection.executemany(_INSERT_FACTS, rows.facts)
     connection.executemany(_INSERT_EVENT, rows.events)
     connection.executemany(_CLAIM_TEXT, rows.texts)
     connection.execute("COMMIT")
@@ -222,6 +230,14 @@ def _message_row(message: _Message) -> Row:
         rank,
         last.digest,
     )
+
+
+def _facts_row(message: _Message) -> Row:
+    first, last = message.steps[0], message.steps[-1]
+    network = "-".join(message.network)
+    filed_at = int(datetime.fromisoformat(first.at).timestamp())
+    country = country_of(network, message.recipient)
+    return message.id, filed_at, country, network, RANKS[last.status]
 
 
 def _event_row(message: _Message, number: int) -> Row:

@@ -43,8 +43,8 @@ _MESSAGE_UUID = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
 _CLOCK_IS_SET = "2025"
 """A clock that shows less was never set, so it does not say which times lie ahead."""
 
-_UNITS = re.compile(r"[0-9]{1,6}", re.ASCII)
-_AMOUNT = re.compile(r"[0-9]{1,9}(\.[0-9]{1,12})?", re.ASCII)
+_UNITS = re.compile(r"[0-9]{1,4}", re.ASCII)
+_AMOUNT = re.compile(r"[0-9]{1,3}(\.[0-9]{1,12})?", re.ASCII)
 
 _TIME = re.compile(r"(20\d\d)-(\d\d)-(\d\d)[ T](\d\d):(\d\d):(\d\d)", re.ASCII)
 

@@ -133,7 +133,7 @@ class SqliteStore:
     def sum_up_some(self, now: str) -> bool:
         """One hour: see `tallies`."""
         noted = tallies.next_hour(self.path, now)
-        if noted is None:
+        if noted is None or upgrade.lacks_facts(self.path):
             return False
         self.writer.submit(noted)
         self.writer.submit(tallies.sum_up(self.path, noted))

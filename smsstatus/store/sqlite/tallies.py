@@ -2,7 +2,8 @@
 
 An hour is summed up in three steps, since callbacks keep coming: it is noted, its messages are
 read with a connection of its own, and the sums are put in if the note is still there. Whatever
-changes a message removes the note of its hour, so the sums that count are those of its rows.
+changes a message removes the note of its hour (triggers of schema.sql see to that, and nothing
+changes what a message cost alone), so the sums that count are those of its rows.
 """
 
 from __future__ import annotations
@@ -23,6 +24,11 @@ from .connection import reading
 HOUR = len("2026-11-01T12")
 SETTLING = timedelta(hours=1)
 """An hour is summed up once it has been over for that long: few callbacks come any later."""
+
+SUMMED, LEFT = "", "-"
+"""What summed_hours says of an hour instead of who reads it; what is left is read row by row."""
+PAYS = 4
+"""Where a sum stands for fewer messages than that on average, reading those is as quick."""
 
 SENDER = "ltrim(m.sender_number, '+')"
 COLUMNS: Mapping[str, str] = {
@@ -84,7 +90,7 @@ def _parts(
     done = [
         row[0]
         for row in connection.execute(
-            """SELECT hour FROM summed_hours WHERE reader = '' AND hour >= ? AND hour < ?
+            f"""SELECT hour FROM summed_hours WHERE reader = '{SUMMED}' AND hour >= ? AND hour < ?
                ORDER BY hour""",
             (_hour_from(since), until[:HOUR]),
         ).fetchall()
@@ -94,7 +100,7 @@ def _parts(
         yield from connection.execute(
             f"""SELECT {", ".join(columns)}, {_SUMS}
                 FROM summed_hours AS h CROSS JOIN tallies AS t ON t.hour = h.hour
-                WHERE h.reader = '' AND h.hour >= ? AND h.hour <= ?
+                WHERE h.reader = '{SUMMED}' AND h.hour >= ? AND h.hour <= ?
                 GROUP BY {_numbers(columns)}""",
             (first_hour, done[0], done[-1]),
         ).fetchall()
@@ -140,8 +146,9 @@ def next_hour(path: Path, now: str) -> NoteHour | None:
             return None
         before = over
         for (hour,) in connection.execute(
-            "SELECT hour FROM summed_hours WHERE reader = '' AND hour < ? ORDER BY hour DESC",
-            (over,),
+            """SELECT hour FROM summed_hours WHERE reader IN (?, ?) AND hour < ?
+               ORDER BY hour DESC""",
+            (SUMMED, LEFT, over),
         ):
             if _next_hour(hour) < before and (found := _newest(connection, hour, before)):
                 return NoteHour(found, uuid4().hex)
@@ -166,8 +173,8 @@ def note_hour(connection: sqlite3.Connection, job: NoteHour) -> None:
     """From now on a change of its messages is noticed."""
     connection.execute(
         """INSERT INTO summed_hours (hour, reader) VALUES (?, ?)
-           ON CONFLICT (hour) DO UPDATE SET reader = excluded.reader WHERE reader <> ''""",
-        (job.hour, job.reader),
+           ON CONFLICT (hour) DO UPDATE SET reader = excluded.reader WHERE reader NOT IN (?, ?)""",
+        (job.hour, job.reader, SUMMED, LEFT),
     )
 
 
@@ -186,23 +193,20 @@ _STORED = ("country", "network", "sender", "status", "error_code")
 
 
 def put_hour(connection: sqlite3.Connection, job: PutHour) -> None:
-    """Put the sums in, unless one of the messages has changed since the hour was noted."""
+    """Put the sums in where that pays, unless a message has changed since the hour was noted."""
+    pays = PAYS * len(job.rows) <= sum([row[len(_STORED)] for row in job.rows])
     noted = connection.execute(
-        "UPDATE summed_hours SET reader = '' WHERE hour = ? AND reader = ?", (job.hour, job.reader)
+        "UPDATE summed_hours SET reader = ? WHERE hour = ? AND reader = ?",
+        (SUMMED if pays else LEFT, job.hour, job.reader),
     )
     if noted.rowcount == 1:
         connection.execute("DELETE FROM tallies WHERE hour = ?", (job.hour,))
+    if noted.rowcount == 1 and pays:
         connection.executemany(
             """INSERT INTO tallies (hour, number, country, network, sender, status, error_code,
                    messages, units, amount) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
             [(job.hour, number, *row) for number, row in enumerate(job.rows)],
         )
-
-
-def forget_hours(connection: sqlite3.Connection, *times: Any) -> None:
-    """Messages first seen at these times have changed; None is no time."""
-    for hour in {time[:HOUR] for time in times if time}:
-        connection.execute("DELETE FROM summed_hours WHERE hour = ?", (hour,))
 
 
 def groups_of(rows: Sequence[sqlite3.Row]) -> dict[Group, list[float]]:

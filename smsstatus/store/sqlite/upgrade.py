@@ -26,7 +26,9 @@ from urllib.parse import unquote, unquote_plus
 
 from ...model import TEXT_DIGEST_SIZE, StatusUpdate
 from ...plivo.callback import Facts, digest_of, domain_of, facts_of
+from ...plivo.countries import country_of
 from ...plivo.form import Malformed, parse_form
+from ..contract import StoreUnavailable
 from ..rules import first_status, order_key
 from . import parameters
 from .connection import marks, reading
@@ -90,13 +92,15 @@ def next_batch(path: Path) -> Batch | None:
 
 @dataclass(frozen=True, slots=True)
 class FactsBatch:
-    """The last id looked at, and what the events of these messages say, with their ranks."""
+    """The last id looked at, and of each event of these messages: the message's id, what it says,
+    the country and its rank.
+    """
 
     last: int
-    told: Sequence[tuple[int, Facts, int]]
+    told: Sequence[tuple[int, Facts, str | None, int]]
 
 
-def next_facts(path: Path) -> FactsBatch | None:
+def next_facts(path: Path, limit: int = FACTS_BATCH) -> FactsBatch | None:
     """What was said of the next messages; None if all were looked at. Raises StoreUnavailable."""
     with reading(path) as connection:
         ids = [
@@ -105,14 +109,14 @@ def next_facts(path: Path) -> FactsBatch | None:
                 """SELECT m.id FROM upgrades AS u JOIN messages AS m
                    ON m.id > u.looked_at AND m.id <= u.last_message
                    WHERE u.version = 6 ORDER BY m.id LIMIT ?""",
-                (FACTS_BATCH,),
+                (limit,),
             ).fetchall()
         ]
         if not ids:
             return None
         events = connection.execute(
-            f"""SELECT m.message_uuid, e.message_id, e.status, e.status_timestamp, e.error_code,
-                    e.sequence, e.rank, e.parameters, r.query
+            f"""SELECT m.message_uuid, m.recipient_number, e.message_id, e.status,
+                    e.status_timestamp, e.error_code, e.sequence, e.rank, e.parameters, r.query
                 FROM messages AS m JOIN status_events AS e ON e.message_id = m.id
                 LEFT JOIN message_references AS r ON r.message_id = m.id
                 WHERE m.id IN ({marks(ids)})""",
@@ -120,15 +124,22 @@ def next_facts(path: Path) -> FactsBatch | None:
         ).fetchall()
     told = []
     for event in events:
-        text = parameters.read(event, event["message_uuid"])
-        told.append((event["message_id"], facts_of(text, event["query"]), event["rank"]))
+        with suppress(StoreUnavailable):  # what is damaged says nothing
+            facts = facts_of(parameters.read(event, event["message_uuid"]), event["query"])
+            country = country_of(facts.network, event["recipient_number"])
+            told.append((event["message_id"], facts, country, event["rank"]))
     return FactsBatch(ids[-1], told)
+
+
+def lacks_facts(path: Path) -> bool:
+    """Are there messages whose facts are yet to be filled in?"""
+    return next_facts(path, limit=1) is not None
 
 
 def fill_in(connection: sqlite3.Connection, batch: FactsBatch) -> None:
     """Add these facts, inside the caller's transaction; doing it again changes nothing."""
-    for message_id, told, rank in batch.told:
-        add_facts(connection, message_id, told, rank)
+    for message_id, told, country, rank in batch.told:
+        add_facts(connection, message_id, told, country, rank)
     connection.execute(
         "UPDATE upgrades SET looked_at = max(looked_at, ?) WHERE version = 6", (batch.last,)
     )

@@ -13,7 +13,6 @@ from ...model import TEXT_DIGEST_SIZE
 from . import parameters
 from .connection import reading
 from .copies import write_copy
-from .facts import drop_facts
 from .keys import forget_old_keys
 from .updates import drop_reference
 
@@ -126,7 +125,7 @@ def _remove(connection: sqlite3.Connection, message_id: int, keeps_waiting: bool
         (TEXT_DIGEST_SIZE, message_id),
     )
     drop_reference(connection, message_id)
-    drop_facts(connection, message_id)
+    connection.execute("DELETE FROM message_facts WHERE message_id = ?", (message_id,))
     connection.execute(
         """DELETE FROM forwards WHERE event_id IN (
                 SELECT id FROM status_events WHERE message_id = ?)""",

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from ...plivo.countries import country_of
 from ..contract import Filters, Position
 from .connection import marks
+from .facts import second_of
 
 COUNTED_TO_CHOOSE = 5000
 """The index with fewer entries is walked; counting stops here, where both have many."""
@@ -182,12 +183,15 @@ class _Table(NamedTuple):
     served: Mapping[str, Any]
     """The filters that its own conditions hold."""
     own: Callable[[Filters], tuple[list[str], list[object]]]
+    place: str
+    """As SQL: what a time is in its `filed_at`."""
+    order: str
 
     def conditions(self, filters: Filters) -> tuple[list[str], list[object]]:
         conditions, values = self.own(filters)
-        for time, comparison in ((filters.since, ">="), (filters.until, "<")):
+        for time, comparison in ((filters.since, ">="), (filters.until, "<=")):
             if time:
-                conditions.append(f"{self.alias}.filed_at {comparison} ?")
+                conditions.append(f"{self.alias}.filed_at {comparison} {self.place}")
                 values.append(time)
         return conditions, values
 
@@ -208,15 +212,19 @@ _PAIRS = _Table(
     "p",
     "reference_pairs AS p",
     JOIN,
-    dict.fromkeys(("reference", "since", "until")),
+    dict.fromkeys(("reference",)),
     lambda filters: (["p.pair = ?"], [filters.reference]),
+    "?",
+    "p.filed_at DESC, p.message_id DESC",
 )
 _FACTS = _Table(
     "f",
     "message_facts AS f INDEXED BY message_facts_by_country",
     _JOIN_REFERENCE,
-    dict.fromkeys(("country", "network", "since", "until")),
+    dict.fromkeys(("country", "network")),
     _of_country,
+    second_of("?"),
+    "f.filed_at DESC, created_at DESC, id DESC",
 )
 
 
@@ -225,17 +233,16 @@ def _beside(
 ) -> tuple[str, list[object]]:
     """A walk along such a table; the other filters pass over some of its messages."""
     conditions, values = table.conditions(filters)
-    place = f"{table.alias}.filed_at", f"{table.alias}.message_id"
     if after is not None:
-        conditions.append(f"({', '.join(place)}) < (?, ?)")
-        values += [after.created_at, after.id]
+        conditions += [f"{table.alias}.filed_at <= {table.place}", "(created_at, id) < (?, ?)"]
+        values += [after.created_at, after.created_at, after.id]
     others, other_values = _conditions(replace(filters, **table.served))
     # Where SQLite expects few rows it sorts them, and would read all of a value that most have.
     conditions += [f"likelihood({other}, 1.0)" for other in others]
     return (
         f"""{SELECT.replace("FROM messages", f"FROM {table.source} CROSS JOIN messages")}
-            ON messages.id = {place[1]} {table.joined} WHERE {" AND ".join(conditions)}
-            ORDER BY {" DESC, ".join(place)} DESC LIMIT ?""",
+            ON messages.id = {table.alias}.message_id {table.joined}
+            WHERE {" AND ".join(conditions)} ORDER BY {table.order} LIMIT ?""",
         [*values, *other_values, limit],
     )
 
