@@ -25,7 +25,7 @@ from smsstatus.store.contract import (
     WorkRefused,
 )
 from smsstatus.store.postgres import connection as connections
-from smsstatus.store.postgres import upkeep
+from smsstatus.store.postgres import upgrade, upkeep
 from smsstatus.store.postgres.batch import RECORD, record
 from smsstatus.store.postgres.committer import Committer
 from smsstatus.store.postgres.connection import Link, TooSlow
@@ -37,6 +37,7 @@ from ..postgres import ask
 from .updates import at, update_of
 
 DAY = "2026-11-01"
+NOW = f"{DAY}T00:00:00.000000Z"
 
 
 @pytest.fixture
@@ -188,6 +189,68 @@ class _Ask:
 
     def do(self, connection: connections.Connection) -> object:
         return connection.execute(self.query.encode()).fetchall()[0][0]
+
+
+# Indexes
+
+
+def test_indexes_that_are_missing_or_were_not_finished_are_built_beside_the_callbacks(
+    store: PostgresStore, postgres: str
+) -> None:
+    assert not store.sum_up_some(NOW)
+    ask(postgres, "DROP INDEX messages_by_time, messages_by_error")
+    store.record(update())
+    with psycopg.connect(postgres) as writing:  # a callback under way, which a build waits for
+        record(writing, [update(message_uuid="another")])
+        with ThreadPoolExecutor(1) as pool:
+            building = pool.submit(store.sum_up_some, NOW)
+            wait_until(lambda: waits_for_a_lock(postgres), what="the build waits")
+            assert store.record(update("delivered")) is Outcome.APPLIED
+            writing.commit()
+            assert building.result(60)
+    ask(
+        postgres,
+        "UPDATE pg_index SET indisvalid = false WHERE indexrelid = $$messages_by_time$$::regclass",
+    )
+    assert store.sum_up_some(NOW)
+    assert not store.sum_up_some(NOW)
+    assert ask(
+        postgres,
+        "SELECT count(*) FROM pg_index JOIN pg_class AS c ON c.oid = indexrelid"
+        " WHERE c.relname IN ('messages_by_time', 'messages_by_error') AND indisvalid",
+    ) == [(2,)]
+
+
+def test_one_process_builds_indexes_and_an_index_of_an_earlier_version_goes(
+    store: PostgresStore, postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask(postgres, "CREATE INDEX former ON messages (updated_at)")
+    monkeypatch.setattr(upgrade, "RETIRED", ("former", "never_there"))
+    with upkeep.hold(postgres, "indexes"):
+        assert not store.sum_up_some(NOW)
+    assert store.sum_up_some(NOW)
+    assert ask(postgres, "SELECT to_regclass('former')") == [(None,)]
+
+
+def test_what_is_held_for_long_keeps_no_rows_from_being_removed(postgres: str) -> None:
+    with upkeep.hold(postgres, "prune") as is_held:
+        assert is_held
+        assert ask(
+            postgres,
+            "SELECT backend_xmin FROM pg_stat_activity WHERE datname = current_database()"
+            " AND pid <> pg_backend_pid() AND state = 'idle in transaction'",
+        ) == [(None,)]
+
+
+def test_a_table_that_is_there_gets_no_index_while_callbacks_wait(
+    store: PostgresStore, postgres: str
+) -> None:
+    ask(postgres, "DROP INDEX messages_by_time")
+    ask(postgres, "DROP TABLE heartbeat")
+    store.prepare()
+    assert ask(postgres, "SELECT to_regclass('messages_by_time'), to_regclass('heartbeat')") == [
+        (None, "heartbeat")
+    ]
 
 
 # Connections

@@ -1,7 +1,8 @@
 -- The data of smsstatus in PostgreSQL, and its dictionary. Applied by the service at start, by its
 -- writer whenever it connects to a database that lacks something, and by `init-db`; applying it
 -- again changes nothing. Only ever added to: the version before this one goes on writing beside it
--- while a deploy is under way, and after a rollback.
+-- while a deploy is under way, and after a rollback. Indexes of a table that is there already are
+-- built afterwards, beside the callbacks.
 --
 -- Text sorts by its bytes (COLLATE "C"), as in SQLite. Columns of a fixed width stand first, so
 -- that none is padded. '-infinity' is a time that was not reported.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -27,7 +28,7 @@ from ..contract import (
 from ..groupcommit import GroupCommit, Observer, Ticket
 from ..outbox import Wanted
 from ..runs import Step
-from . import counting, listing, upkeep
+from . import counting, listing, upgrade, upkeep
 from .committer import Committer
 from .connection import STATEMENT_SECONDS, Connection, Link
 from .jobs import (
@@ -277,7 +278,17 @@ class PostgresStore:
         return False
 
     def sum_up_some(self, now: str) -> bool:
-        return False
+        return self._build_indexes()
+
+    def _build_indexes(self) -> bool:
+        """See `upgrade`; False if there is nothing to do, or another does it."""
+        if not self._read(upgrade.index_steps):
+            return False
+        link = Link(self._url)
+        with self.hold("indexes") as is_held, closing(link):
+            for step in self._read(upgrade.index_steps) if is_held else ():
+                run(link, partial(Connection.execute, query=step.encode()), upgrade.INDEX_SECONDS)
+        return is_held
 
     def take_suspicion(self) -> bool:
         return False

@@ -82,8 +82,10 @@ def _take(number: int) -> Callable[[Connection], bool]:
                    ('tcp_keepalives_interval', '5'), ('tcp_keepalives_count', '3')
                ) AS settings (name, value)"""
         )
+        # With a parameter its snapshot would last as long as the lock: vacuum and builds of
+        # indexes wait for those.
         ((is_held,),) = connection.execute(
-            "SELECT pg_try_advisory_xact_lock(%s)", (number,)
+            f"SELECT pg_try_advisory_xact_lock({number})".encode()
         ).fetchall()
         return bool(is_held)
 
