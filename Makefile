@@ -54,8 +54,8 @@ quick: lint ## Check style, types and every test that starts no process, in a mi
 	$(BIN)/python -m pytest --numprocesses=auto --no-processes --dist=loadfile -r fE
 
 .PHONY: test-repeat
-test-repeat: $(VENV)/dev ## All tests N times in random order, also on a busy machine
-	$(BIN)/python tools/repeat.py $(or $(N),10)
+test-repeat: $(VENV)/dev ## All tests (or TESTS) N times in random order, also on a busy machine
+	$(BIN)/python tools/repeat.py $(or $(N),10) $(TESTS)
 
 .PHONY: faults
 faults: $(VENV)/dev ## Break and attack the service in full, and print the figures
