@@ -33,6 +33,7 @@ PURE = [
     "query",
     "rates",
     "plivo.countries",
+    "plivo.country_table",
     "plivo.error_codes",
     "plivo.form",
     "plivo.signature",
