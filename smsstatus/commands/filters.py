@@ -12,6 +12,7 @@ from click.shell_completion import CompletionItem
 from ..durations import read_duration
 from ..model import RANKS
 from ..query import Fault, Query
+from ..store.contract import GROUPS
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -25,6 +26,7 @@ _EXPECTED = {
     Fault.NO_REFERENCE: "must be name=value, for example order=42",
     Fault.NO_COUNTRY: "must be an ISO 3166 code of two letters, for example US",
     Fault.NO_NETWORK: "must be MCC-MNC, for example 310-260",
+    Fault.NO_GROUPS: f"must be one of {', '.join(GROUPS)}, or two of them with a comma between",
     Fault.NO_TIME: "must be 2h, 3d or ISO 8601, for example 2026-11-01T00:00:00Z",
     Fault.LATER_THAN_UNTIL: "must not be later than --until: exchange the two",
 }
@@ -75,7 +77,8 @@ def read_options(now: datetime, given: Mapping[str, Given]) -> Query:
 def refuse(query: Query) -> None:
     """Raises UsageError if what was read is faulty."""
     for name, fault in query.faults.items():
-        raise click.UsageError(f"--{name.replace('_', '-')} {_EXPECTED[fault]}")
+        option = "by" if name == "group_by" else name.replace("_", "-")
+        raise click.UsageError(f"--{option} {_EXPECTED[fault]}")
 
 
 def _moment(now: datetime, text: str) -> str:

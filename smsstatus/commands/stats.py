@@ -8,8 +8,8 @@ from typing import Any
 import click
 from flask.cli import with_appcontext
 
-from ..figures import window_figures
-from ..store.contract import StoreError
+from ..figures import group_figures, window_figures
+from ..store.contract import GROUPS, StoreError
 from ..web.current import current_service
 from .filters import Given, read_options, refuse, since_option, until_option
 from .terminal import json_option, show_json, table
@@ -18,21 +18,30 @@ from .terminal import json_option, show_json, table
 @click.command("stats")
 @since_option
 @until_option
+@click.option("--by", "group_by", help=f"A row for each {', '.join(GROUPS)}, or for two of them.")
 @json_option
 @with_appcontext
 def command(as_json: bool, **given: Given) -> None:
-    """What became of the messages first seen in a window of time: the last 24 hours."""
+    """What became of the messages first seen in a window of time: the last 24 hours.
+
+    `--by country,status` shows it of each group.
+    """
     service = current_service()
     now = service.clock.now()
     query = read_options(now, given)
-    window = query.stats_window(now)
+    window, groups = query.stats_window(now), query.groups()
     refuse(query)
     try:
-        figures = window_figures(service, *window)
+        if groups:
+            figures = group_figures(service, *window, groups)
+        else:
+            figures = window_figures(service, *window)
     except StoreError as error:
         raise click.ClickException(f"the database cannot be read: {error}") from None
     if as_json:
         show_json(figures)
+    elif groups:
+        _show_groups(figures, groups)
     else:
         _show(figures)
 
@@ -61,6 +70,23 @@ def _show(figures: dict[str, Any]) -> None:
         click.echo()
         columns = ("code", "reason", "retry", "count")
         table(columns, [[error[name] for name in columns] for error in figures["top_errors"]])
+
+
+def _show_groups(figures: dict[str, Any], groups: tuple[str, ...]) -> None:
+    columns = (*groups, "messages", "delivered", "failed", "no report", "p95", "USD")
+    rows = [
+        (
+            *[group.get(f"{name}_name") or group[name] for name in groups],
+            group["total"],
+            _rate(group["delivery_rate"]),
+            _rate(group["failure_rate"]),
+            group["no_report"],
+            group["seconds_to_deliver"]["p95"],
+            group["amount"],
+        )
+        for group in figures["groups"]
+    ]
+    table(columns, rows)
 
 
 def _rate(share: float | None) -> str | None:

@@ -71,3 +71,23 @@ def test_a_window_can_be_the_last_hours(run: Run, receive: Receive, clock: HandC
     clock.turn(3 * 3600)
     assert json.loads(run("stats", "--since", "2h", "--json").stdout)["total"] == 0
     assert json.loads(run("stats", "--since", "4h", "--until", "2h", "--json").stdout)["total"] == 1
+
+
+def test_by_country_and_status_there_is_a_row_for_each_group(run: Run, receive: Receive) -> None:
+    of = {"MCC": "404", "MNC": "01", "TotalAmount": "0.00550"}
+    receive("delivered", "one", **of)
+    receive("undelivered", "two", **of)
+    receive("delivered", "three", MCC="234", MNC="10", TotalAmount="")
+    lines = [line.split() for line in run("stats", "--by", "country,status").stdout.splitlines()]
+    assert lines[0][:3] == ["country", "status", "messages"]
+    assert ["India", "undelivered", "1", "0.0", "%", "100.0", "%", "0", "0.0055"] in lines
+    assert ["United", "Kingdom", "delivered", "1", "100.0", "%", "0.0", "%", "0", "0"] in lines
+    groups = json.loads(run("stats", "--by", "country", "--json").stdout)["groups"]
+    amounts = [(group["country"], group["amount"]) for group in groups]
+    assert amounts == [("IN", "0.011"), ("GB", "0")]
+
+
+def test_what_is_no_group_is_refused(run: Run) -> None:
+    result = run("stats", "--by", "colour")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "--by must be one of country, network, sender, error_code, status" in result.stderr
