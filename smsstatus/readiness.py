@@ -98,13 +98,18 @@ def _find_out(service: Service) -> dict[str, Any]:
     }
     outbox = outbox_of(service)
     if outbox is not None:  # a receiver that takes nothing keeps no callback from being kept
-        found["forwarding"] = {
-            "waiting": outbox.waiting,
-            "dead": outbox.dead,
-            "lag_seconds": lag(service, outbox),
-            "paused_at": outbox.paused_at,
-            "failing_since": outbox.condition.failing_since,
-            "last_failure": outbox.condition.last_failure or None,
-            "last_taken_at": outbox.condition.last_taken_at,
-        }
+        found["forwarding"] = forwarding_json(service, outbox)
     return found
+
+
+def forwarding_json(service: Service, outbox: OutboxState) -> dict[str, Any]:
+    """How handing on goes, for programs."""
+    return {
+        "waiting": outbox.waiting,
+        "dead": outbox.dead,
+        "lag_seconds": lag(service, outbox),
+        "paused_at": outbox.paused_at,
+        "failing_since": outbox.condition.failing_since,
+        "last_failure": outbox.condition.last_failure or None,
+        "last_taken_at": outbox.condition.last_taken_at,
+    }

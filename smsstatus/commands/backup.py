@@ -9,15 +9,18 @@ from flask.cli import with_appcontext
 
 from ..store.contract import StoreError
 from ..web.current import current_service
+from .terminal import json_option, report
 
 
 @click.command("backup")
 @click.argument("path", type=click.Path(path_type=Path))
+@json_option
 @with_appcontext
-def command(path: Path) -> None:
+def command(path: Path, as_json: bool) -> None:
     """Copy the database to the new file PATH, consistent while the service runs."""
     try:
         current_service().store.backup(path)
     except (StoreError, OSError) as error:
         raise click.ClickException(f"no backup made: {error}") from None
-    click.echo(f"{path}: {path.stat().st_size:,} bytes")
+    size = path.stat().st_size
+    report(as_json, f"{path}: {size:,} bytes", path=str(path), bytes=size)

@@ -13,7 +13,7 @@ from ..database_url import Database, read_database_url
 from ..store.contract import StoreError
 from ..store.moving import Kept, Mover
 from ..store.opening import open_mover
-from .terminal import progress
+from .terminal import json_option, progress, report
 
 BATCH = 200
 """Messages in a transaction: callbacks that come meanwhile wait for one at most."""
@@ -40,7 +40,8 @@ class DatabaseUrl(click.ParamType[Database]):
 @click.command("copy")
 @click.option("--from", "source", type=DatabaseUrl(), required=True, help="sqlite:///old.db")
 @click.option("--to", "target", type=DatabaseUrl(), required=True, help="postgres://...")
-def command(source: Database, target: Database) -> None:
+@json_option
+def command(source: Database, target: Database, as_json: bool) -> None:
     """Copy everything from one database into another, while callbacks come in at either.
 
     Ended early, it goes on where it was when it is run again. At the end each message is compared
@@ -59,7 +60,7 @@ def command(source: Database, target: Database) -> None:
             found = _compare(reader, writer)
         except StoreError as error:
             raise click.ClickException(f"stopped, run it again to go on: {error}") from None
-    click.echo(found.report())
+    report(as_json, found.sentence(), **found.facts())
     if not found.is_good:
         raise SystemExit(1)
 
@@ -90,13 +91,18 @@ class Comparison:
         for digest, kept in zip(self.digests, (ours, theirs), strict=True):
             digest.update(repr(kept).encode())
 
-    def report(self) -> str:
+    def sentence(self) -> str:
         what = f"{self.messages} messages, {self.events} events"
         if self.ahead:
             what += f", of {self.ahead} messages the target knows more by now"
         if self.is_good:
             return f"{what}: the same in both, digest {self.digests[0].hexdigest()}."
         return f"{what}: {self.different} differ. Do callbacks come? Then run it again."
+
+    def facts(self) -> dict[str, object]:
+        names = ("messages", "events", "ahead", "different")
+        counts = {name: getattr(self, name) for name in names}
+        return {**counts, "same": self.is_good, "digest": self.digests[0].hexdigest()}
 
 
 def _copy(reader: Mover, writer: Mover) -> None:

@@ -29,6 +29,7 @@ from ..server.serving import Server
 from ..service import DYNO_DISK, MOUNTED_ALONE, Service
 from ..store.contract import Engine, StoreError
 from ..web.current import current_service
+from .terminal import coloured, json_option, show_json
 
 Level = Literal["ok", "warn", "FAIL"]
 
@@ -51,14 +52,19 @@ class Check(NamedTuple):
 
 
 @click.command("doctor")
+@json_option
 @with_appcontext
-def command() -> None:
+def command(as_json: bool) -> None:
     """Find out why nothing arrives: one line for each check, with the fix."""
-    failed = False
+    found = []
     for check in examine(current_service()):
-        click.echo(f"{check.level:<4}  {check.name}: {check.text}")
-        failed |= check.level == "FAIL"
-    if failed:
+        found.append(check)
+        if not as_json:  # as it is found: some wait for others' answers
+            mark = coloured(check.level) + " " * (4 - len(check.level))
+            click.echo(f"{mark}  {check.name}: {check.text}")
+    if as_json:
+        show_json([check._asdict() for check in found])
+    if any(check.level == "FAIL" for check in found):
         raise SystemExit(1)
 
 

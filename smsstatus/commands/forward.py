@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import TypeVar
 
 import click
@@ -11,10 +12,11 @@ from flask.cli import with_appcontext
 
 from ..forwarding.signing import write_secret
 from ..model import utc_now
+from ..readiness import forwarding_json
 from ..store.contract import StoreError
 from ..store.outbox import AT_ONCE, COUNTED, Outbox
 from ..web.current import current_service
-from .terminal import table
+from .terminal import json_option, report, show_json, table
 
 T = TypeVar("T")
 
@@ -32,18 +34,25 @@ def command() -> None:
 
 
 @command.command("secret")
-def secret() -> None:
+@json_option
+def secret(as_json: bool) -> None:
     """Make a secret for FORWARD_SECRET and for the receiver."""
-    click.echo(write_secret(secrets.token_bytes(SECRET_BYTES)))
+    made = write_secret(secrets.token_bytes(SECRET_BYTES))
+    report(as_json, made, secret=made)
 
 
 @command.command("status")
+@json_option
 @with_appcontext
-def status() -> None:
+def status(as_json: bool) -> None:
     """How many changes wait, what the receiver says, and which were given up."""
     outbox = _outbox()
     state = _asked(lambda: outbox.state(utc_now()))
     letters = _asked(lambda: outbox.dead(SHOWN))
+    if as_json:
+        given_up = [asdict(letter) for letter in letters]
+        show_json({**forwarding_json(current_service(), state), "given_up": given_up})
+        return
     rows = [
         ("waiting", _count(state.waiting)),
         ("the oldest is due since", state.due_since),
@@ -65,43 +74,47 @@ def status() -> None:
 @_message
 @_all
 @click.option("--overtaken", is_flag=True, help="Also if a newer change of it was taken.")
+@json_option
 @with_appcontext
-def retry(message_uuid: str | None, of_all: bool, overtaken: bool) -> None:
+def retry(message_uuid: str | None, of_all: bool, overtaken: bool, as_json: bool) -> None:
     """Send again what was given up, of MESSAGE_UUID or --all."""
     outbox = _outbox()
     _one_or_all(message_uuid, of_all)
     count = _repeated(lambda: outbox.retry(utc_now(), message_uuid, overtaken=overtaken))
-    click.echo(f"{count} changes wait again.")
+    report(as_json, f"{count} changes wait again.", changes=count)
 
 
 @command.command("skip")
 @_message
 @_all
+@json_option
 @with_appcontext
-def skip(message_uuid: str | None, of_all: bool) -> None:
+def skip(message_uuid: str | None, of_all: bool, as_json: bool) -> None:
     """Never send what waits or was given up, of MESSAGE_UUID or --all."""
     outbox = _outbox()
     _one_or_all(message_uuid, of_all)
     count = _repeated(lambda: outbox.skip(utc_now(), message_uuid))
-    click.echo(f"{count} changes are not sent.")
+    report(as_json, f"{count} changes are not sent.", changes=count)
 
 
 @command.command("pause")
+@json_option
 @with_appcontext
-def pause() -> None:
+def pause(as_json: bool) -> None:
     """Send nothing until `resume`, also after a restart; what comes meanwhile waits."""
     outbox = _outbox()
     _asked(lambda: outbox.pause(utc_now()))
-    click.echo("Nothing is sent until `smsstatus forward resume`.")
+    report(as_json, "Nothing is sent until `smsstatus forward resume`.", paused=True)
 
 
 @command.command("resume")
+@json_option
 @with_appcontext
-def resume() -> None:
+def resume(as_json: bool) -> None:
     """Send again, after `pause`."""
     outbox = _outbox()
     _asked(outbox.resume)
-    click.echo("What waits is sent.")
+    report(as_json, "What waits is sent.", paused=False)
 
 
 def _outbox() -> Outbox:

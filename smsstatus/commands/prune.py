@@ -11,15 +11,16 @@ from ..store.contract import StoreError
 from ..upkeep import pruning
 from ..upkeep.parts import timestamp
 from ..web.current import current_service
-from .terminal import Duration, progress
+from .terminal import AT_WORK, Duration, json_option, progress, report
 
 
 @click.command("prune")
 @click.option("--older-than", type=Duration(), required=True, help="For example 90d.")
 @click.option("--dry-run", is_flag=True, help="Only say how many would be removed.")
 @click.option("--force", is_flag=True, help="Also if that removes all there are.")
+@json_option
 @with_appcontext
-def command(older_than: timedelta, dry_run: bool, force: bool) -> None:
+def command(older_than: timedelta, dry_run: bool, force: bool, as_json: bool) -> None:
     """Remove old messages and their events, in small batches while the service runs.
 
     Exits with 3, having removed nothing, while another prune is at work.
@@ -30,18 +31,18 @@ def command(older_than: timedelta, dry_run: bool, force: bool) -> None:
     try:
         count = store.count_older(timestamp(before))
         if dry_run:
-            click.echo(f"{count} messages would be removed.")
+            report(as_json, f"{count} messages would be removed.", would_be_removed=count)
             return
         if not force:
             pruning.check(service, before, count)
         with store.hold("prune") as is_ours:
             if not is_ours:
-                click.echo("another prune is at work, so nothing was removed.")
-                raise SystemExit(3)
+                report(as_json, "another prune is at work, so nothing was removed.", removed=0)
+                raise SystemExit(AT_WORK)
             with progress("messages", count) as advance:
                 removed = pruning.prune(service, before, service.clock.sleep, advance)
     except pruning.RemovesAll as error:
         raise click.ClickException(f"{error} If it is, add --force") from None
     except StoreError as error:
         raise click.ClickException(f"stopped, the rest stays for the next run: {error}") from None
-    click.echo(f"{removed} messages removed.")
+    report(as_json, f"{removed} messages removed.", removed=removed)

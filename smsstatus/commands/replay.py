@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -14,14 +15,16 @@ from ..intake.replay import NotReplayable, Tally, drain, replay_file, replay_log
 from ..logs import printable
 from ..store.contract import StoreUnavailable
 from ..web.current import current_service
+from .terminal import json_option, report
 
 _NOT_REPLAYED = (StoreUnavailable, NotReplayable, NotReadable, OSError, EOFError, zlib.error)
 
 
 @click.command("replay")
 @click.argument("source", required=False)
+@json_option
 @with_appcontext
-def command(source: str | None) -> None:
+def command(source: str | None, as_json: bool) -> None:
     """Apply kept callbacks again; doing it twice changes nothing.
 
     Without SOURCE: the whole spool. With a file: that spool file (also one in bad/) or a log, which
@@ -45,6 +48,6 @@ def command(source: str | None) -> None:
     except _NOT_REPLAYED as error:
         before = f" (before that: {tally})" if tally != Tally() else ""
         raise click.ClickException(f"not replayed: {error}{before}") from None
-    click.echo(f"{tally}.")
+    report(as_json, f"{tally}.", **asdict(tally))
     if not tally.complete:
         raise SystemExit(1)

@@ -17,7 +17,7 @@ from ..plivo.simulate import Answer, NoAnswer, play, steps
 from ..plivo.simulated_day import day
 from ..store.contract import StoreError
 from ..web.current import current_service
-from .terminal import progress, table
+from .terminal import json_option, progress, report, show_json, table
 
 FEW_MESSAGES, OF_A_DAY = 3, 2000
 AT_ONCE = 200
@@ -30,21 +30,24 @@ FEW = 20
 @click.option("--count", type=click.IntRange(1, 1_000_000), help="Messages [3; of a day 2000].")
 @click.option("--day", "of_a_day", is_flag=True, help="Write a day of messages to the database.")
 @click.option("--forget", is_flag=True, help="Remove all simulated messages from the database.")
+@json_option
 @with_appcontext
-def command(url: str | None, count: int | None, of_a_day: bool, forget: bool) -> None:
+def command(
+    url: str | None, count: int | None, of_a_day: bool, forget: bool, as_json: bool
+) -> None:
     """Play Plivo: send signed callbacks and check the answers.
 
     Simulated messages have the reference simulated=smsstatus.
     """
     if not of_a_day and not forget:
-        _play_plivo(url, count or FEW_MESSAGES)
+        _play_plivo(url, count or FEW_MESSAGES, as_json)
         return
     _only_one(url=url, count=count, of_a_day=of_a_day, forget=forget)
     try:
         if forget:
-            _forget()
+            _forget(as_json)
         else:
-            _write_day(count or OF_A_DAY)
+            _write_day(count or OF_A_DAY, as_json)
     except StoreError as error:
         raise click.ClickException(str(error)) from None
 
@@ -56,7 +59,7 @@ def _only_one(*, url: str | None, count: int | None, of_a_day: bool, forget: boo
         raise click.UsageError("--day and --forget work on the database that DATABASE_URL names")
 
 
-def _write_day(count: int) -> None:
+def _write_day(count: int, as_json: bool) -> None:
     """Into the store, since each message is first seen when its first callback is received."""
     service = current_service()
     if service.settings.forward_url is not None:
@@ -71,17 +74,18 @@ def _write_day(count: int) -> None:
             for pending in [service.store.begin(update) for update in updates]:
                 service.store.finish(pending)
             advance(len({update.message_uuid for update in updates}))
-    click.echo(f"{count} messages written. `simulate --forget` removes all simulated ones.")
+    sentence = f"{count} messages written. `simulate --forget` removes all simulated ones."
+    report(as_json, sentence, written=count)
 
 
-def _forget() -> None:
+def _forget(as_json: bool) -> None:
     store, removed = current_service().store, 0
     while batch := store.forget_batch(SIMULATED):
         removed += batch
-    click.echo(f"{removed} simulated messages removed.")
+    report(as_json, f"{removed} simulated messages removed.", removed=removed)
 
 
-def _play_plivo(url: str | None, count: int) -> None:
+def _play_plivo(url: str | None, count: int, as_json: bool) -> None:
     settings = current_service().settings
     base_url = _address(url) if url else settings.base_url
     answers = []
@@ -93,14 +97,18 @@ def _play_plivo(url: str | None, count: int) -> None:
                 advance(1)
     except NoAnswer as error:
         raise click.ClickException(str(error)) from None
-    _show(answers)
+    if as_json:
+        show_json([_row(answer) for answer in answers])
+    else:
+        _show(answers)
     wrong = sum(not answer.as_expected for answer in answers)
     if wrong:
         raise click.ClickException(
             f"{wrong} of {len(answers)} answers from {base_url} were not the expected ones. "
             "403 for 200: its BASE_URL or PLIVO_AUTH_TOKEN differ from the ones used here."
         )
-    click.echo(f"All {len(answers)} answers from {base_url} were as expected.")
+    if not as_json:
+        click.echo(f"All {len(answers)} answers from {base_url} were as expected.")
 
 
 def _address(url: str) -> str:
@@ -123,18 +131,18 @@ def _show(answers: Sequence[Answer]) -> None:
         counts = Counter((a.step.fields["Status"], a.step.note, a.status) for a in answers)
         table(("status", "note", "answer", "callbacks"), [(*key, n) for key, n in counts.items()])
         return
-    table(
-        ("message", "status", "error", "note", "answer", "expected", "ms"),
-        [
-            (
-                answer.step.message,
-                answer.step.fields["Status"],
-                answer.step.fields["ErrorCode"],
-                answer.step.note,
-                answer.status,
-                answer.step.expected,
-                round(answer.milliseconds, 1),
-            )
-            for answer in answers
-        ],
-    )
+    rows = [_row(answer) for answer in answers]
+    table([*rows[0]], [[*row.values()] for row in rows])
+
+
+def _row(answer: Answer) -> dict[str, object]:
+    step = answer.step
+    return {
+        "message": step.message,
+        "status": step.fields["Status"],
+        "error": step.fields["ErrorCode"],
+        "note": step.note,
+        "answer": answer.status,
+        "expected": step.expected,
+        "ms": round(answer.milliseconds, 1),
+    }

@@ -95,7 +95,7 @@ def visible(text: str) -> str:
 
 
 def report(as_json: bool, sentence: str, **facts: object) -> None:
-    """Say what was done: a sentence for a person, or the facts of it for a program."""
+    """Say what was done: a sentence for a person, or its facts as JSON for a program."""
     if as_json:
         show_json(facts)
     else:
