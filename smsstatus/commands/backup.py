@@ -9,7 +9,7 @@ from flask.cli import with_appcontext
 
 from ..store.contract import StoreError
 from ..web.current import current_service
-from .terminal import json_option, report
+from .terminal import json_option, progress, report
 
 
 @click.command("backup")
@@ -19,7 +19,15 @@ from .terminal import json_option, report
 def command(path: Path, as_json: bool) -> None:
     """Copy the database to the new file PATH, consistent while the service runs."""
     try:
-        current_service().store.backup(path)
+        with progress("percent", 100) as advance:
+            done = 0
+
+            def show(share: float) -> None:
+                nonlocal done
+                advance(int(share * 100) - done)
+                done = int(share * 100)
+
+            current_service().store.backup(path, show)
     except (StoreError, OSError) as error:
         raise click.ClickException(f"no backup made: {error}") from None
     size = path.stat().st_size

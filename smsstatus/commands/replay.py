@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import zlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import IO
 
 import click
 from flask.cli import with_appcontext
@@ -13,11 +16,15 @@ from ..intake.last_resort import lines_of
 from ..intake.records import NotReadable, is_file_name
 from ..intake.replay import NotReplayable, Tally, drain, replay_file, replay_log
 from ..logs import printable
+from ..service import Service
 from ..store.contract import StoreUnavailable
 from ..web.current import current_service
-from .terminal import json_option, report
+from .terminal import complain, json_option, progress, report
 
 _NOT_REPLAYED = (StoreUnavailable, NotReplayable, NotReadable, OSError, EOFError, zlib.error)
+
+SOME = 1000
+"""Lines of a log, after which a progress bar moves."""
 
 
 @click.command("replay")
@@ -35,19 +42,45 @@ def command(source: str | None, as_json: bool) -> None:
     tally = Tally()
     try:
         if source is None:
-            tally = drain(service.store, service.spool)
+            names = service.spool.list_files()
+            with progress("files", len(names)) as advance:
+                tally = drain(service.store, service.spool, names=_each(names, advance))
             for name, stuck in service.spool.stuck.items():
                 click.echo(f"{printable(name)} cannot be applied now: {stuck.reason}", err=True)
         elif is_file_name(source):
             replay_file(service.store, Path(source), tally)
         else:
-            with click.open_file(source, "rb") as log:
-                tokens = service.settings.auth_tokens
-                for complaint in replay_log(service.store, lines_of(log), tokens, tally):
-                    click.echo(complaint, err=True)
+            _replay_log(service, source, tally)
     except _NOT_REPLAYED as error:
         before = f" (before that: {tally})" if tally != Tally() else ""
         raise click.ClickException(f"not replayed: {error}{before}") from None
     report(as_json, f"{tally}.", **asdict(tally))
     if not tally.complete:
         raise SystemExit(1)
+
+
+def _replay_log(service: Service, source: str, tally: Tally) -> None:
+    """Count in `tally`, and name what cannot be read or applied."""
+    with click.open_file(source, "rb") as log:
+        size = os.fstat(log.fileno()).st_size if source != "-" else 0
+        with progress("bytes", size, worth_it=size > 0) as advance:
+            lines = _read(log, size, advance) if size else lines_of(log)
+            for complaint in replay_log(service.store, lines, service.settings.auth_tokens, tally):
+                complain(complaint)
+
+
+def _read(log: IO[bytes], size: int, advance: Callable[[int], None]) -> Iterator[str]:
+    """The lines of a file; how far it was read, packed or not, is told now and then."""
+    read = 0
+    for number, line in enumerate(lines_of(log)):
+        if number % SOME == 0:
+            advance(log.tell() - read)
+            read = log.tell()
+        yield line
+    advance(size - read)
+
+
+def _each(names: Sequence[str], advance: Callable[[int], None]) -> Iterator[str]:
+    for name in names:
+        yield name
+        advance(1)

@@ -102,6 +102,11 @@ def report(as_json: bool, sentence: str, **facts: object) -> None:
         click.echo(sentence)
 
 
+def complain(line: str) -> None:
+    """Say it on the standard error; a progress bar there gives way, and is drawn again below."""
+    click.echo(f"\r\x1b[K{line}" if sys.stderr.isatty() else line, err=True)
+
+
 def show_json(value: object) -> None:
     """Print it as JSON, indented."""
     click.echo(json.dumps(value, indent=2))
@@ -125,8 +130,8 @@ def line_of_change(data: Mapping[str, Any]) -> str:
 def progress(label: str, length: int, *, worth_it: bool = True) -> Iterator[Callable[[int], None]]:
     """A progress bar on the terminal that errors go to, so that the output can be a file.
 
-    Elsewhere, or where it is not worth it, nothing.
+    Elsewhere, or where it is not worth it or there is nothing to do, nothing.
     """
-    hidden = not worth_it or not sys.stderr.isatty()
+    hidden = not (worth_it and length and sys.stderr.isatty())
     with click.progressbar(label=label, length=length, hidden=hidden, file=sys.stderr) as bar:
         yield bar.update

@@ -337,8 +337,11 @@ class Store(Protocol):
         free. A store that is left with one connection holds and works with that.
         """
 
-    def backup(self, target: Path) -> None:
-        """A consistent, fsynced copy. Raises FileExistsError or OSError too."""
+    def backup(self, target: Path, progress: Callable[[float], None] = lambda share: None) -> None:
+        """A consistent, fsynced copy; `progress` is told the share that is done.
+
+        Raises FileExistsError or OSError too.
+        """
 
     def probe(self) -> None:
         """Write something and commit it."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,12 +15,17 @@ from typing import Any
 import click
 import pytest
 from flask import Flask
+from flask.cli import ScriptInfo
 
 from smsstatus import load_app
 from smsstatus.commands import NAMES
+from smsstatus.commands.terminal import complain, progress
+from smsstatus.model import utc_now
+from smsstatus.plivo.callback import Callback
 from smsstatus.settings import Settings
 from smsstatus.web.current import service_of
 
+from ..clock import HandClock
 from ..conftest import Receive
 from ..live import ROOT, free_port
 from ..plivo_api import PlivoApi
@@ -153,3 +161,57 @@ def test_colours_are_left_out_where_they_are_not_wanted(
     receive("failed")
     for line in ("doctor", "messages"):
         assert ("\x1b[" in run(line, color=True).stdout) == (said == "")
+
+
+class Terminal(io.StringIO):
+    """What is written to a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("line", "label"),
+    [
+        ("backup copy.db", "percent"),
+        ("copy --from sqlite:///sms.db --to sqlite:///other.db", "copying"),
+        ("prune --older-than 1s --force", "messages"),
+        ("reconcile --older-than 1s", "messages"),
+        ("replay", "files"),
+        ("replay service.log", "bytes"),
+    ],
+)
+def test_long_work_has_a_progress_bar_where_somebody_looks(
+    app: Flask,
+    clock: HandClock,
+    receive: Receive,
+    tmp_path: Path,
+    line: str,
+    label: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Of the output nothing is lost: it may go to a file."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "service.log").write_text("nothing of note\n" * 3000)
+    receive("sent", "a-uuid")
+    clock.sleep(60)
+    spooled = Callback("POST", "", "Status=sent&MessageUUID=b", "2026-11-01T12:00:00.000000Z")
+    service_of(app).spool.keep(spooled, "a reason")
+    service_of(app).store.outbox.skip(utc_now())  # else it is kept until it is handed on
+    monkeypatch.setattr(sys, "stderr", shown := Terminal())
+    script = ScriptInfo(create_app=lambda: app)
+    with suppress(SystemExit):  # what is asked about is unknown to Plivo
+        app.cli.main(line.split(), obj=script, standalone_mode=False)
+    assert re.search(rf"{label}  \[.*100%", shown.getvalue())
+    assert "[" not in capsys.readouterr().out
+
+
+def test_what_is_wrong_is_a_line_of_its_own_above_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", shown := Terminal())
+    with progress("files", 2) as advance:
+        advance(1)
+        complain("this one is damaged")
+        advance(1)
+    lines = [line.rsplit("\r", 1)[-1] for line in shown.getvalue().split("\n")]
+    assert lines[0] == "\x1b[Kthis one is damaged"

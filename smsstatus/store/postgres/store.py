@@ -243,7 +243,7 @@ class PostgresStore:
     def engine(self) -> Engine:
         return self._read(upkeep.engine)
 
-    def backup(self, target: Path) -> None:
+    def backup(self, target: Path, progress: Callable[[float], None] = lambda share: None) -> None:
         raise WorkRefused(upkeep.HOW_TO_BACK_UP.format(target))
 
     def hold(self, name: str) -> AbstractContextManager[bool]:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 from ...files import create_private, fsync_file, fsync_folder
 
 
-def write_copy(connection: sqlite3.Connection, target: Path) -> None:
+def write_copy(
+    connection: sqlite3.Connection,
+    target: Path,
+    progress: Callable[[float], None] = lambda share: None,
+) -> None:
     """SQLite's online backup of `connection` into the new file `target`, fsynced.
 
     It is of one moment: without a transaction around it, SQLite would begin again whenever somebody
@@ -20,7 +25,11 @@ def write_copy(connection: sqlite3.Connection, target: Path) -> None:
     copy = sqlite3.connect(target, isolation_level=None)
     try:
         connection.execute("SELECT 1 FROM sqlite_master").fetchall()
-        connection.backup(copy, pages=1024)
+        connection.backup(
+            copy,
+            pages=1024,
+            progress=lambda _, left, total: progress(1 - left / total),
+        )
     finally:
         copy.close()
         connection.execute("ROLLBACK")

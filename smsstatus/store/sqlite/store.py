@@ -251,8 +251,8 @@ class SqliteStore:
             limit=limit,
         )
 
-    def backup(self, target: Path) -> None:
-        upkeep.backup(self.path, target)
+    def backup(self, target: Path, progress: Callable[[float], None] = lambda share: None) -> None:
+        upkeep.backup(self.path, target, progress)
 
     def count_older(self, created_before: str) -> int:
         return upkeep.count_older(self.path, created_before, keeps_waiting=self._keeps_waiting)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from uuid import uuid4
 
@@ -20,8 +20,8 @@ PRUNE_BATCH = 500
 FORGET_BATCH = 100
 
 
-def backup(path: Path, target: Path) -> None:
-    """A consistent, fsynced copy of the database in the new file `target`.
+def backup(path: Path, target: Path, progress: Callable[[float], None]) -> None:
+    """A consistent, fsynced copy of the database in the new file `target`; see the contract.
 
     Raises FileExistsError rather than overwrite, StoreUnavailable or OSError; then nothing is left
     behind.
@@ -31,7 +31,7 @@ def backup(path: Path, target: Path) -> None:
     partial = target.with_name(f".{target.name}.{uuid4().hex}")
     try:
         with reading(path) as connection:
-            write_copy(connection, partial)
+            write_copy(connection, partial, progress)
         os.link(partial, target)  # unlike a rename it does not overwrite
     finally:
         partial.unlink(missing_ok=True)
