@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import signal
 import sqlite3
 import uuid
 from collections.abc import Callable, Iterator
@@ -56,6 +57,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell starts what runs beside it so, and all that the tests start would ignore it too.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     rounds.choose(config)
     if config.getoption("--no-processes"):
         config.pluginmanager.register(NoProcesses())
