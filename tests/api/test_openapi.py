@@ -29,6 +29,7 @@ from smsstatus.query import (
 from smsstatus.settings import Settings
 from smsstatus.web.openapi import DOCUMENT
 
+from .. import rounds
 from ..conftest import Receive
 from ..forwarding.changes import change
 from ..live import API_TOKEN, live_service
@@ -53,7 +54,8 @@ def test_schemathesis_finds_nothing(tmp_path: Path, standin: PlivoApi) -> None:
             [
                 *(f"{Path(sys.executable).parent}/st", "run", f"{service.address}/openapi.json"),
                 *("--header", f"Authorization: Bearer {API_TOKEN}", "--no-color"),
-                *("--seed", "1", "--max-examples", "15", "--generation-database", "none"),
+                *("--seed", "1", "--generation-database", "none"),
+                *("--max-examples", str(rounds.examples(25))),
                 *("--exclude-checks", UNTRUE_OF_ANY_SCHEMA),
                 *("--suppress-health-check", "all", "--request-timeout", "60"),  # a slow machine
             ],

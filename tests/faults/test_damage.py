@@ -72,7 +72,7 @@ def report(figure: Figure, promise: Promise) -> Report:
 @pytest.fixture
 def load(service: LiveService) -> Iterator[Load]:
     """8 clients that have been at it for a while."""
-    with Load(service.port, service.plivo, pause=0.02) as load:
+    with Load(service.port, service.plivo, pause=0.05) as load:
         load.wait_for(150)
         yield load
 

@@ -141,12 +141,15 @@ def test_opening_builds_no_index_and_reads_no_message(settings: Settings) -> Non
     assert ask(path, trees) == before
 
 
-def test_killed_at_ten_random_moments_it_ends_the_same(settings: Settings) -> None:
-    messages = some_messages(2000)
+def test_killed_at_random_moments_it_ends_the_same(
+    settings: Settings, pytestconfig: pytest.Config
+) -> None:
+    kills = 10 if pytestconfig.getoption("--fault-rounds") == "full" else 3
+    messages = some_messages(200 * kills)
     path = settings.database_path
     fill(path, messages)
     rng = random.Random(3)
-    for _ in range(10):
+    for _ in range(kills):
         process = correcting(path)
         assert process.stdout is not None
         for _ in range(rng.randint(0, 15)):
