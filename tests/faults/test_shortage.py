@@ -28,8 +28,6 @@ from .test_nothing_left import fill
 from .tracing import resident_bytes, worker_pid
 from .workers import NarrowAndImpatient, serve_with
 
-pytestmark = pytest.mark.slow
-
 _POST = f"POST {WEBHOOK_PATH} HTTP/1.1"
 _KEPT = head("GET /healthz HTTP/1.1", {"Host": "127.0.0.1"})
 _COSTLY = {
@@ -48,6 +46,7 @@ def with_open_files(service: LiveService, number: int) -> None:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["which say nothing", "which keep their connection"])
 def test_callbacks_are_fast_beside_more_connections_than_files_may_be_open(
     tmp_path: Path, full: bool, figure: Figure, promise: Promise, kind: str
@@ -78,6 +77,7 @@ def test_callbacks_are_fast_beside_more_connections_than_files_may_be_open(
     promise(p99(genuine.deliveries), 0.2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", _COSTLY)
 def test_callbacks_are_answered_beside_clients_whose_requests_are_costly(
     service: LiveService, full: bool, figure: Figure, promise: Promise, kind: str
@@ -157,6 +157,7 @@ def few_tasks() -> Iterator[Path]:
     group.rmdir()
 
 
+@pytest.mark.slow
 def test_callbacks_are_answered_and_kept_where_only_12_threads_may_be(
     tmp_path: Path, few_tasks: Path, figure: Figure, promise: Promise
 ) -> None:
@@ -184,6 +185,7 @@ def test_callbacks_are_answered_and_kept_where_only_12_threads_may_be(
     promise(slowest(load.deliveries))
 
 
+@pytest.mark.slow
 def test_callbacks_are_answered_beside_clients_that_do_not_read_the_csv_they_asked_for(
     tmp_path: Path, full: bool, figure: Figure, promise: Promise
 ) -> None:
@@ -216,6 +218,7 @@ def test_callbacks_are_answered_beside_clients_that_do_not_read_the_csv_they_ask
     promise(slowest(load.deliveries))
 
 
+@pytest.mark.slow
 def test_idle_connections_take_little_memory(
     service: LiveService, full: bool, figure: Figure
 ) -> None:

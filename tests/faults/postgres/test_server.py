@@ -6,10 +6,9 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -26,8 +25,6 @@ from ..reconcile import (
 from .conftest import Target, running
 from .hole import Hole
 from .kept import missing, wrong
-
-pytestmark = pytest.mark.slow
 
 Fault = Callable[[Target], AbstractContextManager[object]]
 _STANDBY = "synchronous_standby_names"
@@ -153,12 +150,13 @@ LASTING: dict[str, tuple[Fault, float, str]] = {
 """For so many seconds; what the log says of it."""
 
 
-def _some(faults: Mapping[str, object], *quick: str) -> list[Any]:
-    """All of them; only these in `make test`."""
-    return [pytest.param(n, marks=() if n in quick else pytest.mark.slow) for n in faults]
+SHORTEST = "kill -9 of the postmaster"
+"""The one that `make test` runs."""
 
 
-@pytest.mark.parametrize("name", _some(PASSING, "kill -9 of the postmaster"))
+@pytest.mark.parametrize(
+    "name", [SHORTEST, *[pytest.param(n, marks=pytest.mark.slow) for n in PASSING if n != SHORTEST]]
+)
 def test_nothing_answered_200_is_lost_when_the_server_ends_and_comes_back(
     target: Target, full: bool, figure: Figure, promise: Promise, name: str
 ) -> None:
@@ -173,9 +171,8 @@ def test_nothing_answered_200_is_lost_when_the_server_ends_and_comes_back(
     _judge(load, target, figure, promise, name)
 
 
-@pytest.mark.parametrize(
-    "name", _some(LASTING, "server stopped by SIGSTOP", "INSERT revoked (42501)")
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LASTING)
 def test_callbacks_are_answered_and_kept_while_the_server_takes_none(
     target: Target, full: bool, figure: Figure, promise: Promise, name: str
 ) -> None:
@@ -194,6 +191,7 @@ def test_callbacks_are_answered_and_kept_while_the_server_takes_none(
     _judge(load, target, figure, promise, f"{name} for {seconds:.0f} s")
 
 
+@pytest.mark.slow
 def test_a_table_that_somebody_dropped_is_made_again_and_nothing_since_is_lost(
     target: Target, figure: Figure, promise: Promise
 ) -> None:
@@ -205,9 +203,8 @@ def test_a_table_that_somebody_dropped_is_made_again_and_nothing_since_is_lost(
     _judge(load, target, figure, promise, "table dropped")
 
 
-@pytest.mark.parametrize(
-    "when", [pytest.param("idle", marks=pytest.mark.slow), "in the middle of a statement"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("when", ["idle", "in the middle of a statement"])
 def test_callbacks_are_answered_and_kept_while_the_network_drops_everything(
     tmp_path: Path, limits: dict[str, str], full: bool, figure: Figure, promise: Promise, when: str
 ) -> None:
