@@ -87,6 +87,7 @@ READS: dict[str, Callable[[Path], object]] = {
     "read_state": lambda path: changes.read_state(path, NOW),
     "read_dead": lambda path: changes.read_dead(path, 20),
     "read_news": lambda path: changes.read_news(path, None, 50),
+    "read_end": changes.read_end,
 }
 
 
