@@ -15,7 +15,8 @@ from .commands import Commands, is_command
 from .env_file import read_dotenv
 from .server.serving import BackgroundStarter, PrefixRemover
 from .service import Service, StartError
-from .settings import Settings, SettingsError
+from .settings import Settings
+from .variables import SettingsError
 from .web import current, health, messages, problems, webhook
 
 

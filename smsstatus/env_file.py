@@ -8,7 +8,7 @@ from pathlib import Path
 import dotenv
 
 from .paths import DOTENV
-from .settings import SettingsError
+from .variables import SettingsError
 
 
 def read_dotenv() -> None:

@@ -17,7 +17,8 @@ import pytest
 import yaml
 from packaging.markers import Marker
 
-from smsstatus.settings import Settings, SettingsError
+from smsstatus.settings import Settings
+from smsstatus.variables import SettingsError
 
 from .live import ROOT, LiveService, environment, free_port
 from .postgres import ask

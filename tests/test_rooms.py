@@ -90,9 +90,18 @@ TOOLS = [
     "scheduling",
 ]
 
+SETTINGS = [
+    "database_url",
+    "env_file",
+    "forward_settings",
+    "settings",
+    "upkeep_settings",
+    "variables",
+]
+
 FLOORS = [
     PURE,
-    [*TOOLS, "database_url", "settings", "env_file"],  # what every part may stand on
+    [*TOOLS, *SETTINGS],  # what every part may stand on
     ["store", "plivo", "intake", "server", "forwarding"],  # each has to do with one thing outside
     ["service", "upkeep"],  # the parts of one running service, with what it does alone
     ["sending", "readiness", "figures", "views"],  # what it does, or says, when it is asked

@@ -10,7 +10,8 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from smsstatus.database_url import sqlite_file
-from smsstatus.settings import ROUTES, Settings, SettingsError
+from smsstatus.settings import ROUTES, Settings
+from smsstatus.variables import SettingsError
 
 from .live import ROOT, LiveService, environment, live_service
 
