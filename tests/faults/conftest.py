@@ -9,6 +9,7 @@ import pytest
 
 from ..forwarding.receivers import Receiver
 from ..live import LiveService, live_service
+from . import disks
 from .forwarded import verifying_receiver
 from .workers import OftenDraining, serve_with
 
@@ -81,6 +82,15 @@ def service(tmp_path: Path, limits: dict[str, str]) -> Iterator[LiveService]:
     """A running service in a folder of its own."""
     with live_service(tmp_path, **limits) as running:
         yield running
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """48 MB, room for a WAL that is not yet checkpointed."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    with disks.small_disk(folder, 48):
+        yield folder
 
 
 @pytest.fixture

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import resource
 import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from standardwebhooks import Webhook, WebhookVerificationError
@@ -18,6 +20,7 @@ from ..forwarding.receivers import Answer, Delivered, Receiver, receiver
 from ..live import LiveService, wait_until
 from ..postgres import ask
 from .reconcile import gather, query
+from .tracing import worker_pid
 from .workers import Eager, serve_with
 
 KEY = bytes(range(32))
@@ -129,3 +132,9 @@ class Arrived:
                     data["order"], latest.get(data["message_uuid"], "")
                 )
         return count
+
+
+def memory(service: LiveService) -> int:
+    """Bytes of the worker's memory, all of it in use."""
+    pages = Path(f"/proc/{worker_pid(service)}/statm").read_text().split()[1]
+    return int(pages) * resource.getpagesize()

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from ..live import LiveService, wait_until
 from .conftest import Figure, Promise
+from .disks import filled
 from .load import Load, slowest
 from .reconcile import (
     gather,
@@ -29,21 +26,6 @@ from .reconcile import (
 from .tracing import strace, worker_pid
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """48 MB, room for a WAL that is not yet checkpointed; only root may mount it."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=48m", "none", str(folder)]
-    mounted = os.geteuid() == 0 and subprocess.run(command, check=False).returncode == 0
-    if not mounted:
-        pytest.skip("NOT CHECKED: only root may mount a small file system to be filled")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
 def test_while_the_databases_disk_is_full_callbacks_go_to_a_spool_elsewhere_and_drain_by_themselves(
     small_disk: Path, tmp_path: Path, limits: dict[str, str], figure: Figure, promise: Promise
 ) -> None:
@@ -52,7 +34,7 @@ def test_while_the_databases_disk_is_full_callbacks_go_to_a_spool_elsewhere_and_
         Load(service.port, service.plivo, pause=0.02) as load,
     ):
         load.wait_for(100)
-        with _filled(small_disk):
+        with filled(small_disk):
             wait_until_spooled(service, 50)
             assert not is_ready(service)
             lost = missing(load.acknowledged, service)
@@ -82,7 +64,7 @@ def test_while_the_one_disk_of_database_and_spool_is_full_callbacks_are_in_the_l
         Load(service.port, service.plivo, pause=0.02) as load,
     ):
         load.wait_for(100)
-        with _filled(small_disk):
+        with filled(small_disk):
             wait_until(lambda: len(logged_callbacks(service)) > 100, 120, "they are logged")
             assert not is_ready(service)
             lost = missing(load.acknowledged, service)
@@ -142,20 +124,3 @@ def _service(
         yield service.start()
     finally:
         service.kill()
-
-
-@contextlib.contextmanager
-def _filled(disk: Path) -> Iterator[None]:
-    """Leave no space on a disk while the context lasts."""
-    filler = disk / "filler"
-    with open(filler, "wb", buffering=0) as file, contextlib.suppress(OSError):
-        for size in (65_536, 4096):
-            for _ in range(1000):
-                try:
-                    file.write(b"x" * size)
-                except OSError:
-                    break
-    try:
-        yield
-    finally:
-        filler.unlink()

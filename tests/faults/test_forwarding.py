@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import random
-import re
-import resource
-import socket
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
+from standardwebhooks import Webhook, WebhookVerificationError
 
-from ..forwarding.receivers import Answer, Delivered, Odd, Receiver, odd_receiver
+from smsstatus.forwarding.signing import write_secret
+
+from ..forwarding.receivers import Answer, Delivered, Receiver
 from ..live import LiveService, live_service, wait_until
 from .conftest import Figure, Promise
-from .forwarded import SECRET, Arrived, forwarding_to, wait_until_sent
+from .forwarded import KEY, SECRET, Arrived, forwarding_to, wait_until_sent
 from .load import Delivery, Load
 from .locks import holding_the_database
 from .reconcile import integrity, wait_until_ready
@@ -150,76 +149,6 @@ def test_nothing_is_sent_twice_while_the_database_is_locked_and_then_it_goes_on(
     assert (missing, found.overtaken, found.repeated) == (0, 0, 0)
 
 
-def _pour(begin: bytes, more: bytes) -> Any:
-    def act(connection: socket.socket, odd: Odd) -> None:
-        connection.sendall(begin)
-        while not odd.is_over.is_set():
-            connection.sendall(more)
-
-    return act
-
-
-def _hang(connection: socket.socket, odd: Odd) -> None:
-    odd.is_over.wait(30)
-
-
-_ODD = {
-    "hangs": _hang,
-    "pours a body without end": _pour(b"HTTP/1.1 500 No\r\n\r\n", b"a" * 65_536),
-    "pours a head without end": _pour(b"HTTP/1.1 500 No\r\nA: ", b"b" * 65_536),
-    "pours headers without end": _pour(b"HTTP/1.1 500 No\r\n", b"A: " + b"b" * 60_000 + b"\r\n"),
-    "says rubbish": lambda connection, odd: connection.sendall(random.Random(1).randbytes(9000)),
-}
-
-
-def test_a_receiver_that_answers_oddly_costs_no_worker_and_no_memory(
-    tmp_path: Path, full: bool, figure: Figure
-) -> None:
-    act = [_hang]
-    with odd_receiver(lambda connection, odd: act[0](connection, odd)) as odd:
-        more = forwarding_to(odd.url, FORWARD_TIMEOUT="1s", FORWARD_CONCURRENCY="4")
-        with live_service(tmp_path, **more) as service:
-            act[0] = _ODD["says rubbish"]
-            with Load(service.port, service.plivo, clients=1, pause=0.02) as load:
-                load.wait_for(100)
-            _wait_for_attempts(service, 30 if full else 10)
-            before = _memory(service)
-            for way in _ODD.values():
-                act[0] = way
-                _wait_for_attempts(service, 20 if full else 4)
-            grown = _memory(service) - before
-            act[0] = lambda connection, odd: connection.sendall(
-                b"HTTP/1.1 204 No\r\nConnection: close\r\n\r\n"
-            )
-            wait_until_sent(service)
-    figure(
-        "receiver that hangs, pours heads and bodies without end, and says rubbish",
-        f"then takes all {len(load.acknowledged):,}; memory grew by {grown / 2**20:.1f} MiB",
-    )
-    assert not full or grown < 2 * 2**20
-
-
-def _wait_for_attempts(service: LiveService, more: int) -> None:
-    def attempts() -> int:
-        found = re.findall(
-            r"^smsstatus_forward_attempts_total\{.*\} (\d+)$",
-            service.get("/metrics")[1].decode(),
-            re.MULTILINE,
-        )
-        return sum(map(int, found))
-
-    enough = attempts() + more
-    wait_until(lambda: attempts() >= enough, 120, f"{more} attempts")
-
-
-def _memory(service: LiveService) -> int:
-    """Bytes of the worker's memory, all of it in use."""
-    assert service.process is not None
-    master = service.process.pid
-    (worker,) = Path(f"/proc/{master}/task/{master}/children").read_text().split()
-    return int(Path(f"/proc/{worker}/statm").read_text().split()[1]) * resource.getpagesize()
-
-
 def test_what_is_spooled_is_forwarded_too(tmp_path: Path, there: Receiver) -> None:
     with live_service(tmp_path, **forwarding_to(there.url)) as service:
         with (
@@ -259,3 +188,39 @@ def test_a_service_that_is_stopped_gently_sends_nothing_twice(
     assert found.repeated == 0
     assert load.acknowledged
     promise(seconds, 10)
+
+
+def test_no_delivery_is_refused_while_the_secret_is_changed_under_load(
+    tmp_path: Path, there: Receiver, full: bool, figure: Figure
+) -> None:
+    """The new one is added here, then taken over there, then the old one is removed here."""
+    old, new = write_secret(bytes(32)), write_secret(KEY)
+    library = Webhook(old)
+
+    def answer(delivered: Delivered) -> Answer:
+        try:
+            library.verify(delivered.body, delivered.headers)
+        except WebhookVerificationError:
+            delivered.was_taken = False
+        return Answer(200 if delivered.was_taken else 401)
+
+    there.answer = answer
+    with live_service(tmp_path, **forwarding_to(there.url, FORWARD_SECRET=old)) as service:
+        with Load(service.port, service.plivo, clients=8 if full else 2) as load:
+            for secrets, known in (("", old), (f"{new},{old}", old), ("", new), (new, new)):
+                if secrets:
+                    service.stop()
+                    service.environment["FORWARD_SECRET"] = secrets
+                    service.start()
+                library = Webhook(known)
+                load.wait_for(3500 if full else 20)
+        wait_until_sent(service)
+        found = Arrived(there)
+        missing = found.missing(service)
+    refused = len(there.delivered) - len(found.deliveries)
+    figure(
+        "the secret changed in three steps under load, with two restarts",
+        f"{len(found.deliveries):,} verified by the official library, refused: {refused}, "
+        f"missing: {missing}, overtakes: {found.overtaken}",
+    )
+    assert (refused, missing, found.overtaken) == (0, 0, 0)

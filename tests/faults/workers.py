@@ -78,3 +78,11 @@ class Eager(OftenDraining):
         schedule.SHORTEST_PAUSE, schedule.LONGEST_PAUSE = 0.02, 0.2
         forwarder.NOTE_SECONDS = 0.2
         super().init_process()
+
+
+class Restless(Eager):
+    """The same, and no number of failures shuts the brake."""
+
+    def init_process(self) -> None:
+        schedule.FAILURES_TO_SHUT = 1_000_000
+        super().init_process()

@@ -246,7 +246,7 @@ def test_rubbish_is_one_word() -> None:
     with odd_receiver(act) as odd:
 
         @settings(max_examples=examples(100), deadline=None)
-        @given(st.one_of(st.binary(max_size=500), _almost_http))
+        @given(st.one_of(st.binary(max_size=500), ALMOST_HTTP))
         def answer_with(data: bytes) -> None:
             rubbish[0] = data
             words.append(post_to(odd.url).result)
@@ -256,7 +256,7 @@ def test_rubbish_is_one_word() -> None:
     assert all(len(word) == 3 for word in words if word.isdigit())
 
 
-_almost_http = st.builds(
+ALMOST_HTTP = st.builds(
     lambda status, headers, body: b"HTTP/1.1 " + status + b"\r\n" + headers + b"\r\n" + body,
     st.sampled_from([b"200 OK", b"200", b"301 Moved", b"2000 x", b"-20 x", b"abc"]),
     st.sampled_from(

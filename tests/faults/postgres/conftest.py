@@ -88,6 +88,16 @@ def running(
             service.kill()
 
 
+@contextmanager
+def read_only(target: Target) -> Iterator[None]:
+    """The server takes no writes, as one that follows another."""
+    target.configure("SET default_transaction_read_only = on")
+    try:
+        yield
+    finally:
+        target.configure("RESET default_transaction_read_only")
+
+
 @pytest.fixture(scope="module")
 def target(tmp_path_factory: pytest.TempPathFactory, limits: dict[str, str]) -> Iterator[Target]:
     """One for those tests of a module that leave it as it was."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -15,6 +14,7 @@ import pytest
 from ...live import wait_until
 from ...postgres import server_folder
 from ..conftest import Figure, Promise
+from ..disks import filled, small_disk
 from ..load import Load, slowest
 from ..reconcile import (
     is_ready,
@@ -22,7 +22,7 @@ from ..reconcile import (
     wait_until_ready,
     wait_until_spooled,
 )
-from .conftest import Target, running
+from .conftest import Target, read_only, running
 from .hole import Hole
 from .kept import missing, wrong
 
@@ -90,15 +90,6 @@ def standby_dead(target: Target) -> Iterator[None]:
         yield
     finally:
         target.configure(f"RESET {_STANDBY}")
-
-
-@contextmanager
-def read_only(target: Target) -> Iterator[None]:
-    target.configure("SET default_transaction_read_only = on")
-    try:
-        yield
-    finally:
-        target.configure("RESET default_transaction_read_only")
 
 
 @contextmanager
@@ -237,36 +228,20 @@ def test_while_the_servers_disk_is_full_callbacks_are_spooled(
     tmp_path: Path, limits: dict[str, str], figure: Figure, promise: Promise
 ) -> None:
     """A tablespace of its own on a small file system; only root may mount one."""
-    with server_folder() as disk:
-        mount = ["mount", "-t", "tmpfs", "-o", "size=24m,mode=700", "none", str(disk)]
-        owner = disk.stat()
-        if os.geteuid() != 0 or subprocess.run(mount, check=False).returncode != 0:
-            pytest.skip("NOT CHECKED: only root may mount a small file system to be filled")
-        try:
-            os.chown(disk, owner.st_uid, owner.st_gid)
-            with running(tmp_path, limits, tablespace=disk) as target:
-                with Load(target.service.port, target.service.plivo, pause=0.02) as load:
-                    load.wait_for(50)
-                    ballast = disk / "ballast"
-                    _fill(ballast)
-                    wait_until_spooled(target.service, 50)
-                    wait_until(lambda: not is_ready(target.service), what="/readyz says so")
-                    ballast.unlink()
-                    wait_until_ready(target.service)
-                    load.wait_for(50)
-                assert "53100" in target.service.log.read_text()
-                _judge(load, target, figure, promise, "disk full, then space again")
-        finally:
-            subprocess.run(["umount", "--lazy", str(disk)], check=True)
-
-
-def _fill(ballast: Path) -> None:
-    try:
-        with open(ballast, "wb", buffering=0) as file:
-            while True:
-                file.write(b"\0" * 4096)
-    except OSError:
-        return
+    with (
+        server_folder() as disk,
+        small_disk(disk, 24),
+        running(tmp_path, limits, tablespace=disk) as target,
+    ):
+        with Load(target.service.port, target.service.plivo, pause=0.02) as load:
+            load.wait_for(50)
+            with filled(disk):
+                wait_until_spooled(target.service, 50)
+                wait_until(lambda: not is_ready(target.service), what="/readyz says so")
+            wait_until_ready(target.service)
+            load.wait_for(50)
+        assert "53100" in target.service.log.read_text()
+        _judge(load, target, figure, promise, "disk full, then space again")
 
 
 def _judge(load: Load, target: Target, figure: Figure, promise: Promise, fault: str) -> None:
