@@ -14,8 +14,12 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-CLAIM_SECONDS = 60
-"""Who has claimed a change must have settled it by then: after that it can be claimed again."""
+CLAIM_SECONDS = 57
+"""Who has claimed a change must have settled it by then: after that it can be claimed again.
+
+So what a process had claimed that was killed is on its way again within a minute, the second
+between two looks at the outbox included.
+"""
 
 MAX_CLAIMED = 100
 """As many changes one `Outbox.claim` returns at most."""
