@@ -126,6 +126,27 @@ class NoCommit(SmsStatus):
     stores = False
 
 
+class ForwardsNothing(SmsStatus):
+    """What forwarding costs callbacks: it is on, but not for any status that comes."""
+
+    name = "forwards-nothing"
+    statuses = "read"
+
+    def environment(self, port: int, database: Path) -> dict[str, str]:
+        return super().environment(port, database) | {
+            "FORWARD_URL": "http://127.0.0.1:9/",  # where nobody listens
+            "FORWARD_SECRET": f"whsec_{'A' * 32}",
+            "FORWARD_STATUSES": self.statuses,
+        }
+
+
+class ReceiverDown(ForwardsNothing):
+    """The same for every status, while the receiver is down."""
+
+    name = "receiver-down"
+    statuses = "all"
+
+
 class Fastify(Peer):
     """Node: Fastify, Plivo's SDK, better-sqlite3."""
 
@@ -201,8 +222,10 @@ ALL: dict[str, Peer] = {
 }
 
 
-LAYERS: dict[str, Peer] = {peer.name: peer for peer in (NoStore(), NoCommit())}
-"""Parts of smsstatus, measured when they are named."""
+LAYERS: dict[str, Peer] = {
+    peer.name: peer for peer in (NoStore(), NoCommit(), ForwardsNothing(), ReceiverDown())
+}
+"""Parts of smsstatus, and what forwarding costs it: measured when they are named."""
 
 
 def under_each_python() -> dict[str, Peer]:
