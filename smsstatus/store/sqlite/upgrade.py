@@ -100,7 +100,7 @@ class FactsBatch:
     told: Sequence[tuple[int, Facts, str | None, int]]
 
 
-def next_facts(path: Path, limit: int = FACTS_BATCH) -> FactsBatch | None:
+def next_facts(path: Path, limit: int | None = None) -> FactsBatch | None:
     """What was said of the next messages; None if all were looked at. Raises StoreUnavailable."""
     with reading(path) as connection:
         ids = [
@@ -109,7 +109,7 @@ def next_facts(path: Path, limit: int = FACTS_BATCH) -> FactsBatch | None:
                 """SELECT m.id FROM upgrades AS u JOIN messages AS m
                    ON m.id > u.looked_at AND m.id <= u.last_message
                    WHERE u.version = 6 ORDER BY m.id LIMIT ?""",
-                (limit,),
+                (limit or FACTS_BATCH,),
             ).fetchall()
         ]
         if not ids:
