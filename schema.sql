@@ -100,17 +100,17 @@ CREATE TABLE IF NOT EXISTS message_facts (
 CREATE INDEX IF NOT EXISTS message_facts_by_country
     ON message_facts (country, filed_at) WHERE country IS NOT NULL;
 
--- How many messages of each kind were first seen in an hour, summed up once the hour is over: so that
--- figures of weeks need not read each message.
-CREATE TABLE IF NOT EXISTS summed_hours (
-    hour             TEXT    NOT NULL PRIMARY KEY,  -- 2026-11-01T12
+-- How many messages of each kind were first seen in an hour, summed up once the hour is over, and in a
+-- day, once that is some days ago: so that figures of weeks need not read each message.
+CREATE TABLE IF NOT EXISTS summed_spans (
+    span             TEXT    NOT NULL PRIMARY KEY,  -- 2026-11-01T12, or 2026-11-01
     reader           TEXT    NOT NULL          -- who reads its messages now; '' = summed up, '-' = it does not pay
 ) STRICT, WITHOUT ROWID;
 
--- The sums of those hours, one row for each kind of message.
+-- The sums of those, one row for each kind of message.
 CREATE TABLE IF NOT EXISTS tallies (
-    hour             TEXT    NOT NULL,         -- counts only where it is among the summed_hours
-    number           INTEGER NOT NULL,         -- among those of its hour
+    span             TEXT    NOT NULL,         -- counts only where it is among the summed_spans
+    number           INTEGER NOT NULL,         -- among those of its span
     country          TEXT,                     -- as in message_facts
     network          TEXT,                     -- as in message_facts
     sender           TEXT,                     -- without +
@@ -119,23 +119,27 @@ CREATE TABLE IF NOT EXISTS tallies (
     messages         INTEGER NOT NULL,         -- how many
     units            INTEGER NOT NULL,         -- their sum
     amount           INTEGER NOT NULL,         -- their sum, in millionths of a US dollar
-    PRIMARY KEY (hour, number)
+    PRIMARY KEY (span, number)
 ) STRICT, WITHOUT ROWID;
 
--- Whatever changes a message, its hour must be summed up again.
-CREATE TRIGGER IF NOT EXISTS hour_of_new_message AFTER INSERT ON messages BEGIN
-    DELETE FROM summed_hours WHERE hour = substr(new.created_at, 1, 13);
+-- Whatever changes a message, its hour and its day must be summed up again.
+CREATE TRIGGER IF NOT EXISTS spans_of_new_message AFTER INSERT ON messages BEGIN
+    DELETE FROM summed_spans WHERE span = substr(new.created_at, 1, 13);
+    DELETE FROM summed_spans WHERE span = substr(new.created_at, 1, 10);
 END;
-CREATE TRIGGER IF NOT EXISTS hour_of_changed_message 
+CREATE TRIGGER IF NOT EXISTS spans_of_changed_message
 AFTER UPDATE OF sender_number, current_status, error_code, created_at ON messages BEGIN
-    DELETE FROM summed_hours WHERE hour = substr(old.created_at, 1, 13);
+    DELETE FROM summed_spans WHERE span = substr(old.created_at, 1, 13);
+    DELETE FROM summed_spans WHERE span = substr(old.created_at, 1, 10);
 END;
-CREATE TRIGGER IF NOT EXISTS hour_of_message_set_back AFTER UPDATE OF created_at ON messages
+CREATE TRIGGER IF NOT EXISTS spans_of_message_set_back AFTER UPDATE OF created_at ON messages
 WHEN new.created_at <> old.created_at BEGIN
-    DELETE FROM summed_hours WHERE hour = substr(new.created_at, 1, 13);
+    DELETE FROM summed_spans WHERE span = substr(new.created_at, 1, 13);
+    DELETE FROM summed_spans WHERE span = substr(new.created_at, 1, 10);
 END;
-CREATE TRIGGER IF NOT EXISTS hour_of_removed_message AFTER DELETE ON messages BEGIN
-    DELETE FROM summed_hours WHERE hour = substr(old.created_at, 1, 13);
+CREATE TRIGGER IF NOT EXISTS spans_of_removed_message AFTER DELETE ON messages BEGIN
+    DELETE FROM summed_spans WHERE span = substr(old.created_at, 1, 13);
+    DELETE FROM summed_spans WHERE span = substr(old.created_at, 1, 10);
 END;
 
 -- A V2 signature does not cover the body, so the first body seen with its nonce owns the nonce. One

@@ -85,7 +85,7 @@ Whoever changes the key must drop them.
 _NOTE_FACTS = """
     INSERT OR REPLACE INTO upgrades (version, last_message, looked_at)
     SELECT 6, id, 0 FROM messages ORDER BY id DESC LIMIT 1;
-    DELETE FROM summed_hours;
+    DELETE FROM summed_spans;
     """
 """What messages that are there already say is filled in afterwards: see `upgrade`."""
 

@@ -131,8 +131,8 @@ class SqliteStore:
         return True
 
     def sum_up_some(self, now: str) -> bool:
-        """One hour: see `tallies`."""
-        noted = tallies.next_hour(self.path, now)
+        """One hour or day: see `tallies`."""
+        noted = tallies.next_span(self.path, now)
         if noted is None or upgrade.lacks_facts(self.path):
             return False
         self.writer.submit(noted)

@@ -1,15 +1,17 @@
 """Messages counted by what they have in common, quickly: hours that are over are summed up once.
 
-An hour is summed up in three steps, since callbacks keep coming: it is noted, its messages are
-read with a connection of its own, and the sums are put in if the note is still there. Whatever
-changes a message removes the note of its hour (triggers of schema.sql see to that, and nothing
-changes what a message cost alone), so the sums that count are those of its rows.
+So are days that are some days ago, since the hours of weeks are many; then their hours are not
+needed any more. A span, an hour or a day, is written as what its times begin with.
+
+It is summed up in three steps, since callbacks keep coming: it is noted, its messages are read with
+a connection of its own, and the sums are put in if the note is still there. Whatever changes a
+message removes the notes of its spans (triggers of schema.sql see to that, and nothing changes what
+a message cost alone), so the sums that count are those of its rows.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,14 +21,16 @@ from typing import Any
 from uuid import uuid4
 
 from ..contract import Group, Tally
-from .connection import reading
+from .connection import marks, reading
 
-HOUR = len("2026-11-01T12")
+HOUR, DAY = len("2026-11-01T12"), len("2026-11-01")
 SETTLING = timedelta(hours=1)
 """An hour is summed up once it has been over for that long: few callbacks come any later."""
+OLD = timedelta(days=4)
+"""Days before that are summed up whole: by then nobody asks for what is `sent` by the hour."""
 
 SUMMED, LEFT = "", "-"
-"""What summed_hours says of an hour instead of who reads it; what is left is read row by row."""
+"""What summed_spans says of a span instead of who reads it; what is left is read row by row."""
 PAYS = 4
 """Where a sum stands for fewer messages than that on average, reading those is as quick."""
 
@@ -50,14 +54,14 @@ _ROW_SUMS = "count(*), sum(coalesce(f.units, 0)), sum(coalesce(f.amount, 0))"
 
 
 @dataclass(frozen=True, slots=True)
-class NoteHour:
-    hour: str
+class NoteSpan:
+    span: str
     reader: str
 
 
 @dataclass(frozen=True, slots=True)
-class PutHour:
-    hour: str
+class PutSpan:
+    span: str
     reader: str
     rows: tuple[tuple[Any, ...], ...]
 
@@ -65,45 +69,31 @@ class PutHour:
 def read_tally(
     path: Path, since: str, until: str, by: Sequence[str], first_hour: str
 ) -> list[Tally]:
-    """The sums of the hours that have them, and of the rows for what is between those."""
-    counted: Counter[tuple[Any, ...]] = Counter()
-    units: Counter[tuple[Any, ...]] = Counter()
-    amounts: Counter[tuple[Any, ...]] = Counter()
+    """The sums of the spans that have them, and of the rows for what is between those."""
+    found: dict[tuple[Any, ...], list[int]] = {}
     with reading(path) as connection:
         connection.execute("BEGIN")
-        for row in _parts(connection, since, until, by, first_hour):
-            key, (messages, some_units, amount) = tuple(row[:-3]), row[-3:]
-            counted[key] += messages
-            units[key] += some_units
-            amounts[key] += amount
-    return [_tally(key, count, units[key], amounts[key]) for key, count in counted.items()]
-
-
-def _tally(key: tuple[Any, ...], messages: int, units: int, amount: int) -> Tally:
-    *group, country, status, hour = key
-    return Tally(tuple(group), country, status, hour, messages, units, amount)
+        for *key, messages, units, amount in _parts(connection, since, until, by, first_hour):
+            sums = found.setdefault(tuple(key), [0, 0, 0])
+            sums[0] += messages
+            sums[1] += units
+            sums[2] += amount
+    return [
+        Tally(tuple(group), country, status, hour, *sums)
+        for (*group, country, status, hour), sums in found.items()
+    ]
 
 
 def _parts(
     connection: sqlite3.Connection, since: str, until: str, by: Sequence[str], first_hour: str
 ) -> Iterator[sqlite3.Row]:
-    done = [
-        row[0]
-        for row in connection.execute(
-            f"""SELECT hour FROM summed_hours WHERE reader = '{SUMMED}' AND hour >= ? AND hour < ?
-               ORDER BY hour""",
-            (_hour_from(since), until[:HOUR]),
-        ).fetchall()
-    ]
-    columns = [*by, "country", "status", "iif(status = 'sent', max(t.hour, ?), '')"]
-    if done:
-        yield from connection.execute(
-            f"""SELECT {", ".join(columns)}, {_SUMS}
-                FROM summed_hours AS h CROSS JOIN tallies AS t ON t.hour = h.hour
-                WHERE h.reader = '{SUMMED}' AND h.hour >= ? AND h.hour <= ?
-                GROUP BY {_numbers(columns)}""",
-            (first_hour, done[0], done[-1]),
-        ).fetchall()
+    done = _done(connection, since, until)
+    columns = [*by, "country", "status", "iif(status = 'sent', max(span, ?), '')"]
+    yield from connection.execute(
+        f"""SELECT {", ".join(columns)}, {_SUMS} FROM tallies
+            WHERE span IN ({marks(done)}) GROUP BY {_numbers(columns)}""",
+        (first_hour, *done),
+    ).fetchall()
     columns = [COLUMNS[name] for name in (*by, "country", "status")]
     columns.append(f"iif(m.current_status = 'sent', max(substr(m.created_at, 1, {HOUR}), ?), '')")
     for start, end in _between(since, until, done):
@@ -114,98 +104,122 @@ def _parts(
         ).fetchall()
 
 
+def _done(connection: sqlite3.Connection, since: str, until: str) -> list[str]:
+    """The spans of a window that are summed up, in their order; none within another."""
+    found: list[str] = []
+    for (span,) in connection.execute(
+        "SELECT span FROM summed_spans WHERE reader = ? AND span >= ? AND span < ? ORDER BY span",
+        (SUMMED, since[:DAY], until),
+    ).fetchall():
+        is_whole = _first(since, len(span)) <= span < until[: len(span)]
+        if is_whole and not (found and span.startswith(found[-1])):  # a day stands before its hours
+            found.append(span)
+    return found
+
+
 def _numbers(columns: Sequence[str]) -> str:
     return ", ".join(str(number) for number in range(1, len(columns) + 1))
 
 
 def _between(since: str, until: str, done: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """What these hours leave of a window."""
-    edges = [since, *(edge for hour in done for edge in (hour, _next_hour(hour))), until]
+    """What these spans leave of a window."""
+    edges = [since, *(edge for span in done for edge in (span, _next(span))), until]
     yield from ((start, end) for start, end in list(pairwise(edges))[::2] if start < end)
 
 
-def _hour_from(since: str) -> str:
-    """The first whole hour of a window."""
-    hour = since[:HOUR]
-    return hour if since[HOUR:].strip(":0.Z") == "" else _next_hour(hour)
+def _first(since: str, length: int) -> str:
+    """The first whole span of a window."""
+    span = since[:length]
+    return span if since[length:].strip("T:0.Z") == "" else _next(span)
 
 
-def _next_hour(hour: str) -> str:
+def _next(span: str) -> str:
+    length = len(span)
+    step = timedelta(hours=1) if length == HOUR else timedelta(days=1)
     try:
-        return (datetime.fromisoformat(f"{hour}:00") + timedelta(hours=1)).isoformat()[:HOUR]
+        return (datetime.fromisoformat(f"{span}:00"[:16]) + step).isoformat()[:length]
     except OverflowError:
         return "~"
 
 
-def next_hour(path: Path, now: str) -> NoteHour | None:
-    """The newest hour that is over and not summed up; None if there is none."""
-    over = (datetime.fromisoformat(now) - SETTLING).isoformat()[:HOUR]
+def next_span(path: Path, now: str) -> NoteSpan | None:
+    """The newest hour that is over and not summed up, else the newest such day; None if all are."""
+    moment = datetime.fromisoformat(now)
+    over, old = (moment - SETTLING).isoformat()[:HOUR], (moment - OLD).isoformat()[:DAY]
     with reading(path) as connection:
-        oldest = connection.execute("SELECT min(created_at) FROM messages").fetchall()[0][0]
+        ((oldest,),) = connection.execute("SELECT min(created_at) FROM messages").fetchall()
         if oldest is None:
             return None
-        before = over
-        for (hour,) in connection.execute(
-            """SELECT hour FROM summed_hours WHERE reader IN (?, ?) AND hour < ?
-               ORDER BY hour DESC""",
-            (SUMMED, LEFT, over),
-        ):
-            if _next_hour(hour) < before and (found := _newest(connection, hour, before)):
-                return NoteHour(found, uuid4().hex)
-            before = hour
-        found = _newest(connection, oldest[:HOUR], before, included=True)
-    return NoteHour(found, uuid4().hex) if found else None
+        span = _newest_of(connection, max(oldest[:HOUR], old), over, HOUR)
+        span = span or _newest_of(connection, oldest[:DAY], old, DAY)
+    return NoteSpan(span, uuid4().hex) if span else None
 
 
-def _newest(
-    connection: sqlite3.Connection, after: str, before: str, *, included: bool = False
-) -> str | None:
-    """The hour of the newest message between two hours."""
-    since = after if included else _next_hour(after)
-    newest = connection.execute(
+def _newest_of(connection: sqlite3.Connection, first: str, end: str, length: int) -> str | None:
+    """The newest span of this length with messages that is not summed up; `first` is the first."""
+    before = end
+    for (span,) in connection.execute(
+        """SELECT span FROM summed_spans
+           WHERE reader IN (?, ?) AND length(span) = ? AND span >= ? AND span < ?
+           ORDER BY span DESC""",
+        (SUMMED, LEFT, length, first, end),
+    ).fetchall():
+        if _next(span) < before and (found := _newest(connection, _next(span), before)):
+            return found[:length]
+        before = span
+    found = _newest(connection, first, before)
+    return None if found is None else found[:length]
+
+
+def _newest(connection: sqlite3.Connection, since: str, before: str) -> str | None:
+    ((newest,),) = connection.execute(
         "SELECT max(created_at) FROM messages WHERE created_at >= ? AND created_at < ?",
         (since, before),
-    ).fetchall()[0][0]
-    return None if newest is None else newest[:HOUR]
+    ).fetchall()
+    return newest  # type: ignore[no-any-return]
 
 
-def note_hour(connection: sqlite3.Connection, job: NoteHour) -> None:
+def note_span(connection: sqlite3.Connection, job: NoteSpan) -> None:
     """From now on a change of its messages is noticed."""
     connection.execute(
-        """INSERT INTO summed_hours (hour, reader) VALUES (?, ?)
-           ON CONFLICT (hour) DO UPDATE SET reader = excluded.reader WHERE reader NOT IN (?, ?)""",
-        (job.hour, job.reader, SUMMED, LEFT),
+        """INSERT INTO summed_spans (span, reader) VALUES (?, ?)
+           ON CONFLICT (span) DO UPDATE SET reader = excluded.reader WHERE reader NOT IN (?, ?)""",
+        (job.span, job.reader, SUMMED, LEFT),
     )
 
 
-def sum_up(path: Path, noted: NoteHour) -> PutHour:
-    """Read what there is of an hour that was noted."""
+def sum_up(path: Path, noted: NoteSpan) -> PutSpan:
+    """Read what there is of a span that was noted."""
     columns = ", ".join(COLUMNS[name] for name in _STORED)
     with reading(path) as connection:
         rows = connection.execute(
             f"SELECT {columns}, {_ROW_SUMS} {FROM_ROWS} GROUP BY {_numbers(_STORED)}",
-            (noted.hour, _next_hour(noted.hour)),
+            (noted.span, _next(noted.span)),
         ).fetchall()
-    return PutHour(noted.hour, noted.reader, tuple([tuple(row) for row in rows]))
+    return PutSpan(noted.span, noted.reader, tuple([tuple(row) for row in rows]))
 
 
 _STORED = ("country", "network", "sender", "status", "error_code")
 
 
-def put_hour(connection: sqlite3.Connection, job: PutHour) -> None:
-    """Put the sums in where that pays, unless a message has changed since the hour was noted."""
+def put_span(connection: sqlite3.Connection, job: PutSpan) -> None:
+    """Put the sums in where that pays, unless a message has changed since the span was noted."""
     pays = PAYS * len(job.rows) <= sum([row[len(_STORED)] for row in job.rows])
     noted = connection.execute(
-        "UPDATE summed_hours SET reader = ? WHERE hour = ? AND reader = ?",
-        (SUMMED if pays else LEFT, job.hour, job.reader),
+        "UPDATE summed_spans SET reader = ? WHERE span = ? AND reader = ?",
+        (SUMMED if pays else LEFT, job.span, job.reader),
     )
     if noted.rowcount == 1:
-        connection.execute("DELETE FROM tallies WHERE hour = ?", (job.hour,))
+        until = _next(job.span)
+        connection.execute("DELETE FROM tallies WHERE span >= ? AND span < ?", (job.span, until))
+        connection.execute(
+            "DELETE FROM summed_spans WHERE span > ? AND span < ?", (job.span, until)
+        )
     if noted.rowcount == 1 and pays:
         connection.executemany(
-            """INSERT INTO tallies (hour, number, country, network, sender, status, error_code,
+            """INSERT INTO tallies (span, number, country, network, sender, status, error_code,
                    messages, units, amount) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
-            [(job.hour, number, *row) for number, row in enumerate(job.rows)],
+            [(job.span, number, *row) for number, row in enumerate(job.rows)],
         )
 
 

@@ -43,11 +43,11 @@ def lives() -> list[StatusUpdate]:
 def make_former(path: Path) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         triggers = connection.execute(
-            "SELECT name FROM sqlite_master WHERE type = 'trigger' AND sql LIKE '%summed_hours%'"
+            "SELECT name FROM sqlite_master WHERE type = 'trigger' AND sql LIKE '%summed_spans%'"
         ).fetchall()
         for (name,) in triggers:
             connection.execute(f"DROP TRIGGER {name}")
-        for table in ("message_facts", "summed_hours", "tallies"):
+        for table in ("message_facts", "summed_spans", "tallies"):
             connection.execute(f"DROP TABLE {table}")
         connection.execute("PRAGMA user_version = 5")
 
