@@ -39,6 +39,7 @@ blueprint.add_url_rule(
 )
 blueprint.add_url_rule("/ui/send", "send", send.show)
 blueprint.add_url_rule("/ui/send", "send_now", send.send_now, methods=["POST"])
+blueprint.add_url_rule("/ui/<path:elsewhere>", "elsewhere", access.no_page)
 
 blueprint.before_request(access.let_in)
 blueprint.after_request(access.secure)

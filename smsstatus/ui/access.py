@@ -8,6 +8,7 @@ static/ need no token: they are public, hold nothing secret, and style the login
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import NoReturn
 
 from flask import Response, render_template, request
 from werkzeug.exceptions import HTTPException
@@ -54,9 +55,15 @@ def secure(response: Response) -> Response:
     return response
 
 
+def no_page(elsewhere: str) -> NoReturn:
+    """Nothing is at this address. Raises Problem 404."""
+    raise Problem(404, "There is no page at this address.")
+
+
 def problem_page(problem: Problem) -> Response:
     """An error as a page for a person."""
-    content = render_template("error.html", title=problem.title, detail=problem.detail)
+    shown = {"title": problem.title, "detail": problem.detail, "etag": ""}
+    content = render_template("error.html", **shown)
     response = Response(content, problem.status, mimetype="text/html")
     response.headers.update(problem.headers)
     return response

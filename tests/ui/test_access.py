@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from urllib.parse import urljoin
 
 import pytest
 from flask.testing import FlaskClient
@@ -178,6 +179,17 @@ def test_an_error_is_a_page_for_a_person(client: FlaskClient) -> None:
     assert client.get("/?window=2y", auth=LOGIN).status_code == 400
     assert client.get("/ui/messages?cursor=xyz", auth=LOGIN).status_code == 400
     assert client.get("/ui/messages.csv?to=1", auth=LOGIN).status_code == 400
+
+
+@pytest.mark.parametrize("path", ["/?window=2y", "/ui/messages/unknown", "/ui/nothing/here"])
+def test_an_error_leads_on_to_the_other_pages(client: FlaskClient, path: str) -> None:
+    answer = client.get(path, auth=LOGIN)
+    assert answer.status_code in (400, 404)
+    (navigation,) = re.findall(r"<nav.*?</nav>", answer.text, re.DOTALL)
+    links = re.findall(r'href="([^"]*)"', navigation)
+    assert len(links) == 3
+    for link in links:
+        assert client.get(urljoin(path, link), auth=LOGIN).status_code == 200
 
 
 def test_when_the_database_cannot_be_read_the_overview_says_so(
