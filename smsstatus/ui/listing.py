@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from flask import Response, request
 
+from ..plivo.api import is_uuid
 from ..query import FILTERS, Fault, Query, decode_cursor, encode_cursor
 from ..store.contract import Filters, Position
 from ..views import message_json
@@ -30,6 +31,10 @@ _FAULTS = {
     Fault.NO_TIME: "Give a date and time, such as 2026-11-01T14:30.",
     Fault.LATER_THAN_UNTIL: "This is later than Until.",
 }
+NOTHING_TO_FIND = (
+    "No message has this id. Give its UUID, at least the last four digits of a number, or a "
+    "reference such as order=42."
+)
 
 
 @dataclass
@@ -47,10 +52,10 @@ class Asked:
 
 
 def show() -> Response:
-    """One page of messages. A UUID leads straight to its message."""
-    uuid = request.args.get("uuid", "").strip()
-    if uuid:
-        return _jump(uuid)
+    """One page of messages, or what the search box leads to."""
+    sought = request.args.get("find", "").strip()
+    if sought:
+        return _find(sought)
     asked = read_form(request.args)
     cursor = request.args.get("cursor", "")
     store = current_service().store
@@ -99,12 +104,24 @@ def _position(cursor: str) -> Position | None:
         raise Problem(400, "This link to a page of messages is not complete.") from None
 
 
-def _jump(uuid: str) -> Response:
-    """An unknown UUID is answered where it was typed."""
-    if current_service().store.find(uuid) is not None:
-        return Response(status=303, headers={"Location": to("message", message_uuid=uuid)})
-    asked = Asked(dict.fromkeys(FILTERS, ""), errors={"uuid": "No message has this UUID."})
-    return _page(asked, live.tag_of(uuid), status=404, uuid=uuid)
+def _find(sought: str) -> Response:
+    """To a message by its id, else to those with a reference, or with a number's last digits.
+
+    What Plivo may know leads to where it can be asked. Anything else is answered where it was
+    typed.
+    """
+    if current_service().store.find(sought) is not None or is_uuid(sought):
+        return _lead(to("message", message_uuid=sought))
+    for name in ("reference", "to"):
+        asked = read_form({name: sought})
+        if not asked.errors and (asked.filters.reference or asked.filters.recipient_ending):
+            return _lead(to("messages", **asked.query))
+    asked = Asked(dict.fromkeys(FILTERS, ""), errors={"find": NOTHING_TO_FIND})
+    return _page(asked, live.tag_of(sought), status=404, sought=sought)
+
+
+def _lead(address: str) -> Response:
+    return Response(status=303, headers={"Location": address})
 
 
 def _page(asked: Asked, etag: str, *, status: int = 200, **found: object) -> Response:
@@ -114,7 +131,7 @@ def _page(asked: Asked, etag: str, *, status: int = 200, **found: object) -> Res
         "messages": [],
         "next_cursor": "",
         "first": True,
-        "uuid": "",
+        "sought": "",
         **found,
     }
     return live.page("messages.html", etag, shown, status=status)

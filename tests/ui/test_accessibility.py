@@ -21,7 +21,7 @@ PAGES = {
     "messages": "/ui/messages",
     "messages, nothing found": "/ui/messages?to=99998888",
     "messages, bad filter": "/ui/messages?to=1&since=soon",
-    "messages, unknown UUID": "/ui/messages?uuid=unknown",
+    "messages, nothing to find": "/ui/messages?find=unknown",
     "failed message": f"/ui/messages/{FAILED}",
     "waiting message": f"/ui/messages/{WAITING}",
     "message just sent": "/ui/messages/unknown?asked=sent",

@@ -60,12 +60,12 @@ def test_filters_and_paging(browser: Browser, tmp_path: Path) -> None:
             page.get_by_role("button", name="Filter").click()
             expect(rows).to_have_count(count)
             page.get_by_label(label).fill("")
-        page.get_by_label("Message UUID").fill(failed)
+        page.get_by_label("Find by UUID").fill(failed)
         page.get_by_role("button", name="Find").click()
         expect(page.get_by_role("heading", name="Failed")).to_be_visible()
 
 
-def test_a_bad_filter_and_an_unknown_uuid_are_told_at_the_field(
+def test_a_bad_filter_and_what_cannot_be_found_are_told_at_the_field(
     site: Site, visitor: Visitor
 ) -> None:
     visitor.expected = ("400", "404")
@@ -75,10 +75,10 @@ def test_a_bad_filter_and_an_unknown_uuid_are_told_at_the_field(
     expect(page.get_by_label("To, or its last digits")).to_have_accessible_description(
         "Give a number, or at least its last four digits."
     )
-    page.get_by_label("Message UUID").fill(new_uuid())
+    page.get_by_label("Find by UUID").fill("no such thing")
     page.get_by_role("button", name="Find").click()
-    expect(page.get_by_label("Message UUID")).to_have_accessible_description(
-        "No message has this UUID."
+    expect(page.get_by_label("Find by UUID")).to_have_accessible_description(
+        re.compile("No message has this id. Give its UUID")
     )
 
 

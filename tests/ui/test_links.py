@@ -10,9 +10,10 @@ from urllib.parse import urljoin, urlsplit
 import pytest
 from flask.testing import FlaskClient
 
-from tests.conftest import Receive
+from tests.conftest import Deliver, Receive
 from tests.live import API_TOKEN
 from tests.rows import insert, row
+from tests.signed import Plivo
 
 LOGIN = ("anyone", API_TOKEN)
 NOON = "2026-11-01T12:00:00.000000Z"
@@ -49,7 +50,7 @@ def test_the_list_and_the_search_lead_to_a_message_whatever_its_id(
     listed = client.get("/ui/messages", auth=LOGIN).text
     (link,) = re.findall(r'<a href="([^"]*/messages/[^"]+)"', listed)
     assert shown in followed(client, "/ui/messages", link).replace("&#34;", "&quot;")
-    found = client.get("/ui/messages", query_string={"uuid": message_uuid}, auth=LOGIN)
+    found = client.get("/ui/messages", query_string={"find": message_uuid}, auth=LOGIN)
     assert found.status_code == 303
     location = found.headers["Location"]
     assert shown in followed(client, "/ui/messages", location).replace("&#34;", "&quot;")
@@ -69,3 +70,29 @@ def test_the_filters_and_the_download_take_whatever_is_stored(
         lines = followed(client, "/ui/messages", link).splitlines()
         assert lines[0].startswith("\ufeffmessage_uuid,"), "Excel sees that it is UTF-8"
         assert [line.split(",")[0] for line in lines[1:]] == [message_uuid]
+
+
+def test_the_search_box_takes_an_id_a_number_and_a_reference(
+    client: FlaskClient, deliver: Deliver, plivo: Plivo
+) -> None:
+    fields = plivo.fields("sent", "4155550123", To="19998887777")
+    deliver(plivo.post(fields, query="order=42"))
+    unknown = "33333333-3333-4333-8333-333333333333"
+    for sought, address in (
+        (" 4155550123 ", "/ui/messages/4155550123"),
+        ("888-7777", "/ui/messages?to=888-7777"),
+        ("order=42", "/ui/messages?reference=order%3D42"),
+        (unknown, f"/ui/messages/{unknown}"),
+    ):
+        answer = client.get("/ui/messages", query_string={"find": sought}, auth=LOGIN)
+        assert answer.status_code == 303
+        assert urljoin("/ui/messages", answer.headers["Location"]) == address
+        found = client.get(address, auth=LOGIN)
+        assert ("4155550123" in found.text) == (unknown not in address)
+
+
+@pytest.mark.parametrize("sought", ["unknown", "123", "\0", "\0=1"])
+def test_what_cannot_be_found_is_told_with_what_can_be(client: FlaskClient, sought: str) -> None:
+    answer = client.get("/ui/messages", query_string={"find": sought}, auth=LOGIN)
+    assert answer.status_code == 404
+    assert "last four digits" in answer.text
