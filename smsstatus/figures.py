@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from .last_hour import failure_shares
 from .model import utc_timestamp
 from .rates import LEARNING, Rates, first_hour, rates_by_group, waits_of
 from .service import Service
 from .store.contract import Group, Stats
-from .views import group_json, rates_json, stats_json
+from .views import group_json, rates_json, share_json, stats_json
 
 LEARN_SECONDS = 600.0
 """How long reports take is found out again after that."""
@@ -18,7 +19,12 @@ LEARN_SECONDS = 600.0
 
 def window_figures(service: Service, since: str, until: str) -> dict[str, Any]:
     """What GET /stats answers. Raises StoreUnavailable."""
-    return with_rates(service, service.store.stats(since, until), since, until)
+    return {
+        **with_rates(service, service.store.stats(since, until), since, until),
+        "unusual_failures": [
+            share_json(share) for share in failure_shares(service) if share.is_unusual
+        ],
+    }
 
 
 def with_rates(service: Service, stats: Stats, since: str, until: str) -> dict[str, Any]:

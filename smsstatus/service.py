@@ -25,6 +25,7 @@ from .settings import SHORT_TOKEN, Settings
 from .store.contract import SchemaTooNew, Store, StoreUnavailable
 from .store.opening import open_store
 from .store.outbox import OutboxState
+from .unusual import Share
 from .upkeep.caretaker import Caretaker
 from .upkeep.state import State
 from .upkeep.timetable import Timetable
@@ -68,6 +69,8 @@ class Service:
     """What `readiness.readiness` last found."""
     waits: Cache[dict[str | None, timedelta]] = field(default_factory=Cache)
     """How long reports take, by country: what `figures` last found."""
+    last_hour: Cache[tuple[list[Share], float]] = field(default_factory=Cache)
+    """What `last_hour.failure_shares` last found, and the seconds that it took."""
     outbox: Cache[OutboxState | None] = field(default_factory=Cache)
     """What `readiness.outbox_of` last found."""
     upkeep: Cache[State | None] = field(default_factory=Cache)

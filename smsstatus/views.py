@@ -18,6 +18,7 @@ from .plivo.error_codes import explain
 from .rates import Rates
 from .store.contract import Event, Group, Message, Stats
 from .store.outbox import Forward
+from .unusual import Share
 
 TOP_ERRORS = 10
 
@@ -159,6 +160,19 @@ def group_json(
         "final": rates.final,
         **rates_json(rates),
         "seconds_to_deliver": _seconds_json(delivered_in),
+    }
+
+
+def share_json(share: Share) -> dict[str, Any]:
+    """How many of the last hour's messages failed, beside what was usual."""
+    return {
+        "country": share.country,
+        "country_name": country_name(share.country) if share.country else None,
+        "failed": share.failed,
+        "total": share.messages,
+        "share": share.now,
+        "usual": share.before,
+        "explained": share.most,
     }
 
 

@@ -32,6 +32,7 @@ PURE = [
     "notation",
     "query",
     "rates",
+    "unusual",
     "plivo.countries",
     "plivo.country_table",
     "plivo.error_codes",
@@ -104,7 +105,7 @@ FLOORS = [
     [*TOOLS, *SETTINGS],  # what every part may stand on
     ["store", "plivo", "intake", "server", "forwarding"],  # each has to do with one thing outside
     ["service", "upkeep"],  # the parts of one running service, with what it does alone
-    ["sending", "readiness", "figures", "views"],  # what it does, or says, when it is asked
+    ["sending", "readiness", "last_hour", "figures", "views"],  # what it does, or says, if asked
     ["web"],  # HTTP, for Plivo, programs and monitoring
     ["ui", "commands"],  # for people
     ["smsstatus", "__main__"],  # the factory puts it all together, and the program starts it

@@ -1,25 +1,30 @@
 """The warnings at the top of the overview.
 
-Not ready and spool: what /readyz finds. Silence: messages of the last 24 hours have waited for
-more than QUIET, and no callback has come for longer than QUIET and longer than PAUSES times the
-longest pause between the newest callbacks. Forwarding: changes are paused, given up, or have been
-due for longer than BEHIND. So, of silence, a busy service warns after ten minutes, while one
-that sends a message now and then does not warn every night. Some countries never report delivery:
-messages wait there for good, and only the pauses keep this quiet.
+Not ready and spool: what /readyz finds. Failures: a share of the last hour's that chance does not
+explain (`unusual`). Silence: messages of the last 24 hours have waited for more than QUIET, and no
+callback has come for longer than QUIET and longer than PAUSES times the longest pause between the
+newest callbacks. So a busy service warns after ten minutes, while one that sends a message now and
+then does not warn every night. Some countries never report delivery: messages wait there for good,
+and only the pauses keep this quiet. Forwarding: changes are paused, given up, or have been due for
+longer than BEHIND.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
+from ..last_hour import failure_shares
 from ..model import utc_timestamp
+from ..plivo.countries import country_name
 from ..readiness import lag, outbox_of, readiness
 from ..service import Service
 from ..store.contract import WAITING_COUNTED, Pulse, StoreUnavailable
 from ..store.outbox import COUNTED, OutboxState
+from ..unusual import HOUR, Share
 from . import words
 
 FRESH_SECONDS = 5.0
@@ -30,6 +35,7 @@ PAUSES = 3
 BEHIND = 300.0
 """Seconds; a receiver is away for less while it is deployed."""
 NEWEST = 100
+COUNTRIES = 5
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,8 @@ class Alarm:
     title: str
     advice: str
     since: str = ""
+    query: Mapping[str, str] = field(default_factory=dict)
+    """Filters of the messages that it is about, where it is about some."""
 
 
 def find(service: Service) -> list[Alarm]:
@@ -49,6 +57,7 @@ def find(service: Service) -> list[Alarm]:
         alarms += of_outbox(outbox, lag(service, outbox))
     now = service.clock.now()
     try:
+        alarms += of_failures(failure_shares(service), utc_timestamp(str(now - HOUR)))
         pulse = service.store.pulse(
             since=utc_timestamp(str(now - LOOK_BACK)),
             before=utc_timestamp(str(now - QUIET)),
@@ -58,6 +67,28 @@ def find(service: Service) -> list[Alarm]:
         return [*alarms, Alarm(f"The database cannot be read ({error}).", _KEPT)]
     silence = silence_in(pulse, now)
     return [*alarms, silence] if silence else alarms
+
+
+def of_failures(shares: Sequence[Share], since: str) -> list[Alarm]:
+    """The warnings of the last hour, the worst first; of all messages before those of countries."""
+    unusual = [share for share in shares if share.is_unusual]
+    unusual.sort(key=lambda share: (share.country is not None, share.most - share.now))
+    return [_of_share(share, since) for share in unusual[:COUNTRIES]]
+
+
+def _of_share(share: Share, since: str) -> Alarm:
+    where = f" to {country_name(share.country)}" if share.country else ""
+    usual = (
+        f"usual at this time of day are {words.percent(share.before)} %, and chance explains up to "
+        f"{words.percent(share.most)} %"
+        if share.before is not None
+        else "too few were sent at this time of day before to say what is usual"
+    )
+    return Alarm(
+        f"{words.percent(share.now)} % of the messages{where} of the last hour failed.",
+        f"{words.number(share.failed)} of {words.number(share.messages)}; {usual}.",
+        query={"since": since, **({"country": share.country} if share.country else {})},
+    )
 
 
 _KEPT = (

@@ -13,9 +13,11 @@ from flask import Blueprint, Response, jsonify
 
 from .. import log_stream
 from ..intake.spool import Depth
+from ..last_hour import failure_shares
 from ..metrics import escape, family, with_label
 from ..readiness import depth_of, lag, outbox_of, readiness, upkeep_of
 from ..service import Service
+from ..store.contract import StoreUnavailable
 from .current import current_service
 from .problems import require_metrics_token
 
@@ -57,6 +59,7 @@ def metrics() -> Response:
         *with_label(process, counted),
         *with_label(host, _spool_lines(service)),
         *_row_lines(service),
+        *_failure_lines(service),
         *_outbox_lines(service),
         *_upkeep_lines(service),
     ]
@@ -102,6 +105,31 @@ def _row_lines(service: Service) -> list[str]:
     counts = service.store.counts
     values = {f'status="{escape(status)}"': count for status, count in counts.items()}
     return family("smsstatus_messages", "gauge", "Messages by current status.", values)
+
+
+def _failure_lines(service: Service) -> list[str]:
+    """Of the last hour, where it has enough messages; nothing where they cannot be counted."""
+    try:
+        found = {
+            f'country="{escape(share.country or "all")}"': share
+            for share in failure_shares(service)
+        }
+    except StoreUnavailable:
+        return []
+    return [
+        *family(
+            "smsstatus_failure_share",
+            "gauge",
+            "Of the last hour's messages, those that failed, where there are 100.",
+            {labels: round(share.now, 4) for labels, share in found.items()},
+        ),
+        *family(
+            "smsstatus_failure_share_explained",
+            "gauge",
+            "The most that the same hours of the last 7 days explain.",
+            {labels: round(share.most, 4) for labels, share in found.items()},
+        ),
+    ]
 
 
 def _upkeep_lines(service: Service) -> list[str]:

@@ -79,6 +79,7 @@ def test_a_day_counted_by_hand(api: FlaskClient, a_day: None) -> None:
         "amount": "0",
         "currency": "USD",
         "seconds_to_deliver": {"p50": 2.5, "p95": 4.0, "sample": 3},
+        "unusual_failures": [],
     }
     assert [(error["code"], error["count"]) for error in errors] == [
         ("30", 2),
