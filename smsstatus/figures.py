@@ -28,9 +28,26 @@ def window_figures(service: Service, since: str, until: str) -> dict[str, Any]:
 
 
 def with_rates(service: Service, stats: Stats, since: str, until: str) -> dict[str, Any]:
-    """What was counted over a window, as the API shows it. Raises StoreUnavailable."""
+    """What was counted over a window, as the API shows it, and what it was in the time before.
+
+    `before` is the window of the same length that ends where this one begins. Raises
+    StoreUnavailable.
+    """
+    start = earlier(since, until)
     rates = rates_of(service, since, until, ()).get((), Rates())
-    return {**stats_json(stats, since, until), **rates_json(rates)}
+    before = rates_json(rates_of(service, start, since, ()).get((), Rates()))
+    compared = {"since": start, "until": since, "total": before["failure_rate_of"]}
+    compared.update((name, before[name]) for name in ("delivery_rate", "failure_rate", "amount"))
+    return {**stats_json(stats, since, until), **rates_json(rates), "before": compared}
+
+
+def earlier(since: str, until: str) -> str:
+    """As long before `since` as that is before `until`; where time ends, `since`."""
+    start = datetime.fromisoformat(since)
+    try:
+        return utc_timestamp(str(start - (datetime.fromisoformat(until) - start)))
+    except OverflowError:
+        return since
 
 
 def group_figures(service: Service, since: str, until: str, by: Sequence[str]) -> dict[str, Any]:

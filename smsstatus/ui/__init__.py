@@ -7,8 +7,8 @@ talks to Plivo directly: the pages use the same functions as the API's routes.
 * `access`: who may see a page, which POSTs are accepted, the security headers;
 * `live`: ETags, so that an open page that polls costs almost nothing;
 * `overview`, `listing`, `message`, `send`: the pages;
-* `figures`, `chart`, `alarms`, `timeline`: what is on them;
-* `words`, `links`: numbers, times, statuses and addresses as a page writes them.
+* `figures`, `headline`, `chart`, `alarms`, `timeline`: what is on them;
+* `words`, `links`, `zone`: numbers, times, statuses and addresses as a page writes them.
 """
 
 from __future__ import annotations

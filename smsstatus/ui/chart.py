@@ -1,4 +1,4 @@
-"""The bar chart of outcomes over time: numbers in, geometry out. Pure; the template draws it.
+"""The bar charts: numbers in, geometry out. Pure; the template draws them.
 
 The drawing is stretched to the page's width, so it holds no text: labels stand beside it in
 HTML. A few failures among thousands would be thinner than a pixel, so whatever is there is drawn
@@ -7,6 +7,7 @@ at least THINNEST high.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -49,6 +50,34 @@ class Chart:
     top: int
     ticks: list[str]
     text: str
+
+
+LIMITS = (1, 2, 5, 10, 30, 60, 300, 3600)
+"""Seconds to deliver; what takes longer than the last is in a part of its own."""
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """Deliveries that took no longer than `limit` seconds, and longer than the one before it.
+
+    None: those beyond all limits. `share` is of all deliveries, `width` of the greatest bucket.
+    """
+
+    limit: int | None
+    count: int
+    share: float
+    width: float
+
+
+def buckets(seconds: Sequence[float]) -> list[Bucket]:
+    """How long deliveries took; empty where there are none. `seconds` are sorted."""
+    edges = [0, *(bisect_right(seconds, limit) for limit in LIMITS), len(seconds)]
+    counts = [after - before for before, after in pairwise(edges)]
+    return [
+        Bucket(limit, count, count / len(seconds), round(100 * count / max(counts), 2))
+        for limit, count in zip((*LIMITS, None), counts, strict=True)
+        if seconds
+    ]
 
 
 def draw(edges: Sequence[str], slices: Sequence[Mapping[str, int]], ticks_every: int) -> Chart:

@@ -7,52 +7,71 @@ however large the window and whoever looks, counting takes at most a twentieth o
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
 from ..cache import Cache
 from ..figures import group_figures, with_rates
 from ..model import utc_timestamp
 from ..service import Service
-from .chart import Chart, draw
+from .chart import Bucket, Chart, buckets, draw
+from .headline import Headline, headline
 
 COST = 20
 TOP_FAILURES = 6
-TOP_COUNTRIES = 10
 
 
 @dataclass(frozen=True)
 class Window:
-    """A span of time that ends now, in equal parts; every `ticks_every`th is named."""
+    """A span of time that ends now, in equal parts; every `ticks_every`th is named.
+
+    Parts of an hour and more are those of local days: one is longer or shorter where clocks change.
+    """
 
     name: str
     title: str
     step: timedelta
     bars: int
     ticks_every: int
-    ticks: str
-    """How times under the axis are written: `clock` or `day`."""
 
-    def number_at(self, moment: datetime) -> int:
+    @property
+    def is_local(self) -> bool:
+        return self.step > timedelta(hours=1)
+
+    @property
+    def ticks(self) -> str:
+        """How times under the axis are written."""
+        return "date" if self.is_local else "clock"
+
+    @property
+    def parts(self) -> str:
+        """How a part's beginning is written."""
+        return "date" if self.step >= timedelta(days=1) else "minute"
+
+    def number_at(self, moment: datetime, zone: tzinfo = UTC) -> int:
         """Which of all the parts since 1970 the moment is in."""
-        return int(moment.timestamp() // self.step.total_seconds())
+        return (self._clock_at(moment, zone) - _EPOCH) // self.step
 
-    def edges(self, number: int) -> list[str]:
+    def edges(self, number: int, zone: tzinfo = UTC) -> list[str]:
         """The times between the parts; the last part is the one with that number."""
-        first = number + 1 - self.bars
+        shown_in = zone if self.is_local else UTC
         return [
-            utc_timestamp(str(datetime.fromtimestamp(n * self.step.total_seconds(), UTC)))
-            for n in range(first, number + 2)
+            utc_timestamp(str((_EPOCH + n * self.step).replace(tzinfo=shown_in)))
+            for n in range(number + 1 - self.bars, number + 2)
         ]
 
+    def _clock_at(self, moment: datetime, zone: tzinfo) -> datetime:
+        return moment.astimezone(zone if self.is_local else UTC).replace(tzinfo=None)
 
+
+_EPOCH = datetime(1970, 1, 1)
 WINDOWS = {
     window.name: window
     for window in (
-        Window("1h", "last hour", timedelta(minutes=1), 60, 10, "clock"),
-        Window("24h", "last 24 hours", timedelta(minutes=30), 48, 8, "clock"),
-        Window("7d", "last 7 days", timedelta(hours=3), 56, 8, "day"),
-        Window("30d", "last 30 days", timedelta(hours=12), 60, 10, "day"),
+        Window("1h", "last hour", timedelta(minutes=1), 60, 10),
+        Window("24h", "last 24 hours", timedelta(minutes=30), 48, 8),
+        Window("7d", "last 7 days", timedelta(hours=3), 56, 8),
+        Window("30d", "last 30 days", timedelta(days=1), 30, 5),
     )
 }
 DEFAULT_WINDOW = "24h"
@@ -66,36 +85,47 @@ class Figures:
     cost: float
     """Seconds that counting took."""
     stats: dict[str, Any]
+    headline: Headline
     failures: list[dict[str, Any]]
     countries: list[dict[str, Any]]
     chart: Chart
+    times: list[Bucket]
 
 
-def figures_of(kept: Cache[Figures], service: Service, window: Window, marker: str) -> Figures:
+def figures_of(
+    kept: Cache[Figures], service: Service, window: Window, marker: str, zone: tzinfo
+) -> Figures:
     """The window's figures, counted again if they may differ and it is not too costly.
 
     `kept` holds those that were counted last. Raises StoreUnavailable.
     """
     clock = service.clock
-    key = (marker, window.number_at(clock.now()))
+    key = (marker, window.number_at(clock.now(), zone))
     return kept.get(
         clock,
-        lambda: _count(service, window, key),
+        lambda: _count(service, window, key, zone),
         lambda figures, age: figures.key == key or age < COST * figures.cost,
     )
 
 
-def _count(service: Service, window: Window, key: tuple[str, int]) -> Figures:
+def _count(service: Service, window: Window, key: tuple[str, int], zone: tzinfo) -> Figures:
     clock = service.clock
     started = clock.monotonic()
-    edges = window.edges(key[1])
+    edges = window.edges(key[1], zone)
     since, until = edges[0], edges[-1]
     slices, counted = service.store.history(edges)
     stats = with_rates(service, counted, since, until)
     countries = group_figures(service, since, until, ("country",))["groups"]
-    chart = draw(edges, slices, window.ticks_every)
-    cost = clock.monotonic() - started
-    return Figures(key, cost, stats, failures(stats), countries[:TOP_COUNTRIES], chart)
+    return Figures(
+        key,
+        clock.monotonic() - started,
+        stats,
+        headline(stats, window.title),
+        failures(stats),
+        countries,
+        draw(edges, slices, window.ticks_every),
+        buckets(counted.delivered_in),
+    )
 
 
 def failures(stats: dict[str, Any]) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, tzinfo
 
 from flask import Response, request
 
@@ -16,8 +17,10 @@ from ..web.download import csv_response
 from ..web.problems import Problem
 from . import live, words
 from .links import to
+from .zone import absolute, current, local, zone_of
 
 PER_PAGE = 50
+TIMES = ("since", "until")
 
 _FAULTS = {
     Fault.NO_STATUS: "Give a word such as delivered.",
@@ -44,11 +47,8 @@ class Asked:
     typed: dict[str, str]
     filters: Filters = field(default_factory=Filters)
     errors: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def query(self) -> dict[str, str]:
-        """The fields that are filled in, for links."""
-        return {name: text for name, text in self.typed.items() if text}
+    query: dict[str, str] = field(default_factory=dict)
+    """The fields that are filled in, for links: times are UTC."""
 
 
 def show() -> Response:
@@ -56,10 +56,11 @@ def show() -> Response:
     sought = request.args.get("find", "").strip()
     if sought:
         return _find(sought)
-    asked = read_form(request.args)
+    zone = current()
+    asked = read_form(request.args, zone)
     cursor = request.args.get("cursor", "")
     store = current_service().store
-    etag = live.tag_of(asked.query, cursor, store.change_marker())
+    etag = live.tag_of(asked.query, str(zone), cursor, store.change_marker())
     unchanged = live.not_modified(etag)
     if unchanged:
         return unchanged
@@ -84,16 +85,22 @@ def download() -> Response:
     return csv_response(messages, bom=request.args.get("bom") == "1")
 
 
-def read_form(given: Mapping[str, str]) -> Asked:
-    """Check the filters; an empty field filters nothing."""
+def read_form(given: Mapping[str, str], shown_in: tzinfo = UTC) -> Asked:
+    """Check the filters; an empty field filters nothing.
+
+    A time without a zone is one of the zone that the form was shown in, which `zone` names; or of
+    UTC. It is shown in `shown_in`.
+    """
     typed = {name: given.get(name, "").strip() for name in FILTERS}
-    query = Query({name: [text] for name, text in typed.items() if text})
+    zone = zone_of(given.get("zone", ""))
+    times = {name: absolute(typed[name], zone) for name in TIMES}
+    query = Query({name: [text] for name, text in {**typed, **times}.items() if text})
     filters = query.filters_by_ending()
-    asked = Asked(typed, filters, {name: _FAULTS[fault] for name, fault in query.faults.items()})
+    errors = {name: _FAULTS[fault] for name, fault in query.faults.items()}
+    asked = Asked(typed, filters, errors, {name: text for name, text in typed.items() if text})
     for name, timestamp in (("since", filters.since), ("until", filters.until)):
         if timestamp:
-            minutes_only = timestamp[17:].strip("0.Z") == ""
-            typed[name] = timestamp[:16] if minutes_only else timestamp[:19]
+            typed[name], asked.query[name] = local(timestamp, shown_in), timestamp
     return asked
 
 
@@ -132,6 +139,7 @@ def _page(asked: Asked, etag: str, *, status: int = 200, **found: object) -> Res
         "next_cursor": "",
         "first": True,
         "sought": "",
+        "zone": str(current()),
         **found,
     }
     return live.page("messages.html", etag, shown, status=status)

@@ -6,6 +6,7 @@ It is shown even when the database cannot be read: that is when somebody looks.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import tzinfo
 from typing import Any, cast
 
 from flask import Response, current_app, request
@@ -22,9 +23,20 @@ from ..web.problems import Problem
 from . import live
 from .alarms import FRESH_SECONDS, Alarm, find
 from .figures import DEFAULT_WINDOW, WINDOWS, Figures, Window, figures_of
+from .zone import current
 
 NEWEST = 12
+MOST_KEPT = 32
+"""Windows and zones of which figures and pages are kept."""
 _EXTENSION = "smsstatus-overview"
+
+
+@dataclass
+class Kept:
+    """What requests for one window share. `rendered`: tag and content of the page."""
+
+    figures: Cache[Figures] = field(default_factory=Cache)
+    rendered: Cache[tuple[str, bytes]] = field(default_factory=Cache)
 
 
 @dataclass
@@ -32,13 +44,14 @@ class State:
     """What requests share: nothing that could not be determined again."""
 
     alarms: Cache[list[Alarm]] = field(default_factory=Cache)
-    figures: dict[str, Cache[Figures]] = field(
-        default_factory=lambda: {w: Cache() for w in WINDOWS}
-    )
-    rendered: dict[str, Cache[tuple[str, bytes]]] = field(
-        default_factory=lambda: {w: Cache() for w in WINDOWS}
-    )
-    """Window -> tag and content of the page that was rendered last."""
+    _windows: dict[tuple[str, str], Kept] = field(default_factory=dict)
+
+    def of(self, window: Window, zone: tzinfo) -> Kept:
+        """Of a window, and of a zone where its days are those of the zone. The oldest goes."""
+        key = (window.name, str(zone) if window.is_local else "")
+        if len(self._windows) > MOST_KEPT:
+            self._windows.pop(next(iter(self._windows)), None)
+        return self._windows.setdefault(key, Kept())
 
 
 def install(app: App) -> None:
@@ -51,11 +64,15 @@ def show() -> Response:
     window = _window(request.args.get("window", DEFAULT_WINDOW))
     service = current_service()
     state = cast(State, current_app.extensions[_EXTENSION])
-    marker, figures = _counted(service, state, window)
+    zone = current()
+    kept = state.of(window, zone)
+    marker, figures = _counted(service, kept, window, zone)
     alarms = _alarms(service, state)
     upkeep = upkeep_of(service)
-    etag = live.tag_of(window.name, marker, figures.key if figures else None, alarms, upkeep)
-    return live.not_modified(etag) or _page(service, state, window, etag, figures, alarms, upkeep)
+    days = str(zone) if window.is_local else ""
+    counted = figures.key if figures else None
+    etag = live.tag_of(window.name, days, marker, counted, alarms, upkeep)
+    return live.not_modified(etag) or _page(service, kept, window, etag, figures, alarms, upkeep)
 
 
 def _window(name: str) -> Window:
@@ -64,12 +81,13 @@ def _window(name: str) -> Window:
     return WINDOWS[name]
 
 
-def _counted(service: Service, state: State, window: Window) -> tuple[str, Figures | None]:
+def _counted(
+    service: Service, kept: Kept, window: Window, zone: tzinfo
+) -> tuple[str, Figures | None]:
     """The change marker, and the figures; none if the database cannot be read."""
     try:
         marker = service.store.change_marker()
-        kept = state.figures[window.name]
-        return marker, figures_of(kept, service, window, marker)
+        return marker, figures_of(kept.figures, service, window, marker, zone)
     except StoreUnavailable:
         return "", None
 
@@ -82,7 +100,7 @@ def _alarms(service: Service, state: State) -> list[Alarm]:
 
 def _page(
     service: Service,
-    state: State,
+    kept: Kept,
     window: Window,
     etag: str,
     figures: Figures | None,
@@ -103,8 +121,7 @@ def _page(
         }
         return etag, live.page("overview.html", etag, shown).get_data()
 
-    kept = state.rendered[window.name]
-    shown_etag, content = kept.get(service.clock, render, lambda page, _: page[0] == etag)
+    shown_etag, content = kept.rendered.get(service.clock, render, lambda page, _: page[0] == etag)
     response = Response(content, mimetype="text/html")
     response.set_etag(shown_etag)
     return response

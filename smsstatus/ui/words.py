@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from math import floor
 
 from ..model import FINAL_STATUSES, RANKS
@@ -33,7 +34,7 @@ SHOWN = {
     "full": "%d %b %Y, %H:%M:%S UTC",
     "precise": "%d %b %Y, %H:%M:%S.%f UTC",
     "minute": "%d %b, %H:%M",
-    "day": "%d %b %H:%M",
+    "date": "%d %b",
     "clock": "%H:%M",
 }
 NOT_REPORTED = "not reported"
@@ -75,6 +76,17 @@ def percent(share: float) -> str:
 def share(part: float) -> str:
     """A share in whole per cent; anything above nothing is never 0."""
     return "<1" if 0 < part < 0.01 else str(round(part * 100))
+
+
+def dollars(amount: str) -> str:
+    """An exact amount for the eye: with cents, or all digits where it is less than a dollar."""
+    value = Decimal(amount)
+    return f"{value:,.2f}" if value >= 1 else amount
+
+
+def within(limit: int | None) -> str:
+    """The name of a part of the histogram: `within 5 s`, `longer`."""
+    return "longer" if limit is None else f"within {duration(limit).replace('.0', '')}"
 
 
 def duration(seconds: float) -> str:

@@ -79,6 +79,14 @@ def test_a_day_counted_by_hand(api: FlaskClient, a_day: None) -> None:
         "amount": "0",
         "currency": "USD",
         "seconds_to_deliver": {"p50": 2.5, "p95": 4.0, "sample": 3},
+        "before": {
+            "since": "2026-10-31T00:00:00.000000Z",
+            "until": "2026-11-01T00:00:00.000000Z",
+            "total": 1,
+            "delivery_rate": None,
+            "failure_rate": 1.0,
+            "amount": "0",
+        },
         "unusual_failures": [],
     }
     assert [(error["code"], error["count"]) for error in errors] == [

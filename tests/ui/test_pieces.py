@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from smsstatus.query import FILTERS
 from smsstatus.store.contract import Event, Pulse
-from smsstatus.ui import alarms, chart, figures, listing, send, timeline, words
+from smsstatus.ui import alarms, chart, figures, headline, listing, send, timeline, words, zone
 
 NOW = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 
@@ -110,11 +111,109 @@ def test_the_chart_is_told_in_words() -> None:
 
 
 @pytest.mark.parametrize("window", figures.WINDOWS.values())
-def test_the_last_bar_of_a_window_holds_now(window: figures.Window) -> None:
-    edges = window.edges(window.number_at(NOW))
-    assert len(edges) == window.bars + 1
-    assert edges[-2] <= stamp(0) < edges[-1]
+@pytest.mark.parametrize(
+    "name", ["UTC", "Europe/Berlin", "America/Havana", "Asia/Kathmandu", "Africa/Cairo"]
+)
+def test_the_last_bar_of_a_window_holds_now(window: figures.Window, name: str) -> None:
+    place = zone.zone_of(name)
+    for hours in range(0, 24 * 366, 29):
+        now = NOW + timedelta(hours=hours, minutes=7)
+        edges = window.edges(window.number_at(now, place), place)
+        assert len(edges) == window.bars + 1
+        assert edges[-2] <= stamp(-60 * hours - 7) < edges[-1]
+        assert edges == sorted(edges)
     assert window.bars % window.ticks_every == 0, "ticks are equally far apart"
+
+
+def test_days_are_local_and_as_long_as_they_are_there() -> None:
+    month = figures.WINDOWS["30d"]
+    berlin = zone.zone_of("Europe/Berlin")
+    edges = month.edges(month.number_at(NOW, berlin), berlin)
+    assert edges[-1] == "2026-11-01T23:00:00.000000Z"
+    assert "2026-10-24T22:00:00.000000Z" in edges, "the 25th has 25 hours"
+    assert "2026-10-25T23:00:00.000000Z" in edges
+
+
+@pytest.mark.parametrize(
+    "name", ["", "nowhere", "../etc/passwd", "Europe", "/etc/localtime", "a" * 99, "\0", "UTC"]
+)
+def test_what_is_no_zone_is_utc(name: str) -> None:
+    assert zone.zone_of(name) is UTC
+
+
+def test_deliveries_are_in_one_part_each() -> None:
+    seconds = sorted([0.2, 1, 1.1, 2, 9, 3600, 3601])
+    parts = {part.limit: part.count for part in chart.buckets(seconds)}
+    assert parts == {1: 2, 2: 2, 5: 0, 10: 1, 30: 0, 60: 0, 300: 0, 3600: 1, None: 1}
+    assert max(part.width for part in chart.buckets(seconds)) == 100
+    assert chart.buckets([]) == []
+
+
+# Headline
+
+
+def stats(**more: Any) -> dict[str, Any]:
+    """The figures of 1,000 messages of which 41 failed, and of 900 before."""
+    return {
+        "total": 1000,
+        "headline": "delivery_rate",
+        "delivery_rate": 0.959,
+        "delivery_rate_of": 1000,
+        "failure_rate": 0.041,
+        "failure_rate_of": 1000,
+        "failed": 41,
+        "final": 1000,
+        "without_reports": [],
+        "before": {"delivery_rate": 0.95, "failure_rate": 0.05},
+        **more,
+    }
+
+
+def test_the_headline_is_the_rate_with_what_it_rests_on() -> None:
+    head = headline.headline(stats(), "last hour")
+    assert (head.rate, head.name) == ("95.9", "delivered")
+    assert head.caption == "delivered, of 1,000 messages with a final status"
+    assert head.other == "4.1 % of all 1,000 messages failed."
+    assert head.change is not None
+    assert head.change.text == "0.9 points more than in the same time before: 95 %"
+    assert head.change.is_better
+
+
+def test_without_reports_the_headline_is_the_failure_rate_and_says_where() -> None:
+    told = {"headline": "failure_rate", "delivery_rate": None, "without_reports": ["US"]}
+    head = headline.headline(stats(**told), "last hour")
+    assert (head.rate, head.caption) == ("4.1", "failed: 41 of 1,000 messages")
+    assert head.other == (
+        "How many were delivered is not known: "
+        "no delivery reports have come from the United States."
+    )
+    assert head.change is not None
+    assert (head.change.direction, head.change.is_better) == ("down", True)
+
+
+def test_where_nothing_is_known_there_is_no_rate() -> None:
+    nothing = {"headline": None, "delivery_rate": None, "final": 0}
+    assert headline.headline(stats(**nothing), "last hour").rate is None
+    assert headline.headline(stats(**nothing, total=0), "last hour").name == "Nothing yet"
+    new = stats(before={"delivery_rate": None, "failure_rate": None})
+    assert headline.headline(new, "last hour").change is None
+
+
+def test_many_countries_without_reports_are_counted() -> None:
+    assert headline.silent_countries(["US"]) == "the United States"
+    assert headline.silent_countries(["US", "CA"]) == "the United States and Canada"
+    many = headline.silent_countries(["CA", "IN", "NG", "BR", "FR"])
+    assert many == "Canada, India, Nigeria and 2 other countries"
+    assert headline.silent_countries([]) == "the countries of these messages"
+
+
+def test_an_amount_has_cents_or_all_its_digits() -> None:
+    assert [words.dollars(amount) for amount in ("1234.5678", "1", "0.0055", "0")] == [
+        "1,234.57",
+        "1.00",
+        "0.0055",
+        "0",
+    ]
 
 
 def test_reasons_and_the_rest_make_all_failures() -> None:
@@ -244,6 +343,17 @@ def test_times_are_utc_and_stand_in_the_form_as_it_wants_them() -> None:
     assert asked.filters.until == "2026-11-01T13:30:15.000000Z"
     assert asked.typed["since"] == "2026-11-01T14:30"
     assert asked.typed["until"] == "2026-11-01T13:30:15"
+
+
+def test_times_of_a_local_form_are_local_and_those_of_links_are_utc() -> None:
+    typed = {"since": "2026-11-01T14:30", "until": "2026-11-01T14:30Z", "zone": "Europe/Berlin"}
+    asked = listing.read_form(typed, zone.zone_of("America/New_York"))
+    assert asked.query == {
+        "since": "2026-11-01T13:30:00.000000Z",
+        "until": "2026-11-01T14:30:00.000000Z",
+    }
+    assert asked.typed["since"] == "2026-11-01T08:30"
+    assert set(listing.read_form({**typed, "since": "soon"}).errors) == {"since"}
 
 
 def test_what_people_type_into_the_send_form_is_tidied() -> None:

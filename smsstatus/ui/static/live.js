@@ -1,5 +1,6 @@
 // Keeps an open page fresh: asks for it again with its ETag, and patches what differs in place.
-// It also writes times as local or relative ones. Without it every page works the same, in UTC.
+// It also writes times as local or relative ones, and names the zone in a cookie, so that days and
+// filters are local. Without it every page works the same, in UTC.
 "use strict";
 
 (() => {
@@ -40,7 +41,6 @@
       const age = Date.now() + ahead - moment;
       return gone(age) || (age < 25e9 ? formats.minute : formats.full).format(moment);
     }
-    if (show === "day") return `${formats.date.format(moment)}\n${formats.clock.format(moment)}`;
     return formats[show].format(moment);
   };
 
@@ -59,9 +59,11 @@
 
   const writeTimes = () => {
     document.querySelectorAll("time[data-show]").forEach(writeTime);
-    for (const bar of document.querySelectorAll("g[data-since]")) {
+    for (const bar of document.querySelectorAll("a[data-since]")) {
       const [since, until] = [bar.dataset.since, bar.dataset.until].map((text) => new Date(text));
-      const span = `${formats.minute.format(since)} – ${formats.clock.format(until)}`;
+      const isDay = bar.dataset.show === "date";
+      const clocks = `${formats.minute.format(since)} – ${formats.clock.format(until)}`;
+      const span = isDay ? formats.date.format(since) : clocks;
       setText(bar.querySelector("title"), `${span}: ${bar.dataset.text}`);
     }
   };
@@ -185,6 +187,9 @@
 
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
   setText(document.getElementById("zone"), `Times are local (${zone}); UTC is in their tooltips.`);
+  const root = new URL(document.querySelector(".brand").href).pathname;
+  const secure = location.protocol === "https:" ? "; secure" : "";
+  document.cookie = `zone=${zone}; path=${root}; max-age=31536000; samesite=strict${secure}`;
   writeTimes();
   tick();
   setInterval(() => document.hidden || tick(), 1000);

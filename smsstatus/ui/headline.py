@@ -1,0 +1,123 @@
+"""The overview's greatest figure, in words: the rate that means something for these messages. Pure.
+
+In some countries no delivery reports come, so there how many failed is all that is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..plivo.countries import country_name
+from . import words
+
+NAMED = 3
+"""So many countries are named; of the others it is told how many they are."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """Against the window before: `up`, `down` or `same`, whether that is good, and the figures."""
+
+    direction: str
+    is_better: bool
+    text: str
+
+
+@dataclass(frozen=True)
+class Headline:
+    """A rate in per cent; None: nothing is known yet. `other`: what else there is to say of it."""
+
+    name: str
+    rate: str | None
+    caption: str
+    other: str
+    change: Change | None
+
+
+def headline(stats: dict[str, Any], window_title: str) -> Headline:
+    """Of the figures of GET /stats."""
+    if not stats["total"]:
+        caption = f"No message was seen in the {window_title}."
+        return Headline("Nothing yet", None, caption, "", None)
+    name = stats["headline"]
+    if name is None:
+        so_far = words.count(stats["total"], "message", "messages")
+        caption = f"{so_far} so far, none with a final status yet."
+        return Headline("On the way", None, caption, "", None)
+    change = _change(name, stats)
+    rate = words.percent(stats[name])
+    if name == "failure_rate":
+        return Headline("failed", rate, _failed(stats), _how_many_arrived(stats), change)
+    return Headline("delivered", rate, _delivered(stats), rate_of_failures(stats), change)
+
+
+def silent_countries(codes: Sequence[str]) -> str:
+    """`the United States, Canada and 4 other countries`."""
+    names = [_in_a_sentence(country_name(code)) for code in codes[:NAMED]]
+    left = len(codes) - len(names)
+    if left:
+        names.append(words.count(left, "other country", "other countries"))
+    if not names:
+        return "the countries of these messages"
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def rate_of_failures(stats: dict[str, Any]) -> str:
+    """`3 % of all 1,500 messages failed`, and where nobody reports."""
+    failed = f"{words.percent(stats['failure_rate'])} % of all {_messages(stats)} failed."
+    if not stats["without_reports"]:
+        return failed
+    silent = silent_countries(stats["without_reports"])
+    return f"{failed} No delivery reports have come from {silent}."
+
+
+def _failed(stats: dict[str, Any]) -> str:
+    return f"failed: {words.number(stats['failed'])} of {_messages(stats)}"
+
+
+def _how_many_arrived(stats: dict[str, Any]) -> str:
+    silent = f"no delivery reports have come from {silent_countries(stats['without_reports'])}."
+    if stats["delivery_rate"] is None:
+        if not (stats["without_reports"] or stats["final"]):
+            return "How many were delivered is not known yet."
+        return f"How many were delivered is not known: {silent}"
+    rate = words.percent(stats["delivery_rate"])
+    known = words.count(stats["delivery_rate_of"], "message", "messages")
+    return f"Where reports come, {rate} % of {known} were delivered; {silent}"
+
+
+def _delivered(stats: dict[str, Any]) -> str:
+    known = words.count(stats["delivery_rate_of"], "message", "messages")
+    where = " where delivery reports come" if stats["without_reports"] else ""
+    return f"delivered, of {known} with a final status{where}"
+
+
+def _messages(stats: dict[str, Any]) -> str:
+    return words.count(stats["failure_rate_of"], "message", "messages")
+
+
+def _change(name: str, stats: dict[str, Any]) -> Change | None:
+    """Of the rates as they are shown, so that the reader's own subtraction is right."""
+    earlier = stats["before"][name]
+    if earlier is None:
+        return None
+    now, then = words.percent(stats[name]), words.percent(earlier)
+    points = round(float(now) - float(then), 1)
+    if not points:
+        return Change("same", True, f"as in the same time before: {then} %")
+    size = f"{abs(points):g} {'point' if abs(points) == 1 else 'points'}"
+    is_better = (points > 0) == (name == "delivery_rate")
+    if points > 0:
+        return Change("up", is_better, f"{size} more than in the same time before: {then} %")
+    return Change("down", is_better, f"{size} less than in the same time before: {then} %")
+
+
+def _in_a_sentence(name: str) -> str:
+    takes_the = name.startswith("United ") or name.endswith(("Republic", "Islands", "Emirates"))
+    return f"the {name}" if takes_the or name in _WITH_THE else name
+
+
+_WITH_THE = {"Bahamas", "Comoros", "Gambia", "Maldives", "Netherlands", "Philippines", "Seychelles"}

@@ -1,0 +1,43 @@
+"""The zone of a page's times: the browser's, which live.js names in a cookie; else UTC."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, tzinfo
+from zoneinfo import ZoneInfo
+
+from flask import request
+
+COOKIE = "zone"
+_NAME = re.compile(r"[A-Za-z0-9_+-]{1,32}(/[A-Za-z0-9_+-]{1,32}){0,3}")
+
+
+def current() -> tzinfo:
+    """That of whoever asked for this page."""
+    return zone_of(request.cookies.get(COOKIE, ""))
+
+
+def zone_of(name: str) -> tzinfo:
+    """The zone of an IANA name, such as Europe/Berlin; UTC where it is not known here."""
+    if name == "UTC" or not _NAME.fullmatch(name):
+        return UTC
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):  # ZoneInfoNotFoundError is a KeyError
+        return UTC
+
+
+def absolute(text: str, zone: tzinfo) -> str:
+    """A time that names no zone is one of this zone; anything else is left as it stands."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    return text if moment.tzinfo else moment.replace(tzinfo=zone).isoformat()
+
+
+def local(timestamp: str, zone: tzinfo) -> str:
+    """A timestamp as an input of type datetime-local wants it, in this zone."""
+    moment = datetime.fromisoformat(timestamp).astimezone(zone).replace(tzinfo=None)
+    whole = moment.second == 0 and moment.microsecond == 0
+    return moment.isoformat(timespec="minutes" if whole else "seconds")
