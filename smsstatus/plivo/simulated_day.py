@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from decimal import Decimal
 from random import Random
 from typing import NamedTuple
 from urllib.parse import urlencode
@@ -70,6 +71,7 @@ def _life(route: Route, queued: datetime, now: datetime, chance: Random) -> Iter
         "Type": "sms",
         "Units": str(units),
         "TotalRate": route.price,
+        "TotalAmount": str(units * Decimal(route.price)),
         "MCC": route.mcc,
         "MNC": route.mnc,
         "QueuedTime": _text(queued),

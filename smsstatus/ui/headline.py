@@ -46,7 +46,7 @@ def headline(stats: dict[str, Any], window_title: str) -> Headline:
         so_far = words.count(stats["total"], "message", "messages")
         caption = f"{so_far} so far, none with a final status yet."
         return Headline("On the way", None, caption, "", None)
-    change = _change(name, stats)
+    change = _change(name, stats, f"the {window_title.removeprefix('last ')} before")
     rate = words.percent(stats[name])
     if name == "failure_rate":
         return Headline("failed", rate, _failed(stats), _how_many_arrived(stats), change)
@@ -99,7 +99,7 @@ def _messages(stats: dict[str, Any]) -> str:
     return words.count(stats["failure_rate_of"], "message", "messages")
 
 
-def _change(name: str, stats: dict[str, Any]) -> Change | None:
+def _change(name: str, stats: dict[str, Any], earlier_time: str) -> Change | None:
     """Of the rates as they are shown, so that the reader's own subtraction is right."""
     earlier = stats["before"][name]
     if earlier is None:
@@ -107,12 +107,12 @@ def _change(name: str, stats: dict[str, Any]) -> Change | None:
     now, then = words.percent(stats[name]), words.percent(earlier)
     points = round(float(now) - float(then), 1)
     if not points:
-        return Change("same", True, f"as in the same time before: {then} %")
+        return Change("same", True, f"as in {earlier_time}: {then} %")
     size = f"{abs(points):g} {'point' if abs(points) == 1 else 'points'}"
     is_better = (points > 0) == (name == "delivery_rate")
     if points > 0:
-        return Change("up", is_better, f"{size} more than in the same time before: {then} %")
-    return Change("down", is_better, f"{size} less than in the same time before: {then} %")
+        return Change("up", is_better, f"{size} more than in {earlier_time}: {then} %")
+    return Change("down", is_better, f"{size} less than in {earlier_time}: {then} %")
 
 
 def _in_a_sentence(name: str) -> str:

@@ -175,7 +175,7 @@ def test_the_headline_is_the_rate_with_what_it_rests_on() -> None:
     assert head.caption == "delivered, of 1,000 messages with a final status"
     assert head.other == "4.1 % of all 1,000 messages failed."
     assert head.change is not None
-    assert head.change.text == "0.9 points more than in the same time before: 95 %"
+    assert head.change.text == "0.9 points more than in the hour before: 95 %"
     assert head.change.is_better
 
 
