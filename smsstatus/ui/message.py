@@ -6,6 +6,7 @@ from flask import Response, request
 
 from ..notation import reference_pairs
 from ..plivo.api import NotConfigured, PlivoError, UnknownMessage, is_uuid
+from ..plivo.countries import country_name, network_name
 from ..service import Service
 from ..store.contract import Message, StoreError
 from ..upkeep.reconcile import reconcile_one
@@ -81,6 +82,10 @@ def _page(
     shown = {
         "message_uuid": message_uuid,
         "message": message_json(message) if message else None,
+        "places": (
+            country_name(message.country) if message and message.country else "",
+            network_name(message.network) if message and message.network else "",
+        ),
         "reference": [f"{name}={value}" for name, value in reference_pairs(message.reference)]
         if message
         else [],

@@ -10,6 +10,7 @@ from urllib.parse import urljoin, urlsplit
 import pytest
 from flask.testing import FlaskClient
 
+from tests.clock import HandClock
 from tests.conftest import Deliver, Receive
 from tests.live import API_TOKEN
 from tests.rows import insert, row
@@ -96,3 +97,45 @@ def test_what_cannot_be_found_is_told_with_what_can_be(client: FlaskClient, soug
     answer = client.get("/ui/messages", query_string={"find": sought}, auth=LOGIN)
     assert answer.status_code == 404
     assert "last four digits" in answer.text
+
+
+def test_a_message_says_where_it_went_and_what_it_cost(
+    client: FlaskClient, receive: Receive
+) -> None:
+    message_uuid = receive("sent", MCC="310", MNC="999", Units="2", TotalAmount="0.01100")
+    page = client.get(f"/ui/messages/{message_uuid}", auth=LOGIN).text
+    facts = dict(re.findall(r"<dt>([^<]*)</dt><dd>([^<]*)</dd>", page))
+    assert facts["Country"] == "United States"
+    assert "310-999" in facts["Network"]
+    assert (facts["Parts"], facts["Cost, USD"]) == ("2", "0.011")
+
+
+def test_each_bar_and_each_country_leads_to_its_messages(
+    client: FlaskClient, clock: HandClock, receive: Receive
+) -> None:
+    clock.turn(60)
+    message_uuid = receive("undelivered", ErrorCode="30", MCC="404", MNC="45")
+    for window in ("1h", "24h", "7d", "30d"):
+        page = client.get(f"/?window={window}", auth=LOGIN).text
+        links = re.findall(r'<a href="([^"]*since=[^"]*until=[^"]*)"', page)
+        assert len(links) == 3, "a bar, the same in the table, a country"
+        for link in links:
+            listed = followed(client, "/", link)
+            assert re.findall(r'<tr data-key="([^"]*)"', listed) == [message_uuid]
+            assert '<span class="tight">' in listed, "the reason, for a narrow screen"
+
+
+def test_days_and_the_form_are_those_of_the_zone_that_the_browser_names(
+    client: FlaskClient, receive: Receive
+) -> None:
+    receive("sent")
+    days = client.get("/?window=30d", auth=LOGIN)
+    client.set_cookie("zone", "Asia/Tokyo")
+    local = client.get("/?window=30d", auth=LOGIN)
+    assert local.headers["ETag"] != days.headers["ETag"]
+    assert "T15:00:00.000000Z" in local.text
+    form = client.get("/ui/messages?since=2026-11-01T09:00&zone=Asia/Tokyo", auth=LOGIN).text
+    assert "Since (Asia/Tokyo)" in form
+    assert 'value="2026-11-01T09:00"' in form
+    assert '<input type="hidden" name="zone" value="Asia/Tokyo">' in form
+    assert "since=2026-11-01T00:00:00.000000Z" in html.unescape(form)
