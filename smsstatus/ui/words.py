@@ -79,9 +79,9 @@ def share(part: float) -> str:
 
 
 def dollars(amount: str) -> str:
-    """An exact amount for the eye: with cents, or all digits where it is less than a dollar."""
+    """An exact amount for the eye: with cents, or all digits where it is less than ten of them."""
     value = Decimal(amount)
-    return f"{value:,.2f}" if value >= 1 else amount
+    return f"{value:,.2f}" if 10 * value >= 1 else amount
 
 
 def within(limit: int | None) -> str:

@@ -208,9 +208,9 @@ def test_many_countries_without_reports_are_counted() -> None:
 
 
 def test_an_amount_has_cents_or_all_its_digits() -> None:
-    assert [words.dollars(amount) for amount in ("1234.5678", "1", "0.0055", "0")] == [
+    assert [words.dollars(amount) for amount in ("1234.5678", "0.6655", "0.0055", "0")] == [
         "1,234.57",
-        "1.00",
+        "0.67",
         "0.0055",
         "0",
     ]
