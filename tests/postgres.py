@@ -12,6 +12,7 @@ import importlib.util
 import itertools
 import os
 import pwd
+import random
 import shutil
 import signal
 import stat
@@ -237,3 +238,26 @@ def new_database(server_url: str) -> Iterator[str]:
             yield urlsplit(server_url)._replace(path=f"/{name}").geturl()
         finally:
             connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+@contextlib.contextmanager
+def as_role(url: str, *grants: str) -> Iterator[str]:
+    """The database's URL for a role of its own that may do only this, over one connection."""
+    role = f"role_{os.getpid()}_{random.getrandbits(32):x}"  # roles are the whole server's
+    ask(url, f"CREATE ROLE {role} LOGIN CONNECTION LIMIT 1")
+    for grant in grants:
+        ask(url, f"GRANT {grant} TO {role}")
+    scheme, _, rest = url.partition("://")
+    yield f"{scheme}://{role}@{rest.partition('@')[2]}"
+    ask(url, f"DROP OWNED BY {role}")
+    ask(url, f"DROP ROLE {role}")
+
+
+def backends(url: str) -> int:
+    """Connections to this database, but for the one that asks."""
+    ((count,),) = ask(
+        url,
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    )
+    return int(count)

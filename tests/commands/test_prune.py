@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,16 +12,22 @@ from typing import Any
 import pytest
 from flask import Flask
 
+from smsstatus import create_app
+from smsstatus.database_url import read_database_url
 from smsstatus.model import utc_timestamp
 from smsstatus.settings import Settings
+from smsstatus.store.contract import Outcome
+from smsstatus.store.postgres.store import PostgresStore
 from smsstatus.store.sqlite.upkeep import PRUNE_BATCH
 from smsstatus.web.current import service_of
 
 from ..clock import HandClock
 from ..conftest import Deliver, Query, Receive
 from ..live import live_service, wait_until
+from ..postgres import as_role, ask, backends
 from ..rows import insert, row
 from ..signed import Plivo, send
+from ..store.updates import at, update_of
 from .conftest import Run, refused, started_beside
 
 ADD_EVENTS = """
@@ -41,6 +48,28 @@ def aged_ones(writable: sqlite3.Connection) -> list[str]:
     insert(writable, rows)
     writable.execute(ADD_EVENTS)
     return [values["message_uuid"] for values in rows]
+
+
+def test_a_database_that_is_full_is_pruned_over_one_connection_with_the_right_to_delete(
+    postgres: str, settings: Settings
+) -> None:
+    """As Heroku leaves it: DELETE and SELECT, and no second connection."""
+    owner = PostgresStore(postgres)
+    owner.prepare()
+    for number, days in enumerate((0, 40, 50)):
+        received_at = utc_timestamp(str(datetime.now(UTC) - timedelta(days=days)))
+        update = update_of(at("sent", MessageUUID=f"message-{number}"), received_at)
+        assert owner.record(update) is Outcome.APPLIED
+    owner.close()
+    with as_role(postgres, "SELECT, DELETE ON ALL TABLES IN SCHEMA public") as url:
+        full = replace(settings, database=read_database_url(url), database_connections=1)
+        app = create_app(full)
+        done = app.test_cli_runner().invoke(args=["prune", "--older-than", "30d"])
+        assert (done.exit_code, done.stdout, done.stderr) == (0, "2 messages removed.\n", "")
+        service_of(app).store.close()
+        wait_until(lambda: backends(postgres) == 0, what="its connection is closed")
+    assert ask(postgres, "SELECT message_uuid FROM messages") == [("message-0",)]
+    assert ask(postgres, "SELECT count(*) FROM status_events") == [(1,)]
 
 
 def test_old_messages_go_with_their_events_and_young_ones_stay(

@@ -11,11 +11,12 @@ import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 
 import psycopg
 import pytest
 
+from smsstatus.bounded import Bounded
 from smsstatus.model import RANKS, TEXT_DIGEST_SIZE, StatusUpdate
 from smsstatus.store.contract import (
     Filters,
@@ -25,7 +26,7 @@ from smsstatus.store.contract import (
     WorkRefused,
 )
 from smsstatus.store.postgres import connection as connections
-from smsstatus.store.postgres import upgrade, upkeep
+from smsstatus.store.postgres import names, upgrade, upkeep
 from smsstatus.store.postgres.batch import RECORD, record
 from smsstatus.store.postgres.committer import Committer
 from smsstatus.store.postgres.connection import Link, TooSlow
@@ -33,7 +34,7 @@ from smsstatus.store.postgres.errors import describe
 from smsstatus.store.postgres.store import PostgresStore
 
 from ..live import wait_until
-from ..postgres import ask
+from ..postgres import as_role, ask, backends
 from .updates import at, update_of
 
 DAY = "2026-11-01"
@@ -50,27 +51,6 @@ def store(postgres: str) -> Iterator[PostgresStore]:
 
 def update(status: str = "sent", message_uuid: str = "a-uuid", **more: str) -> StatusUpdate:
     return update_of(at(status, "00:00:01", MessageUUID=message_uuid, **more))
-
-
-@contextmanager
-def as_role(url: str, *grants: str) -> Iterator[str]:
-    """The database's URL for a role of its own that may do only this."""
-    role = f"role_{os.getpid()}_{random.getrandbits(32):x}"  # roles are the whole server's
-    ask(url, f"CREATE ROLE {role} LOGIN CONNECTION LIMIT 1")
-    for grant in grants:
-        ask(url, f"GRANT {grant} TO {role}")
-    scheme, _, rest = url.partition("://")
-    yield f"{scheme}://{role}@{rest.partition('@')[2]}"
-    ask(url, f"DROP OWNED BY {role}")
-    ask(url, f"DROP ROLE {role}")
-
-
-def backends(url: str) -> int:
-    return ask(
-        url,
-        "SELECT count(*) FROM pg_stat_activity"
-        " WHERE datname = current_database() AND pid <> pg_backend_pid()",
-    )[0][0]
 
 
 # The batch
@@ -332,6 +312,47 @@ def test_a_server_that_is_away_is_said_without_the_password() -> None:
         assert "refused" in str(away.value)
         assert "s3cret" not in str(away.value)
     store.close()
+
+
+def test_a_resolver_that_hangs_is_given_up_for_readers_and_the_writer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answers = threading.Event()
+    monkeypatch.setattr(names, "_bounded", Bounded(0.2, "the resolver"))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *asked: answers.wait(60) and [])
+    store = PostgresStore("postgres://someone:s3cret@db.example.com/sms")
+    try:
+        for act in (store.newest, store.probe):
+            with pytest.raises(StoreUnavailable, match=r"db\.example\.com: no answer .* 0\.2 s"):
+                act()
+    finally:
+        answers.set()
+        store.close()
+
+
+def test_each_address_of_each_host_is_tried_under_its_name(
+    postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = {"one": ["::1", "127.0.0.1"], "two": ["127.0.0.2"]}
+
+    def resolve(host: str, *_: object) -> list[object]:
+        if host not in known:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return [(0, 0, 0, "", (address, 0)) for address in known[host]]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    assert names.addresses("postgres://one:5433,gone,10.0.0.1,two:5434/sms") == {
+        "host": "one,one,10.0.0.1,two",
+        "hostaddr": "::1,127.0.0.1,10.0.0.1,127.0.0.2",
+        "port": "5433,5433,,5434",
+    }
+    assert names.addresses("postgres://127.0.0.1,[::1]/sms") == {}
+    with pytest.raises(psycopg.OperationalError, match="no address of gone: Name or service"):
+        names.addresses("postgres://me:secret@gone/sms")
+    there = PostgresStore(postgres.replace("127.0.0.1", "one"))
+    there.prepare()
+    assert there.newest() == ""
+    there.close()
 
 
 def test_a_url_that_psycopg_would_quote_is_not_told() -> None:

@@ -13,6 +13,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from .errors import ROW_FAILURES, UNPREPARED, is_passing
+from .names import addresses
 from .watch import WATCH
 
 T = TypeVar("T")
@@ -132,5 +133,6 @@ def connect(url: str, *, prepares: bool) -> Connection:
     asked = conninfo_to_dict(url)
     if "," in str(asked.get("host", "")):
         bounds["target_session_attrs"] = asked.get("target_session_attrs", "read-write")
+    bounds |= addresses(url)
     threshold = 5 if prepares else None
     return psycopg.connect(url, autocommit=True, prepare_threshold=threshold, **bounds)
