@@ -31,6 +31,7 @@ from smsstatus.store.postgres.batch import RECORD, record
 from smsstatus.store.postgres.committer import Committer
 from smsstatus.store.postgres.connection import Link, TooSlow
 from smsstatus.store.postgres.errors import describe
+from smsstatus.store.postgres.schema import OLDEST_READER, SCHEMA_VERSION
 from smsstatus.store.postgres.store import PostgresStore
 
 from ..live import wait_until
@@ -210,6 +211,23 @@ def test_one_process_builds_indexes_and_an_index_of_an_earlier_version_goes(
         assert not store.sum_up_some(NOW)
     assert store.sum_up_some(NOW)
     assert ask(postgres, "SELECT to_regclass('former')") == [(None,)]
+
+
+def test_the_indexes_of_version_1_give_way_once_smaller_ones_are_there(
+    store: PostgresStore, postgres: str
+) -> None:
+    ask(postgres, "DROP INDEX messages_by_outcome_2, messages_by_sender_2, messages_by_recipient_2")
+    ask(postgres, "CREATE INDEX messages_by_outcome ON messages (outcome, created_at)")
+    ask(postgres, "UPDATE schema_version SET version = 1")
+    store.record(update())
+    assert store.list(Filters(statuses=("sent",)), 10).messages
+    assert store.sum_up_some(NOW)
+    assert not store.sum_up_some(NOW)
+    assert ask(
+        postgres,
+        "SELECT to_regclass('messages_by_outcome'), to_regclass('messages_by_outcome_2')",
+    ) == [(None, "messages_by_outcome_2")]
+    assert store.list(Filters(statuses=("sent",)), 10).messages
 
 
 def test_what_is_held_for_long_keeps_no_rows_from_being_removed(postgres: str) -> None:
@@ -421,7 +439,9 @@ def test_many_that_start_at_once_on_an_empty_database_all_succeed(postgres: str)
     with ThreadPoolExecutor(6) as pool:
         for started in [pool.submit(start) for _ in range(6)]:
             started.result(60)
-    assert ask(postgres, "SELECT version, oldest_reader FROM schema_version") == [(1, 1)]
+    assert ask(postgres, "SELECT version, oldest_reader FROM schema_version") == [
+        (SCHEMA_VERSION, OLDEST_READER)
+    ]
 
 
 def test_starting_again_takes_no_lock_that_a_writer_holds(
@@ -435,11 +455,12 @@ def test_starting_again_takes_no_lock_that_a_writer_holds(
 def test_a_later_schema_is_worked_with_if_it_says_so_and_refused_otherwise(
     store: PostgresStore, postgres: str
 ) -> None:
-    ask(postgres, "UPDATE schema_version SET version = 2")
+    ask(postgres, f"UPDATE schema_version SET version = {SCHEMA_VERSION + 1}")
     PostgresStore(postgres).prepare()
     assert store.record(update()) is Outcome.APPLIED
-    ask(postgres, "UPDATE schema_version SET oldest_reader = 2")
-    with pytest.raises(SchemaTooNew, match="schema version 2, this program knows 1"):
+    ask(postgres, f"UPDATE schema_version SET oldest_reader = {SCHEMA_VERSION + 1}")
+    known = f"schema version {SCHEMA_VERSION + 1}, this program knows {SCHEMA_VERSION}"
+    with pytest.raises(SchemaTooNew, match=known):
         PostgresStore(postgres).prepare()
 
 

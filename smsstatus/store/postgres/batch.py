@@ -43,6 +43,14 @@ def as_text(time: str) -> str:
     return f"""to_char({utc}, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
 
 
+def bucket(time: str, seconds: int = 120) -> str:
+    """So many seconds of a time, as an expression; with two minutes the years 1 to 9999 fit.
+
+    An index on them holds one entry for all rows of a kind in that time, with 6 bytes for each.
+    """
+    return f"(date_part('epoch', {time} AT TIME ZONE 'UTC') / {seconds})::integer"
+
+
 _NEWER = f"({order_key('excluded')}) > ({order_key('m')})"
 _EARLIER = f"({order_key('excluded', prefix='first_')}) < ({order_key('m', prefix='first_')})"
 

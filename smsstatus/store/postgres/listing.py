@@ -6,7 +6,7 @@ server chooses which by the values of each page, so these statements are never p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ...model import FINAL_STATUSES
@@ -14,7 +14,7 @@ from ..contract import Event, Filters, Message, Page, Position, StoreUnavailable
 from ..outbox import Fate, Forward
 from ..packing import unpack
 from ..rules import order_key
-from .batch import EVENTS, as_text
+from .batch import EVENTS, as_text, bucket
 from .connection import Connection
 
 _SELECT = f"""SELECT message_uuid, sender_number, recipient_number, message_body, initial_status,
@@ -22,6 +22,10 @@ _SELECT = f"""SELECT message_uuid, sender_number, recipient_number, message_body
     {as_text("messages.created_at")}, {as_text("updated_at")}, is_final, reference, id
     FROM messages"""
 """The columns of Message, in its order, and the row's id."""
+
+
+TWO_MINUTES, WEEK = 120, 604_800
+"""What the indexes of outcomes and senders, and that of recipients, know of created_at."""
 
 
 _FORWARDS = f"""LEFT JOIN LATERAL (
@@ -105,11 +109,33 @@ def _arm(
     if after is not None:
         conditions.append(f"({created_at}, {row_id}) < (%s, %s)")
         values += [after.created_at, after.id]
+    order = f"{created_at} DESC, {row_id} DESC"
+    seconds = None if filters.reference is not None else _known_seconds(filters, status)
+    if seconds is not None:
+        order = f"{bucket(created_at, seconds)} DESC, {order}"
+        if seconds == TWO_MINUTES and status is not None:  # NULL counts as no constant there
+            order = f"outcome DESC, {order}"
+        for comparison, time in _edges(filters, after):
+            known = bucket("%s::timestamptz", seconds)
+            conditions.append(f"{bucket(created_at, seconds)} {comparison} {known}")
+            values.append(time)
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
-    return (
-        f"{_SELECT}{source} {where} ORDER BY {created_at} DESC, {row_id} DESC LIMIT %s",
-        [*values, limit],
-    )
+    return f"{_SELECT}{source} {where} ORDER BY {order} LIMIT %s", [*values, limit]
+
+
+def _known_seconds(filters: Filters, status: str | None) -> int | None:
+    """What the index that the page walks knows of created_at; None: all of it."""
+    if filters.recipient or filters.recipient_ending:
+        return WEEK
+    return TWO_MINUTES if filters.sender or status is not None else None
+
+
+def _edges(filters: Filters, after: Position | None) -> Iterator[tuple[str, str]]:
+    """Between which times the page lies, for an index that knows them only by `bucket`."""
+    if filters.since:
+        yield ">=", filters.since
+    if until := after.created_at if after is not None else filters.until:
+        yield "<=", until
 
 
 def _conditions(filters: Filters, status: str | None) -> tuple[list[str], list[object]]:

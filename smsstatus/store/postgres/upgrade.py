@@ -12,7 +12,7 @@ from .schema import INDEX, schema_text
 INDEX_SECONDS = 3600.0
 """For building one index; what is left of a build that was cut is dropped before the next."""
 
-RETIRED: tuple[str, ...] = ()
+RETIRED = ("messages_by_outcome", "messages_by_recipient", "messages_by_sender")
 """Names of indexes of earlier versions."""
 
 
