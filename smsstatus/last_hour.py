@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from .rates import HOUR
 from .service import Service
 from .store.contract import Tally
@@ -27,8 +29,20 @@ def failure_shares(service: Service) -> list[Share]:
 
 
 def _count(service: Service) -> list[Share]:
-    def tally(since: str, until: str) -> list[Tally]:
-        return list(service.store.tally(since, until, (), until[:HOUR]))
-
     last, before = windows(service.clock.now())
-    return shares(tally(*last), [counted for window in before for counted in tally(*window)])
+    return shares(_tally(service, last), _usual(service, before))
+
+
+def _usual(service: Service, before: Sequence[tuple[str, str]]) -> list[Tally]:
+    """Of the days before: the same for an hour, and of the older days each message is read."""
+    newest = before[0][0]
+    _, found = service.usual.get(
+        service.clock,
+        lambda: (newest, [one for window in before for one in _tally(service, window)]),
+        lambda kept, _: kept[0] == newest,
+    )
+    return found
+
+
+def _tally(service: Service, window: tuple[str, str]) -> Sequence[Tally]:
+    return service.store.tally(*window, (), window[1][:HOUR])

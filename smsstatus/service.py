@@ -22,7 +22,7 @@ from .logs import RateLimit
 from .metrics import Metrics
 from .server import serving
 from .settings import SHORT_TOKEN, Settings
-from .store.contract import SchemaTooNew, Store, StoreUnavailable
+from .store.contract import SchemaTooNew, Store, StoreUnavailable, Tally
 from .store.opening import open_store
 from .store.outbox import OutboxState
 from .unusual import Share
@@ -71,6 +71,8 @@ class Service:
     """How long reports take, by country: what `figures` last found."""
     last_hour: Cache[tuple[list[Share], float]] = field(default_factory=Cache)
     """What `last_hour.failure_shares` last found, and the seconds that it took."""
+    usual: Cache[tuple[str, list[Tally]]] = field(default_factory=Cache)
+    """What it compares that with, and from when the newest of it is."""
     outbox: Cache[OutboxState | None] = field(default_factory=Cache)
     """What `readiness.outbox_of` last found."""
     upkeep: Cache[State | None] = field(default_factory=Cache)

@@ -7,14 +7,16 @@ from datetime import UTC, datetime, timedelta
 from math import comb
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smsstatus.last_hour import FRESH_SECONDS
+from smsstatus.last_hour import FRESH_SECONDS, failure_shares
 from smsstatus.model import utc_timestamp
 from smsstatus.store.contract import Tally
 from smsstatus.unusual import DAYS, LEAST, POINTS, UNKNOWN, most, shares, windows
+from smsstatus.web.current import service_of
 
 from .clock import HandClock
 from .conftest import Receive
@@ -141,3 +143,25 @@ def test_failures_that_are_unusual_are_told_everywhere(
     metrics = client.get("/metrics").text
     assert 'smsstatus_failure_share{country="NG"} 1.0' in metrics
     assert 'smsstatus_failure_share_explained{country="NG"} 0.5' in metrics
+
+
+def test_what_is_usual_is_counted_once_an_hour(
+    app: Flask, clock: HandClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = service_of(app)
+    asked: list[str] = []
+
+    def tally(since: str, *more: object) -> list[Tally]:
+        asked.append(since)
+        return []
+
+    monkeypatch.setattr(service.store, "tally", tally)
+    clock.turn(3600 - clock.now().minute * 60 - clock.now().second)
+    for _ in range(3):
+        failure_shares(service)
+        clock.turn(FRESH_SECONDS)
+    assert len(asked) == DAYS + 3
+    failure_shares(service)
+    clock.turn(3600)
+    failure_shares(service)
+    assert len(asked) == 2 * DAYS + 5
