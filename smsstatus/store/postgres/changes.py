@@ -68,7 +68,7 @@ _NEWEST = f"""
             SELECT message_id, due_at, event_id FROM forwards
             WHERE due_at IS NOT NULL AND due_at <= %(now)s
             ORDER BY due_at DESC, event_id DESC LIMIT %(looked_at)s
-        ) AS found GROUP BY message_id
+        ) AS found GROUP BY message_id ORDER BY newest DESC, last DESC
     ) AS n JOIN forwards AS f ON f.event_id = {_FIRST.format("n")}
     WHERE {_MAY_BE_CLAIMED}
     ORDER BY n.newest DESC, n.last DESC LIMIT %(limit)s FOR UPDATE OF f SKIP LOCKED
