@@ -11,7 +11,6 @@ from pathlib import Path
 from statistics import median
 from uuid import uuid4
 
-import psycopg
 import pytest
 from standardwebhooks import Webhook
 
@@ -30,6 +29,7 @@ from ..forwarding.receivers import Answer, Delivered, Receiver, receiver
 from ..live import LiveService, live_service, wait_until
 from ..postgres import ask, new_database
 from ..store import test_outbox_plans as plans
+from ..store.filling import fill_postgres
 from ..store.updates import at, update_of
 from .conftest import Figure, Promise
 from .forwarded import forwarding_to, memory
@@ -255,10 +255,7 @@ def fill(url: str, messages: int) -> None:
         statement = plans.FILL_MESSAGES.replace(str(plans.MESSAGES), str(messages))
         plans.run(_path(url), (statement, plans.FILL_EVENTS, plans.FILL_FORWARDS))
         return
-    with closing(psycopg.connect(url, autocommit=True)) as connection:
-        connection.execute("SET session_replication_role = replica")  # no foreign key is looked up
-        for statement in POSTGRES_FILL:
-            connection.execute(statement.replace("{messages}", str(messages)).encode())
+    fill_postgres(url, messages)
 
 
 def forget_all(url: str) -> None:
@@ -266,28 +263,3 @@ def forget_all(url: str) -> None:
         plans.run(_path(url), ("DELETE FROM forwards",))
     else:
         ask(url, "TRUNCATE forwards")
-
-
-POSTGRES_FILL = (
-    """INSERT INTO messages (
-           status_timestamp, created_at, updated_at, first_status_timestamp, sequence,
-           first_sequence, rank, first_rank, is_final, message_uuid, digest, first_digest,
-           initial_status, current_status)
-       SELECT '-infinity', '2026-11-01', '2026-11-01', '-infinity', 0, 0, 4, 1, true,
-           lpad(i::text, 8, '0') || '-0000-4000-8000-000000000000', '', '', 'queued', 'delivered'
-       FROM generate_series(1, {messages}) AS i""",
-    """INSERT INTO status_events (
-           message_id, status_timestamp, received_at, sequence, repeats, rank, signed_text,
-           reading, status, error_code, source, parameters)
-       SELECT m.id, '-infinity', '2026-11-01'::timestamptz + (m.id + 1000 * step) * interval '1 s',
-           0, 0, s.rank, decode(lpad(m.id::text, 24, '0') || lpad(step::text, 8, '0'), 'hex'),
-           decode(lpad('', 16, '0'), 'hex'), status, '', 'callback', '\\x00'
-       FROM messages AS m, (
-           VALUES (0, 'queued', 1), (1, 'sent', 2), (2, 'delivered', 4)) AS s (step, status, rank)
-       ORDER BY m.id + 1000 * step""",
-    """INSERT INTO forwards (event_id, message_id, due_at, state)
-       SELECT id, message_id, CASE WHEN id % 10 > 0 THEN received_at END,
-           CASE WHEN id % 10 > 0 THEN 'waiting' ELSE 'dead' END
-       FROM status_events""",
-    "ANALYZE",
-)

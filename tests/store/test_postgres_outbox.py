@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -18,6 +20,7 @@ from smsstatus.store.postgres.store import PostgresStore
 
 from ..postgres import ask
 from .conftest import write_batches
+from .filling import fill_postgres
 from .handing_on import LATER, TOMORROW, answered, come, fates, follow, live, statuses, take_all
 from .updates import at, update_of
 
@@ -89,6 +92,33 @@ def test_what_another_has_on_its_way_holds_up_its_message(open_store: Open) -> N
     assert other.outbox.claim(LATER, 10) == other.outbox.claim(LATER, 10, newest_first=True) == []
     assert one.outbox.settle([answered(claimed, Fate.WAITING, TOMORROW)]) == 0
     assert statuses(other.outbox.claim(LATER, 10)) == ["delivered"]
+
+
+def test_a_claim_of_the_newest_looks_at_no_more_messages_than_it_needs(
+    open_store: Open, postgres: str
+) -> None:
+    """How often it asks whether another one of a message is on its way, which costs most."""
+    store = open_store(Wanted())
+    fill_postgres(postgres, 3000)
+    assert len(store.outbox.claim(TOMORROW, 4, newest_first=True)) == 4
+    claimed = changes._CLAIM.format(changes._NEWEST)
+    values = {"now": TOMORROW, "limit": 4, "looked_at": 400, "claim": str(uuid4()), "seconds": 1}
+    with psycopg.connect(postgres) as connection:
+        explained = f"EXPLAIN (ANALYZE, FORMAT JSON) {claimed}".encode()
+        ((found,),) = connection.execute(explained, values).fetchall()
+    asked = [node["Actual Loops"] for node in _nodes(found[0]["Plan"]) if _is_count(node)]
+    assert asked
+    assert max(asked) <= 8
+
+
+def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for part in plan.get("Plans", []):
+        yield from _nodes(part)
+
+
+def _is_count(node: dict[str, Any]) -> bool:
+    return node["Node Type"] == "Aggregate" and node.get("Parent Relationship") == "SubPlan"
 
 
 def test_four_that_hand_on_at_once_claim_no_change_twice(open_store: Open) -> None:
