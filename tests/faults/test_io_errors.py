@@ -26,7 +26,10 @@ _FAULTS = {
 def test_no_callback_is_answered_200_and_nowhere_when_writes_and_syncs_fail(
     service: LiveService, tmp_path: Path, full: bool, figure: Figure, promise: Promise
 ) -> None:
-    """With the last of the faults the spool fails as well: its callbacks are in the log."""
+    """With the last of the faults the spool fails as well: its callbacks are in the log.
+
+    Where a machine is so busy that one is not kept in time anywhere, Plivo is told to try again.
+    """
     worker = worker_pid(service)
     answers = 300 if full else 60
     faults = list(_FAULTS.items()) if full else [*_FAULTS.items()][::2]
@@ -52,7 +55,7 @@ def test_no_callback_is_answered_200_and_nowhere_when_writes_and_syncs_fail(
         f"{slowest(load.deliveries):.2f} s, missing: {len(lost)}; integrity ok",
     )
     assert lost == []
-    assert load.others == []
+    assert {delivery.status for delivery in load.others} <= (set() if full else {503})
     promise(slowest(load.deliveries))
     assert integrity(service.database) == "ok"
 
