@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from psycopg.conninfo import conninfo_to_dict
@@ -441,21 +444,17 @@ bad_starts = pytest.mark.parametrize(("wrong", "name"), BAD_STARTS.values(), ids
 
 @bad_starts
 def test_importing_wsgi_stops_with_one_clear_line(
-    tmp_path: Path, wrong: dict[str, str], name: str
+    tmp_path: Path, wrong: dict[str, str], name: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    stopped = subprocess.run(
-        [sys.executable, "-c", "import wsgi"],
-        cwd=ROOT,
-        env=environment(tmp_path, "https://sms.example.com", **wrong),
-        capture_output=True,
-        text=True,
-        timeout=30,
-    )
-    assert stopped.returncode == 4
-    assert stopped.stdout == ""
-    assert stopped.stderr.startswith(f"smsstatus cannot start: {name} ")
-    assert stopped.stderr.count("\n") == 1
-    assert SECRET not in stopped.stderr
+    variables = environment(tmp_path, "https://sms.example.com", **wrong)
+    with mock.patch.dict(os.environ, variables, clear=True), pytest.raises(SystemExit) as stopped:
+        runpy.run_path(str(ROOT / "wsgi.py"))
+    assert stopped.value.code == 4
+    said, complained = capfd.readouterr()
+    assert said == ""
+    assert complained.startswith(f"smsstatus cannot start: {name} ")
+    assert complained.count("\n") == 1
+    assert SECRET not in complained
 
 
 def test_flask_run_does_not_serve_without_a_spool_either(tmp_path: Path) -> None:
