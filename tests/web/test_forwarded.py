@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from flask import Flask
@@ -47,15 +47,17 @@ def api(client: FlaskClient) -> FlaskClient:
 
 @pytest.fixture
 def settle(app: Flask, clock: HandClock) -> Iterator[Come]:
-    """The next change is tried a second from now, and this comes of it."""
+    """The next change is tried a second after it came, and this comes of it."""
     outbox = service_of(app).store.outbox
 
     def try_next(fate: Fate) -> None:
-        clock.turn(1)
-        now = utc_timestamp(str(clock.now()))
-        again = utc_timestamp(str(clock.now() + timedelta(days=1)))
-        (claimed,) = outbox.claim(now, 1)
-        settlement = Settlement(claimed=claimed, fate=fate, at=now, answer="503", due_at=again)
+        clock.turn(60)  # it stands still while changes come
+        late = utc_timestamp(str(clock.now() + timedelta(days=1)))
+        (claimed,) = outbox.claim(late, 1)
+        then = datetime.fromisoformat(claimed.change.received_at) + timedelta(seconds=1)
+        settlement = Settlement(
+            claimed=claimed, fate=fate, at=utc_timestamp(str(then)), answer="503", due_at=late
+        )
         assert outbox.settle([settlement]) == 1
 
     yield try_next
