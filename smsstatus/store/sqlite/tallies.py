@@ -1,7 +1,7 @@
 """Messages counted by what they have in common, quickly: hours that are over are summed up once.
 
-So are days that are some days ago, since the hours of weeks are many; then their hours are not
-needed any more. A span, an hour or a day, is written as what its times begin with.
+So are days that are some days ago, since the hours of weeks are many. A span, an hour or a day, is
+written as what its times begin with.
 
 It is summed up in three steps, since callbacks keep coming: it is noted, its messages are read with
 a connection of its own, and the sums are put in if the note is still there. Whatever changes a
@@ -150,7 +150,7 @@ def next_span(path: Path, now: str) -> NoteSpan | None:
         ((oldest,),) = connection.execute("SELECT min(created_at) FROM messages").fetchall()
         if oldest is None:
             return None
-        span = _newest_of(connection, max(oldest[:HOUR], old), over, HOUR)
+        span = _newest_of(connection, oldest[:HOUR], over, HOUR)
         span = span or _newest_of(connection, oldest[:DAY], old, DAY)
     return NoteSpan(span, uuid4().hex) if span else None
 
@@ -210,11 +210,7 @@ def put_span(connection: sqlite3.Connection, job: PutSpan) -> None:
         (SUMMED if pays else LEFT, job.span, job.reader),
     )
     if noted.rowcount == 1:
-        until = _next(job.span)
-        connection.execute("DELETE FROM tallies WHERE span >= ? AND span < ?", (job.span, until))
-        connection.execute(
-            "DELETE FROM summed_spans WHERE span > ? AND span < ?", (job.span, until)
-        )
+        connection.execute("DELETE FROM tallies WHERE span = ?", (job.span,))
     if noted.rowcount == 1 and pays:
         connection.executemany(
             """INSERT INTO tallies (span, number, country, network, sender, status, error_code,
