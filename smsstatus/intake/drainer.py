@@ -93,12 +93,17 @@ class Drainer:
             log.debug("bad/ not tidied: %s", error)
 
     def _correct(self) -> bool:
-        """Correct rows for a second at most, then look after the spool again; is more left?"""
+        """Correct rows for a second at most, then look after the spool again; is more left?
+
+        It rests as long as it works, so that callbacks have the better part of the processor.
+        """
         end = time.monotonic() + CORRECTING_SECONDS
         try:
             while not self._stop.is_set() and time.monotonic() < end:
+                began = time.monotonic()
                 if not self._store.correct_some():
                     return False
+                self._stop.wait(time.monotonic() - began)
         except StoreError as error:
             log.debug("rows of an earlier version not corrected: %s", error)
             return False

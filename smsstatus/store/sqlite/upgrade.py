@@ -35,7 +35,7 @@ from .connection import marks, reading
 from .facts import add_facts
 
 BATCH = 1000
-FACTS_BATCH = 200
+FACTS_BATCH = 50
 FORMER_SIZE = 16
 """Bytes of a digest of version 2."""
 
