@@ -26,6 +26,8 @@ _ROWS = {
     "status_events": """SELECT message_uuid, e.digest, status, e.status_timestamp, e.error_code,
         e.sequence, e.rank, e.is_final, received_at, source, parameters
         FROM status_events AS e JOIN messages AS m ON m.id = message_id ORDER BY e.id""",
+    "message_facts": """SELECT message_uuid, filed_at, country, network, units, amount, told_rank
+        FROM message_facts JOIN messages AS m ON m.id = message_id""",
     "message_references": """SELECT message_uuid, query, filed_at
         FROM message_references JOIN messages AS m ON m.id = message_id""",
     "reference_pairs": """SELECT message_uuid, pair, filed_at
