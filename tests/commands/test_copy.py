@@ -42,6 +42,9 @@ def opened(url: str) -> Store:
     return open_mover(read_database_url(url), may_create=True).store
 
 
+WENT = {"MCC": "310", "MNC": "260", "Units": "2", "TotalAmount": "0.011"}
+
+
 def fill(url: str, messages: int = 30) -> None:
     """Whole lives, repeats, texts, references, a nonce, a key, a check and a prune."""
     with closing(opened(url)) as store:
@@ -56,6 +59,7 @@ def fill(url: str, messages: int = 30) -> None:
                     From="14155550101",
                     QueuedTime=f"{DAY} 11:00:00",
                     ErrorCode="30" if number % 7 == 0 else "",
+                    **(WENT if number % 2 and word != "queued" else {}),
                     **{"?": f"order={number}" if number % 3 == 0 else ""},
                 ),
                 second(number),

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from smsstatus.model import TEXT_DIGEST_SIZE, StatusUpdate
+from smsstatus.plivo.countries import country_of
 from smsstatus.store.contract import Event, Message, Outcome
 
 
@@ -59,6 +61,7 @@ class Oracle:
             is_final=last.is_final,
             reference=_least(update.reference for update in arrivals),
             events=tuple(map(_event, ordered)),
+            **_facts(arrivals),
         )
 
 
@@ -68,6 +71,23 @@ def _last(events: dict[bytes, list[StatusUpdate]]) -> list[StatusUpdate]:
 
 def _least(values: Iterable[str | None]) -> str | None:
     return min((value for value in values if value is not None), default=None)
+
+
+def _facts(updates: list[StatusUpdate]) -> dict[str, Any]:
+    """The least network with its country, and units and amount of the greatest rank."""
+    places = [(u.network, country_of(u.network, u.recipient_number)) for u in updates]
+    network, country = min(places, key=lambda place: [(word is None, word) for word in place])
+    told = [u for u in updates if (u.units, u.amount) != (None, None)]
+    prices = [(u.rank, -1 if u.amount is None else u.amount, u.units) for u in told]
+    _, amount, units = max(
+        prices, key=lambda price: (*price[:2], price[2] or -1), default=(0, -1, None)
+    )
+    return {
+        "network": network,
+        "country": country,
+        "units": units,
+        "amount": None if amount == -1 else amount,
+    }
 
 
 def _event(copies: list[StatusUpdate]) -> Event:

@@ -51,8 +51,8 @@ def _arrivals(draw: st.DrawFn, *, forged: bool) -> list[StatusUpdate]:
     arrivals += [update._replace(source=draw(sources)) for update in again]
     if forged:
         for update in draw(st.lists(st.sampled_from(arrivals), max_size=2)):
-            digest = update.digest[:TEXT_DIGEST_SIZE] + b"another "
             other = f"{draw(st.sampled_from(UUIDS))}-{example}"
+            digest = update.digest[:TEXT_DIGEST_SIZE] + f"another{other[0]}".encode()
             arrivals.append(update._replace(digest=digest, message_uuid=other))
             arrivals.append(update._replace(v2_nonce=None, used_nonce=f"{example}-x"))
     times = draw(st.permutations(range(len(arrivals))))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
+
 from hypothesis import strategies as st
 
 from smsstatus.model import StatusUpdate
@@ -28,7 +30,7 @@ def update_of(fields: Fields, received_at: str = NOON, nonce: str | None = None)
     """The update these fields make; Body stands for what only a send tells, `?` for the query."""
     query = fields.get("?", "")
     body = [pair for pair in fields.items() if pair[0] != "?"]
-    callback = Callback("POST", query, str(body), received_at, v2_nonce=nonce)
+    callback = Callback("POST", query, urlencode(body), received_at, v2_nonce=nonce)
     update = status_update(parse_form(query.encode()), body, callback)
     return update._replace(message_body=fields.get("Body"))
 
@@ -63,7 +65,11 @@ updates = st.fixed_dictionaries(
     {"Status": statuses},
     optional={
         "From": st.sampled_from(["1", "2", "+1", ""]),
-        "To": st.sampled_from(["3", "4", "+3"]),
+        "To": st.sampled_from(["3", "4", "+3", "14155550123", "919812345678"]),
+        "MCC": st.sampled_from(["310", "311", "404", "998", "x"]),
+        "MNC": st.sampled_from(["260", "01", ""]),
+        "Units": st.sampled_from(["1", "3", "0", "many"]),
+        "TotalAmount": st.sampled_from(["0.00550", "0", "1.2", "free"]),
         "ErrorCode": st.sampled_from(["", "000", "30", "450"]),
         "Sequence": st.sampled_from(["1", "2", "10", "x", "9" * 18]),
         "Timestamp": times,

@@ -18,6 +18,7 @@ from ...model import TEXT_DIGEST_SIZE, StatusUpdate
 from ..contract import Outcome
 from ..packing import pack
 from ..rules import order_key, reference_pairs
+from . import facts
 from .connection import Connection
 
 log = logging.getLogger(__name__)
@@ -26,11 +27,13 @@ NOT_TOLD = "-infinity"
 """A time that an update does not say."""
 
 RAISED = """
-    SELECT set_config('lock_timeout', '2s', true),
+    SELECT set_config('lock_timeout', '2s', true), set_config('smsstatus.facts', 'told', true),
         CASE current_setting('synchronous_commit')
             WHEN 'off' THEN set_config('synchronous_commit', 'on', true) END
     """
-"""What holds for the transaction it is in: locks are waited for so long, a commit is on disk."""
+"""What holds for the transaction it is in: locks are waited for so long, a commit is on disk, and
+what it writes of messages says where they went (see the triggers of the schema).
+"""
 
 
 EVENTS = "(SELECT *, signed_text || reading AS digest FROM status_events)"
@@ -102,7 +105,7 @@ RECORD = f"""
             sender_number text COLLATE "C", recipient_number text COLLATE "C",
             message_body text COLLATE "C", queued_at timestamptz, received_at timestamptz,
             source text COLLATE "C", packed text, nonce text COLLATE "C", is_v2 boolean,
-            reference text COLLATE "C", reference_pairs text[] COLLATE "C")
+            reference text COLLATE "C", reference_pairs text[] COLLATE "C", {facts.GIVEN})
     ),
     claimed AS (
         INSERT INTO v2_nonces AS v (nonce, digest)
@@ -133,6 +136,7 @@ RECORD = f"""
             min(received_at) OVER of_message AS created_at,
             min(queued_at) OVER of_message AS least_queued_at,
             min(reference) OVER of_message AS least_reference,
+            {facts.FOLDED},
             row_number() OVER of_text = 1 AS is_first,
             count(*) FILTER (WHERE source = 'callback') OVER of_text
                 - (first_value(source) OVER of_text = 'callback')::integer AS repeats,
@@ -150,13 +154,14 @@ RECORD = f"""
             message_uuid, sender_number, recipient_number, message_body, initial_status,
             current_status, status_timestamp, error_code, created_at, updated_at, queued_at,
             is_final, sequence, rank, digest, first_status_timestamp, first_sequence, first_rank,
-            first_digest, reference, reference_pairs)
+            first_digest, reference, reference_pairs, {", ".join(facts.COLUMNS)})
         SELECT message_uuid, least_sender, least_recipient, least_body, initial_status,
             status, status_timestamp, error_code, created_at, first_received_at, least_queued_at,
             is_final, sequence, rank, digest, first_status_timestamp, first_sequence, first_rank,
             first_digest, least_reference, CASE WHEN least_reference IS NOT NULL THEN (
                 SELECT r.reference_pairs FROM given AS r
-                WHERE r.reference = least_reference LIMIT 1) END
+                WHERE r.reference = least_reference LIMIT 1) END,
+            {facts.values("least_place", "greatest_price")}
         FROM allowed WHERE is_newest ORDER BY message_uuid  -- else two batches could deadlock
         ON CONFLICT (message_uuid) DO UPDATE SET
             {_set(_STANDING, _NEWER)}
@@ -166,7 +171,8 @@ RECORD = f"""
             {_set(_FIRST, _EARLIER)}
             {_set(["reference_pairs"], _OWN_REFERENCE)}
             reference = least(m.reference, excluded.reference),
-            {", ".join([f"{c} = least(m.{c}, excluded.{c})" for c in _LEAST])}
+            {", ".join([f"{c} = least(m.{c}, excluded.{c})" for c in _LEAST])},
+            {facts.kept("excluded")}
         RETURNING id, message_uuid, digest, current_status, status_timestamp, created_at,
             reference_pairs
     ),
@@ -260,4 +266,7 @@ def _row(n: int, update: StatusUpdate) -> dict[str, Any]:
         "is_v2": bool(update.v2_nonce),
         "reference": reference,
         "reference_pairs": reference_pairs(reference) if reference else None,
+        **facts.told(
+            update.network, update.recipient_number, update.units, update.amount, update.rank
+        ),
     }

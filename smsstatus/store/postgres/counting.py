@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 from ...model import EARLIEST, SIMULATED
-from ..contract import WAITING_COUNTED, Group, Pulse, Stats, Tally
+from ..contract import WAITING_COUNTED, Group, Pulse, Stats
+from ..rules import groups_of
 from ..runs import Step
 from .batch import as_text
 from .connection import Connection
+from .tallies import COLUMNS
 
 PERCENTILE_SAMPLE = 10_000
 """Percentiles rest on this many of a window's deliveries, the newest, which bounds their cost."""
-
-COLUMNS: Mapping[str, str] = {
-    "country": "NULL",
-    "network": "NULL",
-    "sender": "ltrim(sender_number, '+')",
-    "error_code": "error_code",
-    "status": "current_status",
-}
-"""What stands for each of contract.GROUPS in a query of messages."""
 
 LATE_COMMITS = 1000
 """Of two transactions the one that began later can end first: so many ids are looked at again."""
@@ -72,25 +65,6 @@ def read_history(
     )
 
 
-def read_tally(
-    connection: Connection, since: str, until: str, by: Sequence[str], first_hour: str
-) -> list[Tally]:
-    """The messages of a window, grouped and counted."""
-    hour = """to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24')"""
-    columns = [COLUMNS[name] for name in (*by, "country", "status")]
-    columns.append(f"CASE current_status WHEN 'sent' THEN greatest({hour}, %s) ELSE '' END")
-    numbers = ", ".join(str(number) for number in range(1, len(columns) + 1))
-    rows = connection.execute(
-        f"""SELECT {", ".join(columns)}, count(*) FROM messages
-            WHERE created_at >= %s AND created_at < %s GROUP BY {numbers}""".encode(),
-        (first_hour, since, until),
-    ).fetchall()
-    return [
-        Tally(tuple(group), country, status, hour, messages, 0, 0)
-        for *group, country, status, hour, messages in rows
-    ]
-
-
 def _errors(connection: Connection, since: str, until: str) -> dict[str, int]:
     return dict(
         connection.execute(
@@ -108,15 +82,14 @@ def read_delivery_times(
     """By group, from queued to delivered, sorted; of what was read, by the event that says so."""
     newest = """(
         SELECT id, current_status, created_at, status_timestamp, queued_at, sender_number,
-            error_code
+            error_code, country, network
         FROM messages
         WHERE outcome = %s AND created_at >= %s AND created_at < %s
         ORDER BY created_at DESC LIMIT %s)"""
     sample = (since, until, PERCENTILE_SAMPLE)
     values = "".join([f"{COLUMNS[name]}, " for name in by])
     rows = connection.execute(
-        f"""SELECT {values}
-                greatest(extract(epoch FROM delivered_at - queued_at), 0)::double precision
+        f"""SELECT {values} extract(epoch FROM delivered_at - queued_at)::double precision
             FROM (
                 SELECT m.*, CASE current_status WHEN 'delivered' THEN status_timestamp ELSE (
                     SELECT max(e.status_timestamp) FROM status_events AS e
@@ -124,13 +97,10 @@ def read_delivery_times(
                 FROM ({newest} UNION ALL {newest} ORDER BY created_at DESC LIMIT %s) AS m
             ) AS timed
             WHERE queued_at >= '{EARLIEST}-01-01Z' AND delivered_at >= '{EARLIEST}-01-01Z'
-            ORDER BY {len(by) + 1}""".encode(),
+            """.encode(),
         ("delivered", *sample, "read", *sample, PERCENTILE_SAMPLE),
     ).fetchall()
-    found: dict[Group, list[float]] = {}
-    for *group, seconds in rows:
-        found.setdefault(tuple(group), []).append(seconds)
-    return found
+    return groups_of(rows)
 
 
 def waiting_messages(
@@ -162,13 +132,13 @@ def change_marker(connection: Connection) -> str:
 
     A repeated callback alone does not change it.
     """
-    ((last, lately, oldest),) = connection.execute(
+    ((last, lately, oldest, read),) = connection.execute(
         """SELECT last, (SELECT count(*) FROM status_events WHERE id > last - %s),
-               (SELECT min(id) FROM messages)
+               (SELECT min(id) FROM messages), (SELECT sum(looked_at) FROM upgrades)
            FROM (SELECT max(id) AS last FROM status_events) AS newest""",
         (LATE_COMMITS,),
     ).fetchall()
-    return f"{last or 0}-{lately}-{oldest or 0}"
+    return f"{last or 0}-{lately}-{oldest or 0}-{read or 0}"
 
 
 def read_pulse(connection: Connection, *, since: str, before: str, newest: int) -> Pulse:

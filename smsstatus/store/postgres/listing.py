@@ -19,13 +19,14 @@ from .connection import Connection
 
 _SELECT = f"""SELECT message_uuid, sender_number, recipient_number, message_body, initial_status,
     current_status, coalesce({as_text("status_timestamp")}, ''), error_code,
-    {as_text("messages.created_at")}, {as_text("updated_at")}, is_final, reference, id
+    {as_text("messages.created_at")}, {as_text("updated_at")}, is_final, reference, id,
+    country, network, units, amount
     FROM messages"""
-"""The columns of Message, in its order, and the row's id."""
+"""The columns of Message, in its order, with the row's id in the place of the events."""
 
 
 TWO_MINUTES, WEEK = 120, 604_800
-"""What the indexes of outcomes and senders, and that of recipients, know of created_at."""
+"""What the indexes of outcomes, senders and places, and that of recipients, know of created_at."""
 
 
 _FORWARDS = f"""LEFT JOIN LATERAL (
@@ -53,7 +54,7 @@ def find_message(
     ).fetchall()
     if not rows:
         return None
-    return _message(rows[0], tuple([_event(message_uuid, row[13:]) for row in rows if row[13]]))
+    return _message(rows[0], tuple([_event(message_uuid, row[17:]) for row in rows if row[17]]))
 
 
 def list_messages(
@@ -127,7 +128,8 @@ def _known_seconds(filters: Filters, status: str | None) -> int | None:
     """What the index that the page walks knows of created_at; None: all of it."""
     if filters.recipient or filters.recipient_ending:
         return WEEK
-    return TWO_MINUTES if filters.sender or status is not None else None
+    is_walked = filters.sender or filters.country or filters.network or status is not None
+    return TWO_MINUTES if is_walked else None
 
 
 def _edges(filters: Filters, after: Position | None) -> Iterator[tuple[str, str]]:
@@ -165,11 +167,15 @@ def _conditions(filters: Filters, status: str | None) -> tuple[list[str], list[o
         add("ltrim(sender_number, '+') = %s", filters.sender.lstrip("+"))
     if filters.error_code:
         add("error_code = %s", filters.error_code)
+    if filters.country:
+        add("country = %s", filters.country)
+    if filters.network:
+        add("network = %s", filters.network)
     return conditions, values
 
 
 def _message(row: Sequence[Any], events: tuple[Event, ...] | None = None) -> Message:
-    values = (*row[:12], events)
+    values = (*row[:12], events, *row[13:17])
     return Message(*values)
 
 

@@ -12,7 +12,7 @@ from psycopg.rows import scalar_row
 from ..contract import SchemaTooNew, StoreUnavailable
 from .connection import Connection
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 OLDEST_READER = 1
 """Programs that know this version can work with what SCHEMA_VERSION makes."""
 

@@ -27,6 +27,9 @@ CREATE TABLE IF NOT EXISTS messages (
     first_sequence    bigint      NOT NULL,
     queued_at         timestamptz,             -- when Plivo queued it, by Plivo's clock
     checked_at        timestamptz,             -- when `reconcile` last asked Plivo about it
+    amount            integer,                 -- TotalAmount, in millionths of a US dollar
+    units             smallint,                -- parts of the message
+    told_rank         smallint,                -- rank of the status that units and amount came with
     rank              smallint    NOT NULL,    -- our own send -1, unknown 0, queued 1, sent 2, failures 3, delivered 4, read 5
     first_rank        smallint    NOT NULL,
     is_final          boolean     NOT NULL,    -- delivered, undelivered, failed, rejected, read
@@ -42,8 +45,16 @@ CREATE TABLE IF NOT EXISTS messages (
     error_code        text        COLLATE "C",  -- Plivo's ErrorCode of the update that stands; NULL = none
     message_body      text        COLLATE "C",  -- the text, only for messages sent through this service
     reference         text        COLLATE "C",  -- the query its sender added to the callback URL, as received
-    reference_pairs   text[]      COLLATE "C"   -- its decoded parameters: order=42
+    reference_pairs   text[]      COLLATE "C",  -- its decoded parameters: order=42
+    network           text        COLLATE "C",  -- MCC-MNC of the recipient's network
+    country           text        COLLATE "C"   -- ISO 3166 code: of that, else of the recipient's number
 );
+ALTER TABLE messages
+    ADD COLUMN IF NOT EXISTS amount integer,
+    ADD COLUMN IF NOT EXISTS units smallint,
+    ADD COLUMN IF NOT EXISTS told_rank smallint,
+    ADD COLUMN IF NOT EXISTS network text COLLATE "C",
+    ADD COLUMN IF NOT EXISTS country text COLLATE "C";
 
 -- GET /messages pages through one of these, newest first. A change of status that leaves every
 -- indexed column as it is writes none of them (PostgreSQL calls that HOT): so none is on
@@ -59,6 +70,14 @@ CREATE INDEX IF NOT EXISTS messages_by_recipient_2 ON messages (
     "right"(recipient_number, 4), ((date_part('epoch', created_at AT TIME ZONE 'UTC') / 604800)::integer));
 CREATE INDEX IF NOT EXISTS messages_by_error ON messages (error_code, created_at)
     WHERE error_code IS NOT NULL;
+
+-- These two by two minutes of created_at, so that an entry has many messages: see batch.bucket.
+CREATE INDEX IF NOT EXISTS messages_by_country ON messages (
+    country, ((date_part('epoch', created_at AT TIME ZONE 'UTC') / 120)::integer))
+    WHERE country IS NOT NULL;
+CREATE INDEX IF NOT EXISTS messages_by_network ON messages (
+    network, ((date_part('epoch', created_at AT TIME ZONE 'UTC') / 120)::integer))
+    WHERE network IS NOT NULL;
 
 -- One row for each distinct update of a message; a repeated callback adds none. A V3 signature joins
 -- names and values with nothing between them, so a captured callback can be cut into other fields:
@@ -168,3 +187,90 @@ CREATE TABLE IF NOT EXISTS upkeep (
     is_ok             boolean     NOT NULL,    -- it did all that there was to do
     found             text        COLLATE "C" NOT NULL  -- what it came to, for people
 );
+
+-- How many messages of each kind were first seen in an hour, summed up once the hour is over: so that
+-- figures of weeks need not read each message. These hours were summed up.
+CREATE TABLE IF NOT EXISTS summed_hours (
+    hour              timestamptz PRIMARY KEY,
+    pays              boolean     NOT NULL     -- false: the sums would be nearly as many, and are not kept
+);
+
+-- The sums, one row for each kind of message.
+CREATE TABLE IF NOT EXISTS tallies (
+    hour              timestamptz NOT NULL,
+    messages          bigint      NOT NULL,    -- how many
+    units             bigint      NOT NULL,    -- their sum
+    amount            bigint      NOT NULL,    -- their sum, in millionths of a US dollar
+    country           text        COLLATE "C",
+    network           text        COLLATE "C",
+    sender            text        COLLATE "C",  -- without +
+    status            text        COLLATE "C" NOT NULL,
+    error_code        text        COLLATE "C"
+);
+CREATE INDEX IF NOT EXISTS tallies_by_hour ON tallies (hour);
+
+-- Hours of which a message has changed since: their sums do not count. Added to by whoever changes
+-- one, so that none waits for another; an hour can be there more than once.
+CREATE TABLE IF NOT EXISTS changed_hours (
+    hour              timestamptz NOT NULL
+);
+CREATE INDEX IF NOT EXISTS changed_hours_by_hour ON changed_hours (hour);
+
+-- Messages that a program of an earlier version has written, which knows nothing of where they went: that is
+-- read from their events in the background. A message can be there more than once.
+CREATE TABLE IF NOT EXISTS unread_facts (
+    message_id        bigint      NOT NULL
+);
+
+-- The same of all messages that were there when this version came.
+CREATE TABLE IF NOT EXISTS upgrades (
+    version           integer     PRIMARY KEY,  -- the version that the database was brought up to
+    last_message      bigint      NOT NULL,    -- id of the newest message at that time
+    looked_at         bigint      NOT NULL     -- up to this id they are done
+);
+INSERT INTO upgrades (version, last_message, looked_at)
+    SELECT 3, max(id), 0 FROM messages HAVING max(id) IS NOT NULL ON CONFLICT DO NOTHING;
+
+-- Notes the hour of a message that has changed, and the message where its program did not say where
+-- it went. A note that somebody is removing is not relied on; one that stands is kept until the end
+-- of this transaction. Who may only delete can only remove the sums.
+CREATE OR REPLACE FUNCTION note_changed_message() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    hours timestamptz[];
+    changed timestamptz;
+BEGIN
+    IF TG_OP <> 'INSERT' THEN
+        hours := hours || date_trunc('hour', OLD.created_at, 'UTC');
+    END IF;
+    IF TG_OP <> 'DELETE' THEN
+        hours := hours || date_trunc('hour', NEW.created_at, 'UTC');
+        IF current_setting('smsstatus.facts', true) IS DISTINCT FROM 'told' THEN
+            INSERT INTO unread_facts (message_id) VALUES (NEW.id);
+        END IF;
+    ELSIF NOT has_table_privilege('changed_hours', 'INSERT') THEN
+        DELETE FROM summed_hours WHERE hour = ANY (hours);
+        RETURN NULL;
+    END IF;
+    FOREACH changed IN ARRAY hours LOOP
+        PERFORM FROM changed_hours WHERE hour = changed LIMIT 1 FOR KEY SHARE SKIP LOCKED;
+        IF NOT FOUND THEN
+            INSERT INTO changed_hours (hour) VALUES (changed);
+        END IF;
+    END LOOP;
+    RETURN NULL;
+END $$;
+
+-- No hour is summed up before it has been over for longer than these wait.
+DROP TRIGGER IF EXISTS note_inserted ON messages;
+CREATE TRIGGER note_inserted AFTER INSERT ON messages FOR EACH ROW WHEN (
+    NEW.created_at < clock_timestamp() - interval '1 hour'
+    OR current_setting('smsstatus.facts', true) IS DISTINCT FROM 'told')
+    EXECUTE FUNCTION note_changed_message();
+DROP TRIGGER IF EXISTS note_updated ON messages;
+CREATE TRIGGER note_updated AFTER UPDATE OF created_at, network ON messages FOR EACH ROW WHEN (
+    NEW.created_at < clock_timestamp() - interval '1 hour' OR NEW.created_at <> OLD.created_at
+    OR current_setting('smsstatus.facts', true) IS DISTINCT FROM 'told')
+    EXECUTE FUNCTION note_changed_message();
+DROP TRIGGER IF EXISTS note_deleted ON messages;
+CREATE TRIGGER note_deleted AFTER DELETE ON messages FOR EACH ROW
+    EXECUTE FUNCTION note_changed_message();

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import UTC, datetime
@@ -28,7 +29,7 @@ from ..contract import (
 from ..groupcommit import GroupCommit, Observer, Ticket
 from ..outbox import Wanted
 from ..runs import Step
-from . import counting, listing, upgrade, upkeep
+from . import counting, filling, listing, tallies, upgrade, upkeep
 from .committer import Committer
 from .connection import STATEMENT_SECONDS, Connection, Link
 from .jobs import (
@@ -53,6 +54,9 @@ WINDOW_SECONDS = 10.0
 """For what counts all messages of a window, which can be all there are."""
 COUNT_SECONDS = 30.0
 """For what reads whole tables. Only commands and the background ask for it."""
+
+FILLED_SECONDS = 30.0
+"""After that it is looked again whether a program of an earlier version has written something."""
 
 WALKED = 1000
 """Messages fetched at a time."""
@@ -90,6 +94,7 @@ class PostgresStore:
         self._readers = Readers(url, connections - 1) if connections > 1 else None
         self.runs = PostgresRuns(self.writer, self._read)
         self._held: set[str] = set()
+        self._fills_from = 0.0
         self.counts: Mapping[str, int] = {}
 
     def prepare(self) -> None:
@@ -184,7 +189,7 @@ class PostgresStore:
 
     def tally(self, since: str, until: str, by: Sequence[str], first_hour: str) -> Sequence[Tally]:
         return self._read(
-            lambda connection: counting.read_tally(connection, since, until, by, first_hour),
+            lambda connection: tallies.read_tally(connection, since, until, by, first_hour),
             WINDOW_SECONDS,
         )
 
@@ -275,10 +280,20 @@ class PostgresStore:
         """There is nothing to notice: the server looks after its files."""
 
     def correct_some(self) -> bool:
+        """See `filling`. In a transaction of its own: rows of a batch may not be locked yet."""
+        if self._fills_from > time.monotonic():
+            return False
+        if self._read(filling.is_left):
+            with closing(Link(self._url)) as link:
+                if run(link, filling.fill_some):
+                    return True
+        self._fills_from = time.monotonic() + FILLED_SECONDS
         return False
 
     def sum_up_some(self, now: str) -> bool:
-        return self._build_indexes()
+        return self._build_indexes() or self._read(
+            lambda connection: tallies.sum_up_one(connection, now), WINDOW_SECONDS
+        )
 
     def _build_indexes(self) -> bool:
         """See `upgrade`; False if there is nothing to do, or another does it."""

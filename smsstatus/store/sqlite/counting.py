@@ -12,9 +12,10 @@ from pathlib import Path
 
 from ...model import EARLIEST, FINAL_STATUSES, SIMULATED
 from ..contract import WAITING_COUNTED, Group, Pulse, Stats
+from ..rules import groups_of
 from ..runs import Step
 from .connection import marks, reading
-from .tallies import COLUMNS, groups_of
+from .tallies import COLUMNS
 
 PERCENTILE_SAMPLE = 10_000
 """Percentiles rest on this many of a window's deliveries, the newest, which bounds their cost."""

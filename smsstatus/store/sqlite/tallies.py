@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from ..contract import Group, Tally
+from ..contract import Tally
 from .connection import marks, reading
 
 HOUR, DAY = len("2026-11-01T12"), len("2026-11-01")
@@ -217,11 +217,3 @@ def put_span(connection: sqlite3.Connection, job: PutSpan) -> None:
                    messages, units, amount) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
             [(job.span, number, *row) for number, row in enumerate(job.rows)],
         )
-
-
-def groups_of(rows: Sequence[sqlite3.Row]) -> dict[Group, list[float]]:
-    """Rows of a group's values and seconds, by group."""
-    found: dict[Group, list[float]] = {}
-    for *group, seconds in rows:
-        found.setdefault(tuple(group), []).append(max(seconds, 0.0))
-    return {group: sorted(times) for group, times in found.items()}

@@ -1,0 +1,250 @@
+"""Where messages went and what they cost: of one, in listings, and counted."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from itertools import combinations, permutations
+
+import pytest
+
+from smsstatus.model import StatusUpdate
+from smsstatus.store.contract import GROUPS, Filters, Message, Position, Store, Tally
+
+from ..rounds import examples
+from .conftest import Opener, write
+from .updates import at, update_of
+
+DAY = "2025-11-01"
+SINCE, UNTIL = f"{DAY}T00:00:00.000000Z", "2025-11-03T00:00:00.000000Z"
+LATER = "2999-01-01T00:00:00.000000Z"
+STEPS = ("queued", "sent", "delivered", "undelivered", "failed", "read", "lost")
+PLACES = (
+    {"MCC": "310", "MNC": "260"},
+    {"MCC": "310", "MNC": "410"},
+    {"MCC": "404", "MNC": "01"},
+    {"MCC": "404"},
+    {"To": "4915112345678"},
+    {"To": "ACME"},
+    {},
+)
+PRICES: tuple[dict[str, str], ...] = (
+    {"Units": "1", "TotalAmount": "0.00550"},
+    {"Units": "3", "TotalAmount": "0.1"},
+    {"TotalAmount": "12"},
+    {"Units": "2"},
+    {},
+)
+
+
+def some_lives(seed: int, count: int) -> list[StatusUpdate]:
+    """Updates of messages that were first seen in two days, in no order."""
+    chance = random.Random(seed)
+    updates = []
+    for number in range(count):
+        minute = chance.randrange(2 * 24 * 60)
+        for step in chance.sample(STEPS, chance.randint(1, 3)):
+            fields = {
+                **at(step, f"{chance.randrange(24):02}:00:00", MessageUUID=f"{seed}-{number}"),
+                **chance.choice(PLACES),
+                **chance.choice(PRICES),
+                "From": chance.choice(["14155550101", "+14155550101", "ACME"]),
+                "ErrorCode": chance.choice(["", "30"]) if step == "undelivered" else "",
+            }
+            updates.append(update_of(fields, minute_of_two_days(minute)))
+    chance.shuffle(updates)
+    return updates
+
+
+def minute_of_two_days(number: int) -> str:
+    days, minute = divmod(number, 24 * 60)
+    return f"2025-11-{days + 1:02}T{minute // 60:02}:{minute % 60:02}:00.000000Z"
+
+
+def all_of(store: Store, **filters: str) -> list[Message]:
+    return list(store.walk(Filters(**filters)))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def all_pays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hours are summed up however few messages a sum stands for."""
+    monkeypatch.setattr("smsstatus.store.sqlite.tallies.PAYS", 1)
+    monkeypatch.setattr("smsstatus.store.postgres.tallies.PAYS", 1)
+
+
+def sum_up(store: Store) -> None:
+    while store.sum_up_some(LATER):
+        pass
+
+
+def recounted(messages: Sequence[Message], by: Sequence[str], first_hour: str) -> set[Tally]:
+    """What `tally` has to answer for these messages."""
+    counted: Counter[tuple[object, ...]] = Counter()
+    units: Counter[tuple[object, ...]] = Counter()
+    amounts: Counter[tuple[object, ...]] = Counter()
+    for message in messages:
+        values = {
+            "country": message.country,
+            "network": message.network,
+            "sender": (message.sender_number or "").lstrip("+") or None,
+            "error_code": message.error_code,
+            "status": message.current_status,
+        }
+        is_sent = message.current_status == "sent"
+        hour = max(message.created_at[:13], first_hour) if is_sent else ""
+        group = tuple(values[name] for name in by)
+        key = (group, message.country, message.current_status, hour)
+        counted[key] += 1
+        units[key] += message.units or 0
+        amounts[key] += message.amount or 0
+    return {Tally(*key, counted[key], units[key], amounts[key]) for key in counted}  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("order", [*permutations(range(3))])
+def test_what_a_message_cost_and_where_it_went_in_any_order(
+    store: Store, order: Sequence[int]
+) -> None:
+    life = [
+        at("queued", MessageUUID="one", To="919812345678"),
+        at("sent", MessageUUID="one", MCC="310", MNC="410", Units="2", TotalAmount="0.011"),
+        at("delivered", MessageUUID="one", MCC="310", MNC="260", Units="1", TotalAmount="0.0055"),
+    ]
+    write(store, [update_of(life[number]) for number in order])
+    message = store.find("one")
+    assert message is not None
+    facts = (message.country, message.network, message.units, message.amount)
+    assert facts == ("US", "310-260", 1, 5500)
+
+
+def test_a_message_of_which_nothing_is_told_went_where_its_number_says(store: Store) -> None:
+    numbers = ("+919812345678", "919812345678", "ACME")
+    write(
+        store,
+        [update_of(at("queued", MessageUUID=f"m-{n}", To=to)) for n, to in enumerate(numbers)],
+    )
+    assert [(m.message_uuid, m.country, m.network, m.units, m.amount) for m in all_of(store)] == [
+        ("m-2", None, None, None, None),
+        ("m-1", "IN", None, None, None),
+        ("m-0", "IN", None, None, None),
+    ]
+
+
+@pytest.fixture(scope="module")
+def filled(open_shared: Opener) -> Store:
+    store = open_shared()
+    write(store, some_lives(18, 300))
+    return store
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        {"country": "US"},
+        {"country": "IN", "since": minute_of_two_days(600), "until": minute_of_two_days(2000)},
+        {"network": "310-260"},
+        {"network": "404", "country": "IN"},
+        {"network": "404-01", "country": "US"},
+        {"country": "US", "sender": "+14155550101"},
+        {"country": "US", "error_code": "30"},
+    ],
+)
+@pytest.mark.parametrize("statuses", [(), ("sent",), ("delivered", "sent", "read")])
+def test_pages_of_a_country_and_of_a_network_hold_its_messages(
+    filled: Store, filters: dict[str, str], statuses: tuple[str, ...]
+) -> None:
+    expected = [
+        message
+        for message in all_of(filled)
+        if (not statuses or message.current_status in statuses)
+        and filters.get("country") in (None, message.country)
+        and filters.get("network") in (None, message.network)
+        and filters.get("error_code") in (None, message.error_code)
+        and filters.get("since", "") <= message.created_at < filters.get("until", "3")
+        and (message.sender_number or "").lstrip("+")
+        == filters.get("sender", message.sender_number or "").lstrip("+")
+    ]
+    found: list[Message] = []
+    after: Position | None = None
+    while True:
+        page = filled.list(Filters(statuses=statuses, **filters), 7, after)  # type: ignore[arg-type]
+        found += page.messages
+        after = page.next
+        if after is None:
+            break
+    assert found == expected
+
+
+WINDOWS = [
+    (SINCE, UNTIL),
+    (minute_of_two_days(60), minute_of_two_days(120)),
+    (minute_of_two_days(61), minute_of_two_days(62)),
+    (minute_of_two_days(90), minute_of_two_days(1501)),
+    (UNTIL, LATER),
+]
+BY = [(), *combinations(GROUPS, 1), *combinations(GROUPS, 2)]
+
+
+def differences(store: Store, first_hour: str = UNTIL[:13], some: int = 3) -> list[object]:
+    """Where the store counts otherwise than whoever reads all messages, by `some` of the groups.
+
+    Nobody asks for hours of days that can have been summed up whole.
+    """
+    messages = {window: all_of(store, since=window[0], until=window[1]) for window in WINDOWS}
+    return [
+        (window, by)
+        for window in WINDOWS
+        for by in random.Random(len(messages[window])).sample(BY, some)
+        if set(store.tally(*window, by, first_hour)) != recounted(messages[window], by, first_hour)
+    ]
+
+
+def test_every_group_is_what_a_recount_finds(filled: Store) -> None:
+    assert not differences(filled, f"{DAY}T10", len(BY))
+
+
+@pytest.mark.usefixtures("all_pays")
+@pytest.mark.parametrize("seed", range(max(examples(10), 1)))
+def test_sums_are_what_a_recount_finds_however_messages_change(
+    open_store: Opener, seed: int
+) -> None:
+    store, chance = open_store(), random.Random(seed)
+    updates = some_lives(seed, 150)
+    for part in (0, 1, 2):
+        write(store, updates[part::3])
+        assert not differences(store)
+        sum_up(store)
+        assert not differences(store)
+        if part:
+            store.prune_batch(minute_of_two_days(chance.randrange(600)))
+            assert not differences(store)
+
+
+@pytest.mark.usefixtures("all_pays")
+def test_a_message_that_is_first_seen_earlier_moves_to_its_hour(store: Store) -> None:
+    write(store, [update_of(at("delivered", MessageUUID="one"), minute_of_two_days(300))])
+    sum_up(store)
+    write(store, [update_of(at("sent", MessageUUID="one"), minute_of_two_days(100))])
+    assert not differences(store)
+    sum_up(store)
+    assert not differences(store)
+
+
+def test_delivery_times_of_the_groups_are_those_of_the_stats(filled: Store) -> None:
+    lives = [
+        {
+            **at("delivered", MessageUUID=f"timed-{number}", From="ACME"),
+            "QueuedTime": f"{DAY} 12:00:00",
+            "DeliveryReportTime": f"{DAY} 12:00:{number:02}",
+            **PLACES[number % len(PLACES)],
+        }
+        for number in range(50)
+    ]
+    write(filled, [update_of(fields, minute_of_two_days(1400)) for fields in lives])
+    by_country = filled.delivery_times(SINCE, UNTIL, ("country", "status"))
+    assert by_country["IN", "delivered"] == pytest.approx(
+        [n for n in range(50) if n % len(PLACES) in (2, 3)], abs=0.001
+    )
+    together = sorted(seconds for times in by_country.values() for seconds in times)
+    assert together == pytest.approx(list(filled.stats(SINCE, UNTIL).delivered_in))
+    assert list(filled.delivery_times(SINCE, UNTIL, ())) == [()]
