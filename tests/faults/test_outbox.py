@@ -37,7 +37,7 @@ from .forwarded import forwarding_to, memory
 pytestmark = pytest.mark.slow
 
 POISON = b'"message_uuid":"poison'
-ROUNDS = 9
+ROUNDS = 10
 
 Storing = SqliteStore | PostgresStore
 Place = Callable[[], str]
@@ -134,7 +134,7 @@ def test_poison_among_others_keeps_none_of_them_back(
     there.answer = answer
     seconds: dict[bool, list[float]] = {False: [], True: []}
     for number in range(ROUNDS):
-        for with_poison in (False, True):
+        for with_poison in (number % 2 == 0, number % 2 == 1):  # neither always comes first
             taken.clear()
             opens_at.clear()
             uuids = [f"uuid-{number}-{with_poison}-{each}" for each in range(count)]
@@ -144,11 +144,12 @@ def test_poison_among_others_keeps_none_of_them_back(
             assert store.outbox.state(utc_now()).waiting >= with_poison
             while store.outbox.skip(utc_now()):
                 pass
-    share = min(seconds[False]) / min(seconds[True])
+    shares = [without / poisoned for without, poisoned in zip(*seconds.values(), strict=True)]
+    share = median(shares)  # of each two that follow one another: what else runs here changes
     figure(
         f"{name_of(store)}: one poison message among {count:,}, the brake "
         f"{'shut' if shut else 'open'} at first",
-        f"the others taken: {len(taken):,} in {min(seconds[True]):.2f} s, at {share:.2f} of the "
+        f"the others taken: {len(taken):,} in {median(seconds[True]):.2f} s, at {share:.2f} of the "
         "rate without it",
     )
     assert len(taken) == count
