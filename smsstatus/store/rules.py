@@ -1,13 +1,10 @@
-"""What both stores share: the order key as SQL, what a change is by it, what a reference is found
-by, and how times are grouped.
+"""What both stores share: the order key as SQL, what a change is by it, and what a reference is
+found by.
 
 The key's one definition is model.PHASES and StatusUpdate.order_key.
 """
 
 from __future__ import annotations
-
-from collections.abc import Iterable, Sequence
-from typing import Any
 
 from ..model import PHASES
 from ..plivo.form import parse_form
@@ -57,11 +54,3 @@ def is_change(event: str, standing: str) -> str:
         ({order_key(event)}) > ({order_key(standing)})
         AND ({event}.status <> {standing}.status
             OR coalesce({event}.error_code, '') <> coalesce({standing}.error_code, '')))))"""
-
-
-def groups_of(rows: Iterable[Sequence[Any]]) -> dict[tuple[str | None, ...], list[float]]:
-    """Rows of a group's values and seconds, by group: sorted, and none below 0."""
-    found: dict[tuple[str | None, ...], list[float]] = {}
-    for *group, seconds in rows:
-        found.setdefault(tuple(group), []).append(max(seconds, 0.0))
-    return {group: sorted(times) for group, times in found.items()}

@@ -8,11 +8,10 @@ from itertools import pairwise
 
 from ...model import EARLIEST, SIMULATED
 from ..contract import WAITING_COUNTED, Group, Pulse, Stats
-from ..rules import groups_of
 from ..runs import Step
 from .batch import as_text
 from .connection import Connection
-from .tallies import COLUMNS
+from .tallies import COLUMNS, read_slices
 
 PERCENTILE_SAMPLE = 10_000
 """Percentiles rest on this many of a window's deliveries, the newest, which bounds their cost."""
@@ -38,41 +37,18 @@ def read_stats(connection: Connection, since: str, until: str) -> Stats:
 def read_history(
     connection: Connection, edges: Sequence[str]
 ) -> tuple[list[dict[str, int]], Stats]:
-    """Counts by current_status between each two neighbouring times, and the stats of them all.
-
-    Counted by final status from the index alone; what waits is looked at row by row.
-    """
-    since, until = edges[0], edges[-1]
-    rows = connection.execute(
-        """SELECT width_bucket(created_at, %s::timestamptz[]), outcome, count(*)
-           FROM messages WHERE outcome IS NOT NULL AND created_at >= %s AND created_at < %s
-           GROUP BY 1, 2
-           UNION ALL
-           SELECT width_bucket(created_at, %s::timestamptz[]), current_status, count(*)
-           FROM messages WHERE outcome IS NULL AND created_at >= %s AND created_at < %s
-           GROUP BY 1, 2""",
-        (list(edges), since, until) * 2,
-    ).fetchall()
-    slices: list[dict[str, int]] = [{} for _ in pairwise(edges)]
-    counts: Counter[str] = Counter()
-    for number, status, count in sorted(rows):
-        slices[number - 1][status] = count
+    """Counts by current_status between each two neighbouring times, and the stats of them all."""
+    slices: list[Counter[str]] = [Counter() for _ in pairwise(edges)]
+    counts, errors = Counter[str](), Counter[str]()
+    for number, status, error_code, count in read_slices(connection, edges):
+        slices[number - 1][status] += count
         counts[status] += count
-    return slices, Stats(
-        dict(sorted(counts.items())),
-        _errors(connection, since, until),
-        read_delivery_times(connection, since, until, ()).get((), []),
-    )
-
-
-def _errors(connection: Connection, since: str, until: str) -> dict[str, int]:
-    return dict(
-        connection.execute(
-            """SELECT error_code, count(*) FROM messages
-               WHERE error_code IS NOT NULL AND created_at >= %s AND created_at < %s
-               GROUP BY error_code ORDER BY error_code""",
-            (since, until),
-        ).fetchall()
+        if error_code is not None:
+            errors[error_code] += count
+    times = read_delivery_times(connection, edges[0], edges[-1], ())
+    return (
+        [dict(sorted(each.items())) for each in slices],
+        Stats(dict(sorted(counts.items())), dict(sorted(errors.items())), times.get((), [])),
     )
 
 
@@ -87,20 +63,22 @@ def read_delivery_times(
         WHERE outcome = %s AND created_at >= %s AND created_at < %s
         ORDER BY created_at DESC LIMIT %s)"""
     sample = (since, until, PERCENTILE_SAMPLE)
-    values = "".join([f"{COLUMNS[name]}, " for name in by])
+    groups = ", ".join(["()", *[COLUMNS[name] for name in by]])
     rows = connection.execute(
-        f"""SELECT {values} extract(epoch FROM delivered_at - queued_at)::double precision
+        f"""SELECT {"".join([f"{COLUMNS[name]}, " for name in by])}
+                json_agg(greatest(date_part('epoch', delivered_at - queued_at), 0))
             FROM (
                 SELECT m.*, CASE current_status WHEN 'delivered' THEN status_timestamp ELSE (
                     SELECT max(e.status_timestamp) FROM status_events AS e
                     WHERE e.message_id = m.id AND e.status = 'delivered') END AS delivered_at
                 FROM ({newest} UNION ALL {newest} ORDER BY created_at DESC LIMIT %s) AS m
+                OFFSET 0  -- so that delivered_at is found once
             ) AS timed
             WHERE queued_at >= '{EARLIEST}-01-01Z' AND delivered_at >= '{EARLIEST}-01-01Z'
-            """.encode(),
+            GROUP BY {groups}""".encode(),
         ("delivered", *sample, "read", *sample, PERCENTILE_SAMPLE),
     ).fetchall()
-    return groups_of(rows)
+    return {tuple(group): sorted(map(float, times)) for *group, times in rows if times}
 
 
 def waiting_messages(

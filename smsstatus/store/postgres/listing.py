@@ -114,7 +114,8 @@ def _arm(
     seconds = None if filters.reference is not None else _known_seconds(filters, status)
     if seconds is not None:
         order = f"{bucket(created_at, seconds)} DESC, {order}"
-        if seconds == TWO_MINUTES and status is not None:  # NULL counts as no constant there
+        of_place = filters.country or filters.network
+        if seconds == TWO_MINUTES and status is not None and not of_place:  # NULL is no constant
             order = f"outcome DESC, {order}"
         for comparison, time in _edges(filters, after):
             known = bucket("%s::timestamptz", seconds)

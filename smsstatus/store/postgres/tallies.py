@@ -7,6 +7,7 @@ count until it is summed up again: so what is counted is what the rows say, whoe
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ..contract import Tally
 from .connection import Connection
@@ -34,10 +35,10 @@ COLUMNS: Mapping[str, str] = {
 _KEPT = ", ".join(COLUMNS)
 _OF_ROWS = ", ".join([f"{column} AS {name}" for name, column in COLUMNS.items()])
 
-_TALLY = f"""
+_PARTS = """
     WITH done AS MATERIALIZED (
         SELECT hour FROM summed_hours AS s
-        WHERE pays AND hour >= %(since)s AND hour + interval '1 hour' <= %(until)s
+        WHERE pays AND hour >= %(since)s AND hour + interval '1 hour' <= %(until)s AND {}
             AND NOT EXISTS (SELECT FROM changed_hours AS c WHERE c.hour = s.hour)
     ),
     gaps AS MATERIALIZED (
@@ -46,7 +47,11 @@ _TALLY = f"""
                 coalesce(lag(hour) OVER (ORDER BY hour) + interval '1 hour', %(since)s) AS since
             FROM (SELECT hour FROM done UNION ALL SELECT %(until)s::timestamptz) AS edges (hour)
         ) AS found WHERE since < until
-    )
+    )"""
+"""The hours of a window whose sums count, of those that suit, and the times between them."""
+
+_TALLY = f"""
+    {_PARTS.format("true")}
     SELECT {{}}, country, status,
         coalesce(to_char(waiting AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24'), ''),
         sum(messages)::bigint, sum(units)::bigint, sum(amount)::bigint
@@ -65,6 +70,24 @@ _TALLY = f"""
     ) AS alike GROUP BY {{}}, country, status, waiting
     """
 
+
+_SLICE = "width_bucket({}, %(edges)s::timestamptz[])"
+_LAST = "hour + interval '1 hour' - interval '1 microsecond'"
+
+_HISTORY = f"""
+    {_PARTS.format(f"{_SLICE.format('hour')} = {_SLICE.format(_LAST)}")}
+    SELECT slice, status, error_code, sum(messages)::bigint
+    FROM (
+        SELECT {_SLICE.format("hour")} AS slice, status, error_code, messages
+        FROM done JOIN tallies USING (hour)
+        UNION ALL
+        SELECT {_SLICE.format("created_at")}, current_status, error_code, 1
+        FROM gaps, LATERAL (
+            SELECT created_at, current_status, error_code FROM messages
+            WHERE created_at >= since AND created_at < until OFFSET 0
+        ) AS unsummed
+    ) AS alike GROUP BY slice, status, error_code
+    """
 
 _SUM_UP = (
     "DELETE FROM tallies WHERE hour = %(hour)s",
@@ -93,6 +116,15 @@ def read_tally(
         {"since": since, "until": until, "first": f"{first_hour}:00Z"},
     ).fetchall()
     return [Tally(row[1:-6], *row[-6:]) for row in rows]
+
+
+def read_slices(connection: Connection, edges: Sequence[str]) -> list[tuple[Any, ...]]:
+    """Between each two neighbouring times, numbered from 1, how many messages of each status and
+    error code were first seen: number, status, error code, count.
+    """
+    return connection.execute(
+        _HISTORY.encode(), {"since": edges[0], "until": edges[-1], "edges": list(edges)}
+    ).fetchall()
 
 
 def sum_up_one(connection: Connection, now: str) -> bool:

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from ...model import EARLIEST, FINAL_STATUSES, SIMULATED
 from ..contract import WAITING_COUNTED, Group, Pulse, Stats
-from ..rules import groups_of
 from ..runs import Step
 from .connection import marks, reading
 from .tallies import COLUMNS
@@ -100,7 +99,14 @@ def _delivery_times(
                 AND seconds IS NOT NULL""",
         ("delivered", *sample, "read", *sample, PERCENTILE_SAMPLE),
     ).fetchall()
-    return groups_of(rows)
+    return _by_group(rows)
+
+
+def _by_group(rows: Sequence[sqlite3.Row]) -> dict[Group, list[float]]:
+    found: dict[Group, list[float]] = {}
+    for *group, seconds in rows:
+        found.setdefault(tuple(group), []).append(max(seconds, 0.0))
+    return {group: sorted(times) for group, times in found.items()}
 
 
 def _count_by_status(
