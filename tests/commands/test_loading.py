@@ -22,7 +22,10 @@ MAKE = "import sys; from smsstatus.commands import Commands; c = Commands()"
     [
         ("import smsstatus", []),
         ("c.list_commands(None)", []),
-        ("c.get_command(None, 'init-db')", ["smsstatus.commands.init_db"]),
+        (
+            "c.get_command(None, 'init-db')",
+            ["smsstatus.commands.init_db", "smsstatus.commands.terminal"],
+        ),
         ("c.get_command(None, 'nonsense')", []),
     ],
 )
