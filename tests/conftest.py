@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import shutil
 import signal
@@ -106,6 +107,16 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stand-ins are reached directly, whatever proxy the developer's shell names."""
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.setenv(name, "127.0.0.1,localhost")
+
+
+@pytest.fixture(autouse=True)
+def own_log() -> Iterator[None]:
+    """A handler of the package's log writes to the stderr of its time, so it goes with its test."""
+    logger = logging.getLogger("smsstatus")
+    handlers, level = [*logger.handlers], logger.level
+    yield
+    logger.handlers[:] = handlers
+    logger.setLevel(level)
 
 
 @pytest.fixture
