@@ -1,7 +1,8 @@
 """What the overview counts: outcomes over a window, kept for as long as nothing has changed.
 
 While messages keep coming in, figures are kept for COST times as long as counting them took:
-however large the window and whoever looks, counting takes at most a twentieth of one core.
+however large the window and whoever looks, counting takes at most a twentieth of one core. That
+there is nothing is not kept: who looks for the first message finds it.
 """
 
 from __future__ import annotations
@@ -104,7 +105,9 @@ def figures_of(
     return kept.get(
         clock,
         lambda: _count(service, window, key, zone),
-        lambda figures, age: figures.key == key or age < COST * figures.cost,
+        lambda figures, age: (
+            figures.key == key or (figures.stats["total"] > 0 and age < COST * figures.cost)
+        ),
     )
 
 

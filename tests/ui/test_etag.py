@@ -86,14 +86,9 @@ def test_the_windows_have_pages_of_their_own(client: FlaskClient) -> None:
     assert len(tags) == len(figures.WINDOWS)
 
 
-def test_figures_that_took_long_are_kept_while_callbacks_come_in(
-    app: Flask,
-    client: FlaskClient,
-    clock: HandClock,
-    deliver: Deliver,
-    plivo: Plivo,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.fixture
+def slow(app: Flask, clock: HandClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counting takes ten seconds."""
     store = service_of(app).store
 
     def slowly(edges: Sequence[str]) -> object:
@@ -101,6 +96,21 @@ def test_figures_that_took_long_are_kept_while_callbacks_come_in(
         return SqliteStore.history(store, edges)
 
     monkeypatch.setattr(store, "history", slowly)
+
+
+@pytest.mark.usefixtures("slow")
+def test_the_first_message_is_shown_at_once(
+    client: FlaskClient, deliver: Deliver, plivo: Plivo
+) -> None:
+    assert "Nothing yet" in get(client, "/").text
+    deliver(plivo.post(plivo.fields("queued", UUID)))
+    assert "1 message so far" in get(client, "/").text
+
+
+@pytest.mark.usefixtures("slow")
+def test_figures_that_took_long_are_kept_while_callbacks_come_in(
+    client: FlaskClient, clock: HandClock, deliver: Deliver, plivo: Plivo
+) -> None:
     deliver(plivo.post(plivo.fields("queued", UUID)))
     assert "1 message so far" in get(client, "/").text
     deliver(plivo.post(plivo.fields("queued", UUID.replace("2", "3"))))
