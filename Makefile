@@ -29,11 +29,14 @@ $(VENV)/dev: requirements-dev.txt $(VENV)/runtime
 .env: | $(VENV)/runtime
 	@$(BIN)/python tools/make_env.py $(PORT)
 
+# PORT, or else the one that .env was made for.
+RUN_PORT = $(or $(PORT),$(shell sed -n 's/^BASE_URL=.*$${PORT:-\([0-9]*\)}.*/\1/p' .env 2>&-))
+
 .PHONY: run
 run: $(VENV)/runtime .env ## Set up and serve on 127.0.0.1:8000 (or PORT)
-	$(if $(shell $(BIN)/python -m tools.run --is-taken $(PORT)),$(error port $(or $(PORT),8000) is \
-	taken: stop what listens there, or take another one; example: make run PORT=8010))
-	@exec $(BIN)/python -m tools.run $(PORT)
+	$(if $(shell $(BIN)/python -m tools.run --is-taken $(RUN_PORT)),$(error port \
+	$(or $(RUN_PORT),8000) is taken: stop what listens there, or take another one; example: make run PORT=8010))
+	@exec $(BIN)/python -m tools.run $(RUN_PORT)
 
 .PHONY: simulate
 simulate: $(VENV)/runtime .env ## Play Plivo: send signed callbacks to the running service

@@ -113,11 +113,14 @@ def test_make_run_serves_and_says_what_to_do_next(clone: Clone) -> None:
     assert stored.endswith(f"callbacks are written to {clone.folder / 'smsstatus.db'}")
     address = f"http://127.0.0.1:{clone.port}/"
     assert page == f"The page: {address} (any user name; the password is API_TOKEN in .env)"
-    assert further == "Next, in another terminal: make simulate. Ctrl-C stops this one."
+    simulate = f"make simulate PORT={clone.port}"
+    assert further == f"Next, in another terminal: {simulate}. Ctrl-C stops this one."
 
 
-def test_make_run_says_in_one_line_that_the_port_is_taken(clone: Clone) -> None:
-    refused = make(clone.folder, "run", f"PORT={clone.port}")
+@pytest.mark.parametrize("port_given", [True, False])
+def test_make_run_says_in_one_line_that_the_port_is_taken(clone: Clone, port_given: bool) -> None:
+    """Without one it is the one for which the first run made .env."""
+    refused = make(clone.folder, "run", *([f"PORT={clone.port}"] if port_given else []))
     assert refused.returncode != 0
     (line,) = (refused.stdout + refused.stderr).splitlines()
     assert f"port {clone.port} is taken: " in line

@@ -7,6 +7,7 @@ python -m tools.run --is-taken [PORT]: prints something if another program liste
 from __future__ import annotations
 
 import errno
+import os
 import socket
 import sys
 from typing import Any
@@ -37,7 +38,8 @@ def greet(worker: Any) -> None:
     if settings.ui and settings.api_token:
         page = f"http://{host}:{port}{settings.prefix}/"
         print(f"The page: {page} (any user name; the password is API_TOKEN in .env)")
-    print("Next, in another terminal: make simulate. Ctrl-C stops this one.", flush=True)
+    simulate = f"make simulate PORT={port}" if os.environ.get("PORT") else "make simulate"
+    print(f"Next, in another terminal: {simulate}. Ctrl-C stops this one.", flush=True)
 
 
 def is_taken(port: str) -> bool:
