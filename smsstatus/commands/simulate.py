@@ -26,7 +26,7 @@ FEW = 20
 
 
 @click.command("simulate")
-@click.option("--url", help="Where the service is, as Plivo would call it [BASE_URL].")
+@click.option("--url", help="The address to call and to sign, as Plivo would [BASE_URL].")
 @click.option("--count", type=click.IntRange(1, 1_000_000), help="Messages [3; of a day 2000].")
 @click.option("--day", "of_a_day", is_flag=True, help="Write a day of messages to the database.")
 @click.option("--forget", is_flag=True, help="Remove all simulated messages from the database.")
@@ -103,12 +103,28 @@ def _play_plivo(url: str | None, count: int, as_json: bool) -> None:
         _show(answers)
     wrong = sum(not answer.as_expected for answer in answers)
     if wrong:
+        statuses = {answer.status for answer in answers if not answer.as_expected}
         raise click.ClickException(
-            f"{wrong} of {len(answers)} answers from {base_url} were not the expected ones. "
-            "403 for 200: its BASE_URL or PLIVO_AUTH_TOKEN differ from the ones used here."
+            f"{wrong} of {len(answers)} answers from {base_url} were not the expected ones."
+            + _why(statuses, base_url, settings.base_url)
         )
     if not as_json:
         click.echo(f"All {len(answers)} answers from {base_url} were as expected.")
+
+
+def _why(statuses: set[int], signed_for: str, base_url: str) -> str:
+    """What wrong answers of these statuses mean."""
+    why = ""
+    if 403 in statuses and signed_for != base_url:
+        why += (
+            f" 403 for 200: the callbacks were signed for --url {signed_for}, but BASE_URL here is "
+            f"{base_url}: if the service has that one too, leave --url out."
+        )
+    elif 403 in statuses:
+        why += " 403 for 200: its BASE_URL or PLIVO_AUTH_TOKEN differ from the ones used here."
+    if 404 in statuses:
+        why += " 404: another program answers there, or the path prefix of BASE_URL is wrong."
+    return why
 
 
 def _address(url: str) -> str:

@@ -152,6 +152,25 @@ def test_another_token_or_address_than_the_services_is_noticed(
     assert ask(service, "SELECT count(*) FROM messages") == [(0,)]
 
 
+def test_a_refusal_of_another_address_than_base_url_names_both(
+    tmp_path: Path, service: LiveService
+) -> None:
+    url = f"http://localhost:{service.port}"
+    done = simulate(tmp_path, service.address, "--url", url)
+    assert done.returncode == 1
+    assert f"were signed for --url {url}, but BASE_URL here is {service.address}: " in done.stderr
+    assert "leave --url out" in done.stderr
+
+
+def test_another_program_or_path_prefix_is_said_where_it_answers_404(
+    tmp_path: Path, service: LiveService
+) -> None:
+    done = simulate(tmp_path, f"{service.address}/prefix")
+    assert done.returncode == 1
+    assert "404: another program answers there, or the path prefix of BASE_URL" in done.stderr
+    assert "403" not in done.stderr
+
+
 class Credulous(BaseHTTPRequestHandler):
     """A service that checks nothing."""
 
