@@ -324,6 +324,12 @@ def test_systemd_understands_the_unit(unit: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_systemd_starts_it_again_however_often_that_fails() -> None:
+    lines = UNIT.splitlines()
+    assert {"Restart=always", "StartLimitIntervalSec=0"} < {*lines}
+    assert lines.index("StartLimitIntervalSec=0") < lines.index("[Service]")
+
+
 def test_systemd_finds_the_unit_exposed_at_2_0_at_most(unit: Path) -> None:
     assert systemd("security", "--offline=yes", "--threshold=20", unit).returncode == 0
 
