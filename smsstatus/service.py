@@ -33,7 +33,10 @@ from .upkeep.timetable import Timetable
 if TYPE_CHECKING:
     from .forwarding.forwarder import Forwarder
 
-DYNO_DISK = "a Heroku dyno's disk is lost at each restart, daily at least: use a host with one"
+DYNO_DISK = (
+    "a Heroku dyno's disk is lost at each restart, daily at least: add Heroku Postgres "
+    "(heroku addons:create heroku-postgresql:essential-0), or use a host that keeps its disk"
+)
 
 MOUNTED_ALONE = (
     "is mounted as a file alone, so its -wal with the newest data, its lock and the spool are on "
