@@ -46,7 +46,7 @@ NOT_RUN = {
     "railway init": "needs an account at Railway",
     "fly apps create OUR-SMS": "needs an account at Fly",
     "dokku apps:create smsstatus": "needs a Dokku host; all but the last two lines there",
-    "cp .env.example .env": "needs Docker",
+    "cp -n .env.example .env": "needs Docker",
     "sudo apt install git python3-venv make": "makes a user and a service",
 }
 """The first line of each block that no test runs, and the reason that stands beside it."""
