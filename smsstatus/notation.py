@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from decimal import Decimal
-from math import ceil
+from math import ceil, floor
 from urllib.parse import parse_qsl
 
 _NUMBER = re.compile(r"\+?([1-9][0-9]{6,14})")
@@ -40,6 +40,14 @@ def percentile(ordered: Sequence[float], share: float) -> float | None:
     if not ordered:
         return None
     return round(ordered[max(ceil(share * len(ordered)) - 1, 0)], 3)
+
+
+def percent(share: float) -> str:
+    """A share in per cent with one decimal, to the nearest; 100 only of all, 0 only of none."""
+    tenths = floor(share * 1000 + 0.5)
+    if 0 < share < 1:
+        tenths = min(max(tenths, 1), 999)
+    return f"{tenths / 10:.1f}".removesuffix(".0")
 
 
 def dollars(millionths: int) -> str:

@@ -129,9 +129,9 @@ def test_failures_that_are_unusual_are_told_everywhere(
         receive("failed", MCC="621", MNC="30")
     clock.turn(FRESH_SECONDS)
     page = client.get("/", auth=LOGIN).text
-    assert "33.3 % of the messages of the last hour failed." in page
+    assert "33.3 % of the messages of the last hour failed or were undelivered." in page
     assert "100 of 300; usual at this time of day are 5 %, and chance explains up to" in page
-    assert "100 % of the messages to Nigeria of the last hour failed." in page
+    assert "100 % of the messages to Nigeria of the last hour failed or were undelivered." in page
     assert "country=NG" in page
     everything, country = client.get("/stats", auth=LOGIN).get_json()["unusual_failures"]
     assert (everything["country"], everything["failed"], everything["usual"]) == (None, 100, 0.05)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from math import floor
 from typing import Any
 
 import click
 from flask.cli import with_appcontext
 
 from ..figures import group_figures, window_figures
+from ..notation import percent
 from ..store.contract import GROUPS, StoreError
 from ..web.current import current_service
 from .filters import Given, read_options, refuse, since_option, until_option
@@ -90,5 +90,4 @@ def _show_groups(figures: dict[str, Any], groups: tuple[str, ...]) -> None:
 
 
 def _rate(share: float | None) -> str | None:
-    """With one decimal, rounded down: 100 % only if it is all."""
-    return None if share is None else f"{floor(share * 1000 + 1e-9) / 10} %"
+    return None if share is None else f"{percent(share)} %"

@@ -85,7 +85,8 @@ def _of_share(share: Share, since: str) -> Alarm:
         else "too few were sent at this time of day before to say what is usual"
     )
     return Alarm(
-        f"{words.percent(share.now)} % of the messages{where} of the last hour failed.",
+        f"{words.percent(share.now)} % of the messages{where} of the last hour failed or were "
+        "undelivered.",
         f"{words.number(share.failed)} of {words.number(share.messages)}; {usual}.",
         query={"since": since, **({"country": share.country} if share.country else {})},
     )

@@ -66,8 +66,9 @@ def silent_countries(codes: Sequence[str]) -> str:
 
 
 def rate_of_failures(stats: dict[str, Any]) -> str:
-    """`3 % of all 1,500 messages failed`, and where nobody reports."""
-    failed = f"{words.percent(stats['failure_rate'])} % of all {_messages(stats)} failed."
+    """`3 % of all 1,500 messages failed or were undelivered`, and where nobody reports."""
+    rate = words.percent(stats["failure_rate"])
+    failed = f"{rate} % of all {_messages(stats)} failed or were undelivered."
     if not stats["without_reports"]:
         return failed
     silent = silent_countries(stats["without_reports"])
@@ -75,7 +76,7 @@ def rate_of_failures(stats: dict[str, Any]) -> str:
 
 
 def _failed(stats: dict[str, Any]) -> str:
-    return f"failed: {words.number(stats['failed'])} of {_messages(stats)}"
+    return f"failed or undelivered: {words.number(stats['failed'])} of {_messages(stats)}"
 
 
 def _how_many_arrived(stats: dict[str, Any]) -> str:

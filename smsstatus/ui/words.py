@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal
-from math import floor
 
 from ..model import FINAL_STATUSES, RANKS
+from ..notation import percent as percent
 from ..plivo.error_codes import Retry
 from ..store.outbox import Fate, Forward
 
@@ -68,14 +68,11 @@ def count(value: int, one: str, many: str) -> str:
     return f"{value:,} {one if value == 1 else many}"
 
 
-def percent(share: float) -> str:
-    """A share with one decimal, rounded down: 100 % only if it is everything."""
-    return f"{floor(share * 1000 + 1e-9) / 10:.1f}".removesuffix(".0")
-
-
 def share(part: float) -> str:
-    """A share in whole per cent; anything above nothing is never 0."""
-    return "<1" if 0 < part < 0.01 else str(round(part * 100))
+    """A share in whole per cent; 100 only of all, 0 only of none."""
+    if 0 < part < 0.01:
+        return "<1"
+    return ">99" if 0.99 < part < 1 else str(round(part * 100))
 
 
 def dollars(amount: str) -> str:

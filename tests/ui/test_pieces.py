@@ -39,14 +39,24 @@ def event(
 
 @pytest.mark.parametrize(
     ("share", "text"),
-    [(1, "100"), (0.9999, "99.9"), (0.29, "29"), (0.123, "12.3"), (0.0004, "0"), (0, "0")],
+    [
+        (1, "100"),
+        (0.9999, "99.9"),
+        (4 / 6, "66.7"),
+        (0.29, "29"),
+        (0.1235, "12.4"),
+        (0.123, "12.3"),
+        (0.0004, "0.1"),
+        (0, "0"),
+    ],
 )
-def test_a_rate_is_rounded_down_so_that_100_is_all(share: float, text: str) -> None:
+def test_a_rate_is_rounded_but_100_is_all_and_0_is_none(share: float, text: str) -> None:
     assert words.percent(share) == text
 
 
-def test_a_small_share_is_never_nothing() -> None:
-    assert [words.share(part) for part in (0, 0.001, 0.5, 1)] == ["0", "<1", "50", "100"]
+def test_a_share_is_everything_or_nothing_only_where_it_is() -> None:
+    shares = (0, 0.001, 0.5, 0.996, 1)
+    assert [words.share(part) for part in shares] == ["0", "<1", "50", ">99", "100"]
 
 
 @pytest.mark.parametrize(
@@ -173,7 +183,7 @@ def test_the_headline_is_the_rate_with_what_it_rests_on() -> None:
     head = headline.headline(stats(), "last hour")
     assert (head.rate, head.name) == ("95.9", "delivered")
     assert head.caption == "delivered, of 1,000 messages with a final status"
-    assert head.other == "4.1 % of all 1,000 messages failed."
+    assert head.other == "4.1 % of all 1,000 messages failed or were undelivered."
     assert head.change is not None
     assert head.change.text == "0.9 points more than in the hour before: 95 %"
     assert head.change.is_better
@@ -182,7 +192,7 @@ def test_the_headline_is_the_rate_with_what_it_rests_on() -> None:
 def test_without_reports_the_headline_is_the_failure_rate_and_says_where() -> None:
     told = {"headline": "failure_rate", "delivery_rate": None, "without_reports": ["US"]}
     head = headline.headline(stats(**told), "last hour")
-    assert (head.rate, head.caption) == ("4.1", "failed: 41 of 1,000 messages")
+    assert (head.rate, head.caption) == ("4.1", "failed or undelivered: 41 of 1,000 messages")
     assert head.other == (
         "How many were delivered is not known: "
         "no delivery reports have come from the United States."
