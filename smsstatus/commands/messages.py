@@ -9,7 +9,8 @@ from typing import Any
 import click
 from flask.cli import with_appcontext
 
-from ..store.contract import Message, Store, StoreError
+from ..model import RANKS
+from ..store.contract import Filters, Message, Store, StoreError
 from ..views import csv_lines, message_json
 from ..web.current import current_service
 from .filters import Given, filter_options, read_options, refuse
@@ -44,7 +45,10 @@ def command(
         if as_csv:
             _print_csv(store.walk(filters, limit))
         else:
-            _list(list(store.walk(filters, limit or LISTED)), as_json)
+            found = list(store.walk(filters, limit or LISTED))
+            _list(found, as_json)
+            if not found:
+                click.echo(_none(filters), err=True)
     except StoreError as error:
         raise click.ClickException(f"the database cannot be read: {error}") from None
 
@@ -72,6 +76,14 @@ def _list(found: list[Message], as_json: bool) -> None:
         for message in shown
     ]
     table(("created_at", *columns, "error"), rows)
+
+
+def _none(filters: Filters) -> str:
+    """Plivo may send words that it has not documented, so a misspelt one is no error."""
+    others = [status for status in filters.statuses if status not in RANKS]
+    if not others:
+        return "no messages"
+    return f"no messages: {', '.join(others)} is not among Plivo's statuses {', '.join(RANKS)}"
 
 
 def _show(message: dict[str, Any], as_json: bool) -> None:

@@ -132,6 +132,18 @@ def test_an_option_that_means_nothing_is_refused_in_words(
     assert said in result.stderr
 
 
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_where_nothing_is_found_it_is_said_and_what_is_no_status(
+    run: Run, receive: Receive, options: list[str]
+) -> None:
+    receive("sent")
+    assert run("messages", "--status", "failed", *options).stderr == "no messages\n"
+    result = run("messages", "--status", "faild", *options)
+    assert result.exit_code == 0
+    assert "no messages: faild is not among Plivo's statuses queued, sent," in result.stderr
+    assert run("messages", *options).stderr == ""
+
+
 def test_csv_is_what_the_api_answers_of_all_that_is_found(
     run: Run, client: FlaskClient, receive: Receive
 ) -> None:
