@@ -81,6 +81,8 @@ class Service:
     upkeep: Cache[State | None] = field(default_factory=Cache)
     """What `readiness.upkeep_of` last found."""
     _starting: threading.Lock = field(default_factory=threading.Lock)
+    _is_away: bool = False
+    """Could the database not be opened by `prepare`?"""
     _began_in: int = 0
     _started_in: int = 0
 
@@ -117,6 +119,10 @@ class Service:
         except SchemaTooNew as error:
             raise StartError(f"DATABASE_URL: {error}") from None
         except StoreUnavailable as error:
+            if self.for_command:  # it takes no callbacks
+                log.error("database cannot be opened: %s", error)
+                return
+            self._is_away = True
             log.error("database cannot be opened, callbacks go to the spool: %s", error)
 
     def _stop_start(self, trouble: str) -> None:
@@ -160,7 +166,11 @@ class Service:
                 log.error("not all background work has begun, it is tried again: %s", error)
                 return False
             self._started_in = os.getpid()
-        log.info("callbacks are written to %s", self.settings.database.name)
+        name = self.settings.database.name
+        if self._is_away:
+            log.info("callbacks will be written to %s once it can be opened", name)
+        else:
+            log.info("callbacks are written to %s", name)
         if self.settings.base_url_from is not None:
             told = self.settings.base_url, self.settings.base_url_from
             log.info("BASE_URL is not set, so it is %s, from %s", *told)

@@ -183,6 +183,7 @@ def test_a_service_that_starts_without_its_database_serves_spools_and_makes_it_l
             wait_until(lambda: service.get("/readyz")[0] == 200)
             log = service.log.read_text()
             assert "database cannot be opened, callbacks go to the spool" in log
+            assert "once it can be opened" in log
             assert PASSWORD not in log + body.decode()
         finally:
             service.kill()

@@ -71,3 +71,29 @@ def test_a_service_that_could_start_some_parts_only_stops_those(
     service.stop()
     left = {thread.name for thread in set(threading.enumerate()) - before}
     assert left.isdisjoint(PARTS)
+
+
+def test_a_database_that_is_away_at_the_start_is_told_of_in_one_voice(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.database_path.mkdir()
+    service = Service.make(settings)
+    with caplog.at_level("INFO"):
+        service.prepare()
+        service.start()
+        service.stop()
+    assert "callbacks go to the spool" in caplog.text
+    name = settings.database.name
+    assert f"callbacks will be written to {name} once it can be opened" in caplog.text
+    assert "callbacks are written" not in caplog.text
+
+
+def test_to_who_typed_a_command_it_says_nothing_of_callbacks(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.database_path.mkdir()
+    service = Service.make(settings, for_command=True)
+    service.prepare()
+    service.stop()
+    assert "database cannot be opened" in caplog.text
+    assert "callbacks" not in caplog.text
