@@ -29,6 +29,9 @@ def command(path: Path, as_json: bool) -> None:
 
             current_service().store.backup(path, show)
     except (StoreError, OSError) as error:
-        raise click.ClickException(f"no backup made: {error}") from None
+        # the copy is written under a hidden name beside PATH, which tells nobody anything
+        strerror = getattr(error, "strerror", None)
+        told = f"{path}: {strerror}" if strerror else str(error)
+        raise click.ClickException(f"no backup made: {told}") from None
     size = path.stat().st_size
     report(as_json, f"{path}: {size:,} bytes", path=str(path), bytes=size)

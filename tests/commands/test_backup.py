@@ -99,7 +99,9 @@ def test_a_link_that_leads_nowhere_is_not_overwritten_either(run: Run, tmp_path:
 
 
 def test_a_folder_that_does_not_exist_is_one_line(run: Run, tmp_path: Path) -> None:
-    assert "no backup made" in refused(run("backup", tmp_path / "none" / "copy.db"))
+    target = tmp_path / "none" / "copy.db"
+    said = refused(run("backup", target))
+    assert said.endswith(f"no backup made: {target}: No such file or directory\n")
     assert not (tmp_path / "none").exists()
 
 
