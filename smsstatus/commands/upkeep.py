@@ -10,6 +10,7 @@ from flask.cli import with_appcontext
 
 from ..store.contract import StoreError
 from ..upkeep.state import state_of
+from ..upkeep.tasks import why_not_listed
 from ..web.current import current_service
 from .terminal import json_option, show_json, table
 
@@ -34,15 +35,24 @@ def command(as_json: bool) -> None:
         [(task.name, task.last, task.next, task.found) for task in state.tasks],
     )
     click.echo(f"\nThe service was last up: {state.up_at or 'never'}")
+    why = why_not_listed(service.settings)
+    not_listed = "never" if why else "not yet"
     if state.outages:
         click.echo()
         table(
             ("down since", "until", "listed until", "missed"),
             [
-                (outage.since, outage.until, outage.listed_until or "not yet", outage.missed)
+                (
+                    "before the first start" if outage.is_before_first else outage.since,
+                    outage.until,
+                    outage.listed_until or not_listed,
+                    outage.missed,
+                )
                 for outage in state.outages
             ],
         )
+        if why:
+            click.echo(f"\n{why}")
 
 
 def _told(value: Any) -> Any:

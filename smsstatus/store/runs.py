@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
+
+BEFORE_FIRST = timedelta(days=1)
+"""At the first start messages may have been sent before: it is as if it had been down so long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +41,12 @@ class Outage:
     until: str
     listed_until: str = ""
     missed: int = 0
+
+    @property
+    def is_before_first(self) -> bool:
+        """Is it the time before the first start? No other is as long to the microsecond."""
+        down = datetime.fromisoformat(self.until) - datetime.fromisoformat(self.since)
+        return down == BEFORE_FIRST
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from ..readiness import upkeep_of
 from ..service import Service
 from ..store.contract import Filters, StoreUnavailable
 from ..upkeep.state import State as Upkeep
+from ..upkeep.tasks import why_not_listed
 from ..views import message_json
 from ..web.current import current_service
 from ..web.problems import Problem
@@ -117,6 +118,7 @@ def _page(
             "figures": figures,
             "newest": _newest(service) if figures else [],
             "upkeep": upkeep,
+            "not_listed": why_not_listed(service.settings),
             "webhook_url": service.settings.webhook_url,
         }
         return etag, live.page("overview.html", etag, shown).get_data()

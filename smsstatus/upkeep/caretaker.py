@@ -10,6 +10,7 @@ from ..clock import Clock
 from ..logs import without_text
 from ..model import utc_now
 from ..store.contract import Store, StoreError
+from ..store.runs import BEFORE_FIRST
 from .parts import timestamp
 
 LOOK_SECONDS = 1.0
@@ -27,8 +28,6 @@ AGAIN_SECONDS = 60.0
 BEAT_SECONDS = 60.0
 DOWN = timedelta(minutes=3)
 """Who was away for less has missed nothing: Plivo tries a callback again for seven minutes."""
-FIRST_OUTAGE = timedelta(days=1)
-"""At the first start messages may have been sent before."""
 
 log = logging.getLogger(__name__)
 
@@ -105,5 +104,5 @@ def beat(store: Store, clock: Clock) -> None:
     store.runs.beat(
         timestamp(now),
         down_before=timestamp(now - DOWN),
-        first_since=timestamp(now - FIRST_OUTAGE),
+        first_since=timestamp(now - BEFORE_FIRST),
     )

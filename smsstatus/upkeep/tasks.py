@@ -55,6 +55,14 @@ def tasks_of(settings: Settings) -> Sequence[Task]:
     return found
 
 
+def why_not_listed(settings: Settings) -> str:
+    """Why nobody asks Plivo what was missed, as a sentence; empty: the service does."""
+    if settings.reconcile_every is not None:
+        return ""
+    cause = "PLIVO_AUTH_ID is not set" if settings.auth_id is None else "RECONCILE_EVERY is off"
+    return f"Plivo is not asked what was missed: {cause}"
+
+
 def _reconcile(parts: Parts, rest: Rest, report: Report) -> Finding:
     """First the messages of outages, oldest first, then those that have been silent."""
     deadline = parts.clock.monotonic() + LISTING_SECONDS

@@ -18,6 +18,7 @@ from ..metrics import escape, family, with_label
 from ..readiness import depth_of, lag, outbox_of, readiness, upkeep_of
 from ..service import Service
 from ..store.contract import StoreUnavailable
+from ..upkeep.tasks import why_not_listed
 from .current import current_service
 from .problems import require_metrics_token
 
@@ -138,7 +139,9 @@ def _upkeep_lines(service: Service) -> list[str]:
     if found is None:
         return []
     runs = [(f'task="{task.name}"', task) for task in found.tasks if task.is_on]
-    behind = found.seconds_behind(service.clock.now())
+    behind = {"": found.seconds_behind(service.clock.now())}
+    if why_not_listed(service.settings):  # it would stand there for ever
+        behind = {}
     return [
         *family(
             "smsstatus_upkeep_ok",
@@ -156,7 +159,7 @@ def _upkeep_lines(service: Service) -> list[str]:
             "smsstatus_unlisted_outage_seconds",
             "gauge",
             "Of outages: the time of which Plivo's messages are not known yet.",
-            {"": behind},
+            behind,
         ),
     ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
@@ -40,10 +41,41 @@ def test_what_was_done_is_shown_in_a_shell_on_the_page_and_to_prometheus(
         service.stop()
     assert "Plivo does not know this" in said
     assert said.count("off") == 2
+    assert "before the first start" in said
     assert "not yet" in said
+    assert "are not all known yet" in page
+    assert "Plivo is not asked" not in said + page
     assert "Plivo does not know this" in page
     assert 'smsstatus_upkeep_ok{task="reconcile"} 0\n' in metrics
     assert "smsstatus_unlisted_outage_seconds 86400.0\n" in metrics
+
+
+@pytest.mark.parametrize(
+    ("auth_id", "cause"),
+    [(None, "PLIVO_AUTH_ID is not set"), ("MA" + "X" * 18, "RECONCILE_EVERY is off")],
+)
+def test_where_nobody_asks_plivo_what_was_missed_it_is_said_and_is_no_alarm(
+    settings: Settings, auth_id: str | None, cause: str
+) -> None:
+    app = create_app(replace(settings, auth_id=auth_id, reconcile_every=None))
+    service = service_of(app)
+    service.clock = clock = HandClock()
+    try:
+        beat(service.store, clock)
+        clock.turn(3600)
+        beat(service.store, clock)
+        said = app.test_cli_runner().invoke(args=["upkeep"]).stdout
+        page = app.test_client().get("/", auth=LOGIN).text
+        metrics = app.test_client().get("/metrics").text
+    finally:
+        service.stop()
+    told = f"Plivo is not asked what was missed: {cause}"
+    assert (said.count(told), page.count(told)) == (1, 1)
+    assert "Messages may have been sent before the first start" in page
+    assert page.count("Down from") == 1
+    assert "not yet" not in said
+    assert "not all known yet" not in page
+    assert "\nsmsstatus_unlisted_outage_seconds " not in metrics
 
 
 def test_metrics_want_their_token_where_there_is_one(settings: Settings) -> None:

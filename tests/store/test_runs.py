@@ -33,6 +33,7 @@ def test_the_first_start_may_have_missed_a_day(store: Store) -> None:
     beat(store, NOON)
     assert store.runs.up_at() == text(NOON)
     assert store.runs.outages() == [Outage(since=text(NOON - DAY), until=text(NOON))]
+    assert store.runs.outages()[0].is_before_first
 
 
 def test_a_service_that_was_away_remembers_since_when(store: Store) -> None:
@@ -43,6 +44,7 @@ def test_a_service_that_was_away_remembers_since_when(store: Store) -> None:
     beat(store, NOON + 6 * HOUR + MINUTE)
     newest, _ = store.runs.outages()
     assert newest == Outage(since=text(NOON + 2 * MINUTE), until=text(NOON + 6 * HOUR))
+    assert not newest.is_before_first
     assert store.runs.outages(1) == [newest]
 
 
