@@ -254,8 +254,9 @@ def test_listen_refuses_what_it_cannot_verify() -> None:
     headers = signing.headers("evt_1", datetime.now(UTC), body, [bytes(32)])
     with listening() as (url, heard):
         request = urllib.request.Request(url, body, headers)
-        with pytest.raises(urllib.error.HTTPError, match="401"):
+        with pytest.raises(urllib.error.HTTPError, match="401") as answer:
             urllib.request.urlopen(request, timeout=30)
+        answer.value.close()
         wait_until(lambda: heard)
     assert "401  not verified: no part of webhook-signature" in line_of(heard[0])
 
