@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import settings
 
 _share = 1.0
 
@@ -12,6 +13,11 @@ def choose(config: pytest.Config) -> None:
     global _share
     if config.getoption("--fault-rounds") != "full":
         _share = 0.05 if config.getoption("--no-processes") else 0.2
+    # For what says nothing else. A deadline would make a busy machine the verdict, and chance too.
+    settings.register_profile(
+        "smsstatus", max_examples=examples(200), deadline=None, derandomize=True
+    )
+    settings.load_profile("smsstatus")
 
 
 def examples(number: int) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from smsstatus.forwarding import payload
@@ -14,6 +15,7 @@ from smsstatus.model import PHASES, StatusUpdate, utc_timestamp
 from smsstatus.plivo.error_codes import explain
 from smsstatus.store.outbox import Change
 
+from ..rounds import examples
 from .changes import MESSAGE, change
 
 
@@ -120,6 +122,7 @@ def order_of(update: StatusUpdate) -> str:
 
 
 @given(st.lists(_updates, min_size=2, max_size=8))
+@hypothesis_settings(max_examples=examples(500))
 def test_order_as_text_is_in_the_order_of_the_stores_key(updates: list[StatusUpdate]) -> None:
     by_key = sorted(updates, key=lambda update: update.order_key)
     assert [order_of(update) for update in by_key] == sorted(map(order_of, updates))

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from smsstatus.plivo.callback import Callback, read_callback
 from smsstatus.store.packing import LIMIT, pack, unpack
 
+from ..rounds import examples
+
 
 class Columns(NamedTuple):
     """What an event's row holds of its parameters."""
@@ -141,7 +143,7 @@ def forms(draw: st.DrawFn, columns: Columns) -> str:
     return urlencode(draw(st.permutations(list(fields.items()))), errors="replace")
 
 
-@settings(deadline=None, derandomize=True)
+@settings(max_examples=examples(500))
 @given(st.data(), COLUMNS)
 def test_any_text_comes_back_exactly(data: st.DataObject, columns: Columns) -> None:
     text = data.draw(TEXTS | forms(columns))
