@@ -48,6 +48,10 @@ lint: $(VENV)/dev ## Check only style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# Even where the shell forbids it, as containers do: without .pyc files each of pytest's processes
+# would compile all tests for itself, every time.
+test quick: export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: test
 test: lint ## Set up and check: style, types, all tests
 	$(BIN)/python -m pytest --numprocesses=auto
