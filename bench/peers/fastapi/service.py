@@ -65,7 +65,13 @@ INSERT_EVENT = """
     VALUES (
         (SELECT id FROM messages WHERE message_uuid = :uuid), :digest, :status, :timestamp,
         :error_code, :sequence, :rank, :is_final, :received_at, 'callback', :parameters)
-    ON CONFLICT (message_id, digest) DO UPDATE SET repeats = repeats + 1
+"""
+
+CLAIM_TEXT = "INSERT INTO signed_texts (digest) VALUES (:digest) ON CONFLICT DO NOTHING"
+
+COUNT_REPEAT = """
+    UPDATE status_events SET repeats = repeats + 1
+    WHERE message_id = (SELECT id FROM messages WHERE message_uuid = :uuid) AND digest = :digest
 """
 
 
@@ -92,7 +98,8 @@ def store(update: dict[str, Any]) -> None:
     database.execute("BEGIN IMMEDIATE")
     try:
         database.execute(UPSERT_MESSAGE, update)
-        database.execute(INSERT_EVENT, update)
+        is_new = database.execute(CLAIM_TEXT, update).rowcount == 1
+        database.execute(INSERT_EVENT if is_new else COUNT_REPEAT, update)
         database.execute("COMMIT")
     except sqlite3.Error:
         database.rollback()
@@ -137,7 +144,7 @@ def to_update(fields: dict[str, str], body: bytes) -> dict[str, Any]:
         "recipient": fields.get("To"),
         "queued_at": utc(fields.get("QueuedTime")) or None,
         "received_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-        "parameters": body.decode(),
+        "parameters": body,
     }
 
 
