@@ -70,12 +70,12 @@ faults: $(VENV)/dev ## Break and attack the service in full, and print the figur
 		--fault-report=fault-figures.md
 
 .PHONY: bench
-bench: $(VENV)/dev ## Measure against Fastify, FastAPI and an empty application
-	$(BIN)/python -m bench
+bench: $(VENV)/dev ## Measure against Fastify and FastAPI, or with STORE=postgres
+	$(BIN)/python -m bench $(if $(STORE),--store $(STORE))
 
 .PHONY: bench-growth
-bench-growth: $(VENV)/dev ## Measure with 5,000,000 messages in the database
-	$(BIN)/python -m bench.growth
+bench-growth: $(VENV)/dev ## Measure with 5,000,000 messages, or 1,000,000 with STORE=postgres
+	$(BIN)/python -m bench.growth $(if $(STORE),--store $(STORE))
 
 # Apart from .venv, so that neither the service nor its tests can come to need what they pull in.
 AUDIT := $(VENV)-audit/bin

@@ -7,28 +7,34 @@ import shutil
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
 import click
 
-from bench import load, machine, measure, preload, report
+from bench import load, machine, measure, postgres, preload, report
 from bench.callbacks import generate
 from bench.cores import SEPARATE, pin_to_load_core
 from bench.measure import Run, Workload, workload
-from bench.peers.registry import ALL, LAYERS, Peer, Unavailable, under_each_python
+from bench.peers.registry import ALL, LAYERS, ON_POSTGRES, Peer, Unavailable, under_each_python
 from bench.service import Disk, StartFailed
+from tests.postgres import PostgresServer
 
 SLOW_CLIENTS = {f"{rate} stalled/s": rate for rate in measure.STALLED_RATES}
 PROFILES = ("full", "slow-fsync", "steady", "startup", *SLOW_CLIENTS)
+POSTGRES = "postgres"
 SLOW_FSYNC_US = 2000
 SLOW_MAX_RATE = 10_000
 DURABILITY = (
     "Durability is the same for all but `empty`, which stores nothing: SQLite in WAL mode with "
     "synchronous=FULL, 200 only after the fsync. Every service is killed with SIGKILL after its "
     "run; `lost` counts answered callbacks that its database then does not hold."
+)
+DURABILITY_IN_POSTGRES = (
+    "In PostgreSQL: fsync and synchronous_commit on, 200 only after the commit. CPU is that of the "
+    "service and of the server. The service is killed, and the database looked at, in the same way."
 )
 
 
@@ -47,7 +53,12 @@ class Plan:
 
     def peers_of(self, profile: str) -> list[Peer]:
         """An app without a database has no fsync to slow down."""
-        return [peer for peer in self.peers if peer.stores or profile != "slow-fsync"]
+        return [
+            peer
+            for peer in self.peers
+            if peer.on_postgres == (profile == POSTGRES)
+            and (peer.stores or profile != "slow-fsync")
+        ]
 
     def rounds_of(self, profile: str) -> int:
         """What slow clients do is plain from one."""
@@ -69,7 +80,14 @@ class Plan:
     help="full: plain disk. slow-fsync: 2 ms more for each fsync. steady: 200 callbacks/s. "
     "slow-clients: 5, 16, 64 stalled ones a second, and 1,000 that stand.",
 )
-@click.option("--only", default="", help=f"These only, of {','.join(ALL | LAYERS)}.")
+@click.option(
+    "--store",
+    type=click.Choice(["sqlite", POSTGRES]),
+    default="sqlite",
+    show_default=True,
+    help="postgres: a server of its own on this machine, at saturation, for one process and two.",
+)
+@click.option("--only", default="", help=f"These only, of {','.join(ALL | LAYERS | ON_POSTGRES)}.")
 @click.option(
     "--max-rate",
     default=30_000,
@@ -89,13 +107,15 @@ class Plan:
 @click.option(
     "--into",
     type=click.Path(dir_okay=False, exists=True, path_type=Path),
-    help="A document whose lines between `<!-- figures: bench -->` and its end are replaced.",
+    help="A document whose lines between `<!-- figures: bench -->`, or bench-postgres, and the end "
+    "of figures are replaced.",
 )
 @click.option("--check", is_flag=True, help="Every service for a second: does the bench work?")
 def main(
     rounds: int,
     seconds: int,
     profile: str,
+    store: str,
     only: str,
     max_rate: int,
     steady_connections: str,
@@ -109,10 +129,13 @@ def main(
         rounds, seconds, profile = 1, 1, "all"
     if pythons:
         profile = "full" if profile == "all" else profile
-    peers = tuple(_available(list(under_each_python().values()) if pythons else _chosen(only)))
+    stores = ["sqlite", POSTGRES] if check else [store]
+    peers = tuple(
+        _available(list(under_each_python().values()) if pythons else _chosen(only, stores))
+    )
     pin_to_load_core()
     plan = Plan(
-        profiles=tuple(_possible(_profiles(profile))),
+        profiles=tuple(_possible(_profiles(profile, stores))),
         peers=peers,
         rounds=rounds,
         seconds=seconds,
@@ -131,7 +154,8 @@ def main(
         _write_results(plan, described, runs)
     if into is not None:
         how = f"One run: medians of {rounds} rounds of {seconds} s."
-        report.fill(into, f"{how}\n\n{about}\n\n{text}")
+        section = "bench" if store == "sqlite" else f"bench-{store}"
+        report.fill(into, section, f"{how}\n\n{about}\n\n{text}")
     if report.trouble(runs) or not runs or len(runs) < plan.run_count():
         sys.exit(1)
 
@@ -140,10 +164,10 @@ def run_all(plan: Plan) -> list[Run]:
     """Every profile, every round, every service."""
     runs: list[Run] = []
     for profile in plan.profiles:
-        with _workload(plan, profile) as work:
+        with _workload(plan, profile) as work, _server(profile) as server:
             for number in range(1, plan.rounds_of(profile) + 1):
                 for peer in _order(plan, profile, number):
-                    run = _one(plan, profile, peer, work)
+                    run = _one(plan, profile, peer, work, server)
                     if run is not None:
                         run.round = number
                         runs.append(run)
@@ -157,7 +181,9 @@ def _order(plan: Plan, profile: str, number: int) -> Sequence[Peer]:
     return random.Random(f"{profile} {number}").sample(peers, len(peers))
 
 
-def _one(plan: Plan, profile: str, peer: Peer, work: Workload) -> Run | None:
+def _one(
+    plan: Plan, profile: str, peer: Peer, work: Workload, server: PostgresServer | None
+) -> Run | None:
     disk = Disk(plan.library, SLOW_FSYNC_US if profile == "slow-fsync" else 0)
     try:
         if profile == "startup":
@@ -169,6 +195,9 @@ def _one(plan: Plan, profile: str, peer: Peer, work: Workload) -> Run | None:
         if profile in SLOW_CLIENTS:
             stalled = SLOW_CLIENTS[profile]
             return measure.beside_slow_clients(peer, profile, work, plan.seconds, stalled)
+        if server is not None:
+            with postgres.database(server) as database:
+                return measure.saturated(peer, profile, work, Disk(), plan.seconds, database)
         return measure.saturated(peer, profile, work, disk, plan.seconds)
     except (StartFailed, load.LoadFailed) as error:
         _say(f"{profile}, {peer.name}: no figure: {error}")
@@ -178,21 +207,35 @@ def _one(plan: Plan, profile: str, peer: Peer, work: Workload) -> Run | None:
 @contextmanager
 def _workload(plan: Plan, profile: str) -> Iterator[Workload]:
     seconds = plan.seconds + measure.WARM_UP_SECONDS
-    rates = {"full": plan.max_rate, "slow-fsync": SLOW_MAX_RATE, "steady": measure.STEADY_RATE}
+    rates = {
+        "full": plan.max_rate,
+        POSTGRES: plan.max_rate,
+        "slow-fsync": SLOW_MAX_RATE,
+        "steady": measure.STEADY_RATE,
+    }
     count = int(seconds * rates.get(profile, 100)) + 200
     with workload(generate(count), generate(1, seed=2)[0]) as work:
         yield work
 
 
-def _profiles(asked: str) -> Sequence[str]:
+def _server(profile: str) -> AbstractContextManager[PostgresServer | None]:
+    return postgres.server() if profile == POSTGRES else nullcontext()
+
+
+def _profiles(asked: str, stores: Sequence[str]) -> Sequence[str]:
+    on_postgres = (POSTGRES,) if POSTGRES in stores else ()
+    if "sqlite" not in stores:
+        return on_postgres
     if asked == "slow-clients":
         return tuple(SLOW_CLIENTS)
-    return PROFILES if asked == "all" else (asked,)
+    return (*PROFILES, *on_postgres) if asked == "all" else (asked,)
 
 
-def _chosen(only: str) -> list[Peer]:
-    names = [name.strip() for name in only.split(",") if name.strip()] or list(ALL)
-    known = ALL | LAYERS
+def _chosen(only: str, stores: Sequence[str]) -> list[Peer]:
+    all_of = {"sqlite": ALL, POSTGRES: ON_POSTGRES}
+    names = [name.strip() for name in only.split(",") if name.strip()]
+    names = names or [name for store in stores for name in all_of[store]]
+    known = ALL | LAYERS | ON_POSTGRES
     for name in names:
         if name not in known:
             raise click.BadParameter(f"{name} is none of {', '.join(known)}", param_hint="--only")
@@ -210,7 +253,7 @@ def _available(peers: Sequence[Peer]) -> Iterator[Peer]:
 
 def _possible(profiles: Sequence[str]) -> Iterator[str]:
     for profile in profiles:
-        if profile in ("full", "slow-fsync") and load.find_wrk() is None:
+        if profile in ("full", "slow-fsync", POSTGRES) and load.find_wrk() is None:
             _say(f"left out: profile {profile}: {load.HOW_TO_GET_WRK}")
         elif profile == "slow-fsync" and _library() is None:
             _say(f"left out: profile {profile}: it needs the library that cc builds")
@@ -243,7 +286,15 @@ def report_text(plan: Plan, runs: Sequence[Run]) -> str:
     """The table and what follows from it; a check says nothing of goals."""
     trouble = [f"**Trouble** {line}" for line in report.trouble(runs)]
     goals = [] if plan.check else [report.goals(runs)]
-    return "\n\n".join([report.table(runs), DURABILITY, *trouble, *goals])
+    said = [
+        words
+        for words, is_so in (
+            (DURABILITY, plan.profiles != (POSTGRES,)),
+            (DURABILITY_IN_POSTGRES, POSTGRES in plan.profiles),
+        )
+        if is_so
+    ]
+    return "\n\n".join([report.table(runs), *said, *trouble, *goals])
 
 
 def _write_results(plan: Plan, described: dict[str, str], runs: Sequence[Run]) -> None:

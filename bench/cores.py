@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 _cores = sorted(os.sched_getaffinity(0))
+ALL_CORES = frozenset(_cores)
 SERVER_CORE = _cores[0]
 LOAD_CORE = _cores[-1]
 SEPARATE = SERVER_CORE != LOAD_CORE

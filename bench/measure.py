@@ -15,6 +15,7 @@ from bench.callbacks import Callback, raw_request, write_slices
 from bench.crowd import crowd
 from bench.paths import CACHE
 from bench.peers.registry import Peer
+from bench.postgres import Database
 from bench.service import Disk, Running, run_folder, running
 from bench.steady import Answer, OpenLoop
 from bench.verify import Verdict, verify
@@ -41,6 +42,7 @@ class Run:
     answered: int = 0
     failed: int = 0  # answered with anything but 200, or not at all
     cpu_per_thousand: float | None = None
+    database_cpu_per_thousand: float | None = None  # of the PostgreSQL server
     fsyncs_per_callback: float | None = None
     rss_mb: float | None = None
     pss_mb: float | None = None
@@ -76,22 +78,32 @@ class _Meters:
     def __init__(self, service: Running) -> None:
         self.service = service
         self.cpu = service.cpu_seconds()
+        self.database_cpu = service.database_cpu_seconds()
         self.fsyncs = service.fsyncs()
 
     def read_into(self, run: Run) -> None:
         if run.answered == 0:
             return
         run.cpu_per_thousand = (self.service.cpu_seconds() - self.cpu) / run.answered * 1000
+        if (cpu := self.service.database_cpu_seconds()) is not None:
+            run.database_cpu_per_thousand = (cpu - (self.database_cpu or 0)) / run.answered * 1000
         after = self.service.fsyncs()
         if after is not None and self.fsyncs is not None:
             run.fsyncs_per_callback = (after - self.fsyncs) / run.answered
 
 
-def saturated(peer: Peer, profile: str, work: Workload, disk: Disk, seconds: int) -> Run:
+def saturated(
+    peer: Peer,
+    profile: str,
+    work: Workload,
+    disk: Disk,
+    seconds: int,
+    database: Database | None = None,
+) -> Run:
     """As many callbacks a second as the service can take."""
     run = Run(peer.name, profile, 0)
     with run_folder() as folder:
-        with running(peer, folder, work.probe, disk) as service:
+        with running(peer, folder, work.probe, disk, database) as service:
             sent = drive(service, work, seconds, run)
             database = service.database
         if peer.stores:

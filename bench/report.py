@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench.measure import Run
 from bench.paths import RESULTS
-from bench.peers.registry import ALL, LAYERS
+from bench.peers.registry import ALL, LAYERS, ON_POSTGRES
 
 Value = Callable[[Run], float | None]
 HEADINGS = (
@@ -58,22 +58,26 @@ def table(runs: Sequence[Run]) -> str:
     lines = ["| " + " | ".join(HEADINGS) + " |", "|---|---|" + "---:|" * (len(HEADINGS) - 2)]
     for profile in dict.fromkeys(run.profile for run in runs):
         measured = {run.peer for run in runs if run.profile == profile}
-        known = [peer for peer in ALL | LAYERS if peer in measured]
+        known = [peer for peer in ALL | LAYERS | ON_POSTGRES if peer in measured]
         rows = [_row(runs, profile, peer) for peer in [*known, *sorted(measured - {*known})]]
         lines += ["| " + " | ".join(row) + " |" for row in rows]
     return "\n".join(lines)
 
 
 def goals(runs: Sequence[Run]) -> str:
-    """One line for each goal."""
-    return "\n".join(goal.line(runs) for goal in GOALS)
+    """One line for each goal of the stores that were measured."""
+    stores = {run.profile == "postgres" for run in runs}
+    asked = [goal for on_postgres, some in GOALS.items() if on_postgres in stores for goal in some]
+    return "\n".join(goal.line(runs) for goal in asked)
 
 
-def ratios(runs: Sequence[Run], profile: str, peer: str, value: Value) -> list[float]:
-    """smsstatus over `peer`, round by round: neighbours in time, so that drift cancels."""
-    ours = _by_round(runs, profile, "smsstatus", value)
+def ratios(
+    runs: Sequence[Run], profile: str, peer: str, value: Value, ours: str = ""
+) -> list[float]:
+    """`ours` over `peer`, round by round: neighbours in time, so that drift cancels."""
+    mine = _by_round(runs, profile, ours or _ours(profile), value)
     theirs = _by_round(runs, profile, peer, value)
-    return [ours[number] / theirs[number] for number in ours if theirs.get(number)]
+    return [mine[number] / theirs[number] for number in mine if theirs.get(number)]
 
 
 def rate(run: Run) -> float | None:
@@ -105,9 +109,9 @@ def write(name: str, results: Mapping[str, object]) -> None:
     (RESULTS / f"{name}.json").write_text(json.dumps(dated, indent=1) + "\n")
 
 
-def fill(document: Path, text: str) -> None:
+def fill(document: Path, section: str, text: str) -> None:
     """Put these figures in the place of those that the document has."""
-    begin, end = "<!-- figures: bench -->\n", "<!-- end of figures -->"
+    begin, end = f"<!-- figures: {section} -->\n", "<!-- end of figures -->"
     before, _, rest = document.read_text().partition(begin)
     _, _, after = rest.partition(end)
     if not after:
@@ -123,17 +127,22 @@ def _row(runs: Sequence[Run], profile: str, peer: str) -> list[str]:
         profile,
         peer,
         _spread(own, rate, 0),
-        _ratio_words(ratios(runs, profile, peer, rate)) if peer != "smsstatus" else "",
+        _ratio_words(ratios(runs, profile, peer, rate)) if peer != _ours(profile) else "",
         _number(_median(own, lambda run: run.p50_ms), 1),
         _spread(own, p99, 1),
         _number(worst, 1),
-        _number(_median(own, lambda run: run.cpu_per_thousand), 3),
+        _cpu_words(own),
         _number(_median(own, lambda run: run.fsyncs_per_callback), 3),
         f"{_number(rss, 0)} ({_number(pss, 0)})",
         _number(_median(own, lambda run: run.start_seconds), 2) if profile == "startup" else "",
         str(sum(run.failed for run in own)),
         _lost_words(own),
     ]
+
+
+def _ours(profile: str) -> str:
+    """What the others are compared with."""
+    return "smsstatus-pg" if profile == "postgres" else "smsstatus"
 
 
 def _spread(runs: Sequence[Run], value: Value, digits: int) -> str:
@@ -151,6 +160,13 @@ def _lost_words(runs: Sequence[Run]) -> str:
         return ""
     lost = sum(verdict.lost for verdict in verdicts)
     return f"{lost} of {sum(verdict.distinct for verdict in verdicts)}"
+
+
+def _cpu_words(runs: Sequence[Run]) -> str:
+    """A service's own, and its PostgreSQL's."""
+    own = _number(_median(runs, lambda run: run.cpu_per_thousand), 3)
+    database = _number(_median(runs, lambda run: run.database_cpu_per_thousand), 3)
+    return f"{own} + {database}" if database else own
 
 
 def _ratio_words(found: list[float]) -> str:
@@ -173,15 +189,17 @@ def _number(value: float | None, digits: int) -> str:
     return "" if value is None else f"{value:,.{digits}f}"
 
 
-def _ratio(profile: str, peer: str, value: Value) -> Callable[[Sequence[Run]], list[float]]:
-    return lambda runs: ratios(runs, profile, peer, value)
+def _ratio(
+    profile: str, peer: str, value: Value, ours: str = ""
+) -> Callable[[Sequence[Run]], list[float]]:
+    return lambda runs: ratios(runs, profile, peer, value, ours)
 
 
 def _own(profile: str, value: Value) -> Callable[[Sequence[Run]], list[float]]:
     return lambda runs: [*_by_round(runs, profile, "smsstatus", value).values()]
 
 
-GOALS = (
+_ON_SQLITE = (
     Goal("throughput against Fastify", _ratio("full", "fastify", rate), 1.6, True, "x"),
     Goal(
         "throughput against Fastify, fsync + 2 ms",
@@ -217,3 +235,21 @@ GOALS = (
     Goal("start to first 200", _own("startup", lambda run: run.start_seconds), 1.0, False, " s"),
     Goal("resident memory under load", _own("full", lambda run: run.rss_mb), 90, False, " MB"),
 )
+_ON_POSTGRES = (
+    Goal(
+        "throughput against Fastify, one process",
+        _ratio("postgres", "fastify-pg", rate),
+        3,
+        True,
+        "x",
+    ),
+    Goal(
+        "throughput against Fastify, two processes",
+        _ratio("postgres", "fastify-pg", rate, "smsstatus-pg x 2"),
+        3,
+        True,
+        "x",
+    ),
+)
+GOALS = {False: _ON_SQLITE, True: _ON_POSTGRES}
+"""By whether it is about PostgreSQL."""

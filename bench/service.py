@@ -10,16 +10,17 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench import preload
 from bench.callbacks import CALLBACK_PATH, Callback
-from bench.cores import SERVER_CORE
+from bench.cores import ALL_CORES, SERVER_CORE
 from bench.paths import CACHE, REPOSITORY
 from bench.peers.registry import Peer
+from bench.postgres import Database
 
 START_SECONDS = 30
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -52,20 +53,28 @@ class Running:
 
     pid: int
     port: int
-    database: Path
+    database: Database
     counter: Path | None
     start_seconds: float
 
     def cpu_seconds(self) -> float:
         """User and system time of the service so far, dead children included."""
-        fields = [stat.rpartition(")")[2].split() for stat in self._stats()]
-        own = sum(int(f[11]) + int(f[12]) for f in fields)
-        reaped = sum(int(f[13]) + int(f[14]) for f in fields)
-        return (own + reaped) / _TICKS
+        return _cpu_seconds(self._stats())
+
+    def database_cpu_seconds(self) -> float | None:
+        """The same of all processes of the PostgreSQL server, if there is one."""
+        if isinstance(self.database, Path):
+            return None
+        server = self.database.server
+        return _cpu_seconds(
+            fields
+            for pid in _all_pids()
+            if (fields := _fields(pid)) and server in (pid, int(fields[1]))
+        )
 
     def memory(self) -> Memory:
         """Resident memory now."""
-        pages = sum(int(stat.rpartition(")")[2].split()[21]) for stat in self._stats())
+        pages = sum(int(fields[21]) for fields in self._stats())
         return Memory(pages * _PAGE / 1e6, sum(map(_pss_kib, self._pids())) * 1024 / 1e6)
 
     def fsyncs(self) -> int | None:
@@ -75,10 +84,10 @@ class Running:
     def _pids(self) -> list[int]:
         return [pid for pid in _all_pids() if _session(pid) == self.pid]
 
-    def _stats(self) -> Iterator[str]:
+    def _stats(self) -> Iterator[list[str]]:
         for pid in self._pids():
-            if (text := _read(f"/proc/{pid}/stat")) is not None:
-                yield text
+            if fields := _fields(pid):
+                yield fields
 
 
 @contextmanager
@@ -91,7 +100,7 @@ def run_folder() -> Iterator[Path]:
 
 @contextmanager
 def running(
-    peer: Peer, folder: Path, probe: Callback, disk: Disk, database: Path | None = None
+    peer: Peer, folder: Path, probe: Callback, disk: Disk, database: Database | None = None
 ) -> Iterator[Running]:
     """Start a service, wait for its first 200, and kill it at the end.
 
@@ -100,12 +109,13 @@ def running(
     database = database or folder / "bench.db"
     port = free_port()
     counter = folder / "fsyncs" if disk.library else None
-    env = peer.environment(port, database)
+    env = peer.environment(port, folder, database)
     if disk.library and counter:
         env |= preload.environment(disk.library, counter, disk.delay_us)
     log = folder / f"{peer.name}.log"
     started = time.perf_counter()
-    process = _spawn(peer.command(port), env, log)
+    cores = {SERVER_CORE} if isinstance(database, Path) else ALL_CORES
+    process = _spawn(peer.command(port), env, log, cores)
     try:
         seconds = _wait_for_200(process, port, probe, started, log)
         yield Running(process.pid, port, database, counter, seconds)
@@ -136,11 +146,13 @@ def post(port: int, callback: Callback, timeout: float = 10.0) -> int:
         connection.close()
 
 
-def _spawn(command: list[str], env: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
+def _spawn(
+    command: list[str], env: dict[str, str], log: Path, cores: Set[int]
+) -> subprocess.Popen[bytes]:
     taskset = shutil.which("taskset") or "taskset"
     with log.open("wb") as output:
         return subprocess.Popen(
-            [taskset, "-c", str(SERVER_CORE), *command],
+            [taskset, "-c", ",".join(map(str, sorted(cores))), *command],
             cwd=REPOSITORY,
             env=env,
             stdin=subprocess.DEVNULL,
@@ -186,11 +198,18 @@ def _all_pids() -> list[int]:
 
 def _session(pid: int) -> int | None:
     """The session of a process; None if it is gone or a zombie."""
-    stat = _read(f"/proc/{pid}/stat")
-    if stat is None:
-        return None
-    fields = stat.rpartition(")")[2].split()
-    return None if fields[0] == "Z" else int(fields[3])
+    fields = _fields(pid)
+    return int(fields[3]) if fields and fields[0] != "Z" else None
+
+
+def _fields(pid: int) -> list[str]:
+    """What /proc says of a process, from its state on; nothing if it is gone."""
+    return (_read(f"/proc/{pid}/stat") or "").rpartition(")")[2].split()
+
+
+def _cpu_seconds(processes: Iterable[Sequence[str]]) -> float:
+    """User and system time of these, dead children included."""
+    return sum([int(ticks) for fields in processes for ticks in fields[11:15]]) / _TICKS
 
 
 def _pss_kib(pid: int) -> int:

@@ -9,7 +9,14 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
+
 from bench.callbacks import RANKS, Callback
+from bench.postgres import Database
+
+_STORED = """
+    SELECT m.message_uuid, m.current_status, e.status FROM messages m
+    JOIN status_events e ON e.message_id = m.id WHERE m.message_uuid"""
 
 
 @dataclass(frozen=True)
@@ -27,31 +34,34 @@ class Verdict:
         return self.intact and not self.lost and not self.behind
 
 
-def verify(database: Path, answered: Iterable[Callback], *, whole: bool = True) -> Verdict:
-    """Look up each answered callback. Opening the database replays what its log (WAL) holds.
+def verify(database: Database, answered: Iterable[Callback], *, whole: bool = True) -> Verdict:
+    """Look up each answered callback. Opening SQLite's file replays what its log (WAL) holds.
 
     `whole` also lets SQLite check the file, which takes minutes for a filled one.
     """
     promised: dict[str, set[str]] = defaultdict(set)
     for callback in answered:
         promised[callback.message_uuid].add(callback.status)
-    lost = behind = 0
-    with closing(sqlite3.connect(database, timeout=10)) as connection:
-        for uuid, statuses in promised.items():
-            current, stored = _stored(connection, uuid)
-            lost += len(statuses - stored)
-            behind += RANKS.get(current, 0) < max(RANKS[status] for status in statuses)
-        intact = not whole or _is_intact(connection)
+    intact = True
+    if isinstance(database, Path):
+        with closing(sqlite3.connect(database, timeout=10)) as connection:
+            rows = [
+                row for uuid in promised for row in connection.execute(f"{_STORED} = ?", (uuid,))
+            ]
+            intact = not whole or _is_intact(connection)
+    else:
+        with psycopg.connect(database.url) as server:
+            rows = server.execute(f"{_STORED} = ANY (%s)".encode(), ([*promised],)).fetchall()
+    current: dict[str, str] = {}
+    stored: dict[str, set[str]] = defaultdict(set)
+    for uuid, current[uuid], status in rows:
+        stored[uuid].add(status)
+    lost = sum(len(statuses - stored[uuid]) for uuid, statuses in promised.items())
+    behind = sum(
+        RANKS.get(current.get(uuid, ""), 0) < max(RANKS[status] for status in statuses)
+        for uuid, statuses in promised.items()
+    )
     return Verdict(sum(map(len, promised.values())), lost, behind, intact)
-
-
-def _stored(connection: sqlite3.Connection, uuid: str) -> tuple[str, set[str]]:
-    rows = connection.execute(
-        "SELECT m.current_status, e.status FROM messages m"
-        " JOIN status_events e ON e.message_id = m.id WHERE m.message_uuid = ?",
-        (uuid,),
-    ).fetchall()
-    return (rows[0][0] if rows else ""), {row[1] for row in rows}
 
 
 def _is_intact(connection: sqlite3.Connection) -> bool:

@@ -14,6 +14,7 @@ from pathlib import Path
 from bench import pythons
 from bench.callbacks import AUTH_TOKEN, BASE_URL
 from bench.paths import CACHE, REPOSITORY
+from bench.postgres import Database
 from bench.pythons import Python
 
 API_TOKEN = "bench-api-token"
@@ -33,6 +34,8 @@ class Peer(ABC):
 
     name: str
     stores = True
+    processes = 1
+    on_postgres = False
 
     def prepare(self) -> None:
         """Install what the service needs. Raises Unavailable."""
@@ -46,20 +49,20 @@ class Peer(ABC):
     def versions(self) -> dict[str, str]:
         """What a reader needs to know of the software that was measured."""
 
-    def environment(self, port: int, database: Path) -> dict[str, str]:
+    def environment(self, port: int, folder: Path, database: Database) -> dict[str, str]:
         """The same settings for all: each reads those that it knows."""
         return {
             "PATH": os.environ["PATH"],
-            "HOME": str(database.parent),
+            "HOME": str(folder),
             "LANG": "C.UTF-8",
             "PORT": str(port),
             "PLIVO_AUTH_TOKEN": AUTH_TOKEN,
             "API_TOKEN": API_TOKEN,
             "BASE_URL": BASE_URL,
-            "DATABASE_URL": f"sqlite:///{database}",
-            "DATABASE_PATH": str(database),
+            "SPOOL_DIR": str(folder / "spool"),
             "NODE_ENV": "production",
-        }
+            "WEB_CONCURRENCY": str(self.processes),
+        } | _where(database)
 
 
 class _Gunicorn(Peer):
@@ -101,6 +104,17 @@ class SmsStatus(_Gunicorn):
             raise Unavailable("wsgi.py is not there")
 
 
+class SmsStatusOnPostgres(SmsStatus):
+    """The same with its messages in PostgreSQL, in one process or more."""
+
+    on_postgres = True
+
+    def __init__(self, processes: int = 1) -> None:
+        super().__init__()
+        self.processes = processes
+        self.name = "smsstatus-pg" if processes == 1 else f"smsstatus-pg x {processes}"
+
+
 class Empty(_Gunicorn):
     """The limit: what gunicorn can do when the app does nothing."""
 
@@ -132,8 +146,8 @@ class ForwardsNothing(SmsStatus):
     name = "forwards-nothing"
     statuses = "read"
 
-    def environment(self, port: int, database: Path) -> dict[str, str]:
-        return super().environment(port, database) | {
+    def environment(self, port: int, folder: Path, database: Database) -> dict[str, str]:
+        return super().environment(port, folder, database) | {
             "FORWARD_URL": "http://127.0.0.1:9/",  # where nobody listens
             "FORWARD_SECRET": f"whsec_{'A' * 32}",
             "FORWARD_STATUSES": self.statuses,
@@ -181,8 +195,19 @@ class FastifyShared(Fastify):
 
     name = "fastify-shared"
 
-    def environment(self, port: int, database: Path) -> dict[str, str]:
-        return super().environment(port, database) | {"SHARED_COMMIT": "1"}
+    def environment(self, port: int, folder: Path, database: Database) -> dict[str, str]:
+        return super().environment(port, folder, database) | {"SHARED_COMMIT": "1"}
+
+
+class FastifyOnPostgres(Fastify):
+    """Node: Fastify, Plivo's SDK, pg."""
+
+    name = "fastify-pg"
+    on_postgres = True
+
+    def versions(self) -> dict[str, str]:
+        script = "console.log(JSON.stringify({pg: require('pg/package.json').version}))"
+        return super().versions() | _read_versions(["node", "-e", script], self.folder)
 
 
 class FastApi(Peer):
@@ -222,6 +247,10 @@ ALL: dict[str, Peer] = {
 }
 
 
+ON_POSTGRES: dict[str, Peer] = {
+    peer.name: peer for peer in (SmsStatusOnPostgres(), SmsStatusOnPostgres(2), FastifyOnPostgres())
+}
+
 LAYERS: dict[str, Peer] = {
     peer.name: peer for peer in (NoStore(), NoCommit(), ForwardsNothing(), ReceiverDown())
 }
@@ -234,6 +263,12 @@ def under_each_python() -> dict[str, Peer]:
     for python, peer in zip(pythons.found(), peers, strict=True):
         peer.name = f"smsstatus on {python.minor}{'' if python.is_optimised else ' (plain)'}"
     return {peer.name: peer for peer in peers}
+
+
+def _where(database: Database) -> dict[str, str]:
+    if isinstance(database, Path):
+        return {"DATABASE_URL": f"sqlite:///{database}", "DATABASE_PATH": str(database)}
+    return {"DATABASE_URL": database.url}
 
 
 def _python_versions(python: Python, venv: Path, packages: tuple[str, ...]) -> dict[str, str]:
