@@ -16,7 +16,7 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import click
 
@@ -33,6 +33,7 @@ RECIPIENTS = 1_000_000
 AHEAD = 4
 
 Row = tuple[object, ...]
+T = TypeVar("T")
 
 
 _INSERT_MESSAGE = """
@@ -55,20 +56,20 @@ _INSERT_FACTS = """
 _CLAIM_TEXT = "INSERT INTO signed_texts (digest) VALUES (?)"
 
 
-class _Step(NamedTuple):
+class Step(NamedTuple):
     status: str
     at: str
     error_code: str | None
     digest: bytes
 
 
-class _Message(NamedTuple):
+class Message(NamedTuple):
     id: int
     uuid: str
     sender: str
     recipient: str
     network: tuple[str, str]
-    steps: tuple[_Step, ...]
+    steps: tuple[Step, ...]
 
 
 class Filled(NamedTuple):
@@ -100,7 +101,7 @@ def fill(database: Path, messages: int) -> Filled:
     make = partial(_make_rows, start, DAYS * 86400 / messages)
     with closing(_open_for_filling(database)) as connection:
         with click.progressbar(length=messages, label=f"Filling {messages:,} messages") as bar:
-            for rows in _made_ahead(make, batches):
+            for rows in made_ahead(make, batches):
                 _insert(connection, rows)
                 bar.update(len(rows.messages))
         events = connection.execute("SELECT count(*) FROM status_events").fetchone()[0]
@@ -108,7 +109,7 @@ def fill(database: Path, messages: int) -> Filled:
     return Filled(messages, events, database.stat().st_size)
 
 
-def _made_ahead(make: Callable[[range], _Rows], batches: Sequence[range]) -> Iterator[_Rows]:
+def made_ahead(make: Callable[[range], T], batches: Sequence[range]) -> Iterator[T]:
     """The rows of each batch in turn; a few batches ahead, not all: they would fill the memory."""
     with ProcessPoolExecutor(max_workers=1) as pool:
         waiting = deque(pool.submit(make, numbers) for numbers in batches[:AHEAD])
@@ -119,11 +120,16 @@ def _made_ahead(make: Callable[[range], _Rows], batches: Sequence[range]) -> Ite
             yield rows
 
 
-def _make_rows(start: datetime, apart: float, numbers: range) -> _Rows:
+def make_messages(start: datetime, apart: float, numbers: range) -> list[Message]:
+    """Those of a batch, so many seconds apart."""
     rng = random.Random(numbers.start)
-    batch = [_message(rng, n, start + timedelta(seconds=n * apart)) for n in numbers]
+    return [_message(rng, n, start + timedelta(seconds=n * apart)) for n in numbers]
+
+
+def _make_rows(start: datetime, apart: float, numbers: range) -> _Rows:
+    batch = make_messages(start, apart, numbers)
     events = [
-        _event_row(message, step)
+        event_row(message, step)
         for step in range(3)
         for message in batch
         if len(message.steps) > step
@@ -170,10 +176,10 @@ def _insert(connection: sqlite3.Connection, rows: _Rows) -> None:
     connection.execute("COMMIT")
 
 
-def _message(rng: random.Random, number: int, queued: datetime) -> _Message:
+def _message(rng: random.Random, number: int, queued: datetime) -> Message:
     sent = queued + timedelta(seconds=0.05 + rng.expovariate(3))
     final = sent + timedelta(seconds=rng.lognormvariate(0.2, 0.7))
-    return _Message(
+    return Message(
         number,
         random_uuid(rng),
         rng.choice(SENDERS),
@@ -185,20 +191,20 @@ def _message(rng: random.Random, number: int, queued: datetime) -> _Message:
 
 def _steps(
     rng: random.Random, queued: datetime, sent: datetime, final: datetime
-) -> tuple[_Step, ...]:
+) -> tuple[Step, ...]:
     dice = rng.random()
-    steps = [_Step("queued", _text(queued), None, _digest(rng, queued))]
+    steps = [Step("queued", _text(queued), None, _digest(rng, queued))]
     if dice < 0.002:
         return tuple(steps)
     if dice > 0.985:
-        return (*steps, _Step("failed", _text(sent), "420", _digest(rng, queued)))
-    steps.append(_Step("sent", _text(sent), None, _digest(rng, queued)))
+        return (*steps, Step("failed", _text(sent), "420", _digest(rng, queued)))
+    steps.append(Step("sent", _text(sent), None, _digest(rng, queued)))
     if dice < 0.01:
         return tuple(steps)
     status, error = (
         ("undelivered", rng.choice(CARRIER_ERRORS)) if dice < 0.05 else ("delivered", None)
     )
-    return (*steps, _Step(status, _text(final), error, _digest(rng, final)))
+    return (*steps, Step(status, _text(final), error, _digest(rng, final)))
 
 
 def _digest(rng: random.Random, first_time: datetime) -> bytes:
@@ -211,7 +217,7 @@ def _text(moment: datetime) -> str:
     return moment.isoformat(timespec="microseconds") + "Z"
 
 
-def _message_row(message: _Message) -> Row:
+def _message_row(message: Message) -> Row:
     first, last = message.steps[0], message.steps[-1]
     rank = RANKS[last.status]
     return (
@@ -232,7 +238,7 @@ def _message_row(message: _Message) -> Row:
     )
 
 
-def _facts_row(message: _Message) -> Row:
+def _facts_row(message: Message) -> Row:
     first, last = message.steps[0], message.steps[-1]
     network = "-".join(message.network)
     filed_at = int(datetime.fromisoformat(first.at).timestamp())
@@ -240,7 +246,7 @@ def _facts_row(message: _Message) -> Row:
     return message.id, filed_at, country, network, RANKS[last.status]
 
 
-def _event_row(message: _Message, number: int) -> Row:
+def event_row(message: Message, number: int) -> Row:
     step = message.steps[number]
     rank = RANKS[step.status]
     return (
@@ -264,7 +270,7 @@ def _event_row(message: _Message, number: int) -> Row:
     )
 
 
-def _parameters(message: _Message, number: int) -> str:
+def _parameters(message: Message, number: int) -> str:
     """The form as Plivo would have sent it; as long as a real one, since it fills most pages."""
     step = message.steps[number]
     mcc, mnc = message.network
@@ -282,5 +288,5 @@ def _parameters(message: _Message, number: int) -> str:
     return text if number == 1 else f"{text}&DeliveryReportTime={_form_time(step)}"
 
 
-def _form_time(step: _Step) -> str:
+def _form_time(step: Step) -> str:
     return f"{step.at[:10]}+{step.at[11:13]}%3A{step.at[14:16]}%3A{step.at[17:26]}"

@@ -13,13 +13,19 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
+import psycopg
+
 from bench.peers.registry import API_TOKEN
+from bench.postgres import Database
+from smsstatus.model import utc_timestamp
 
 REQUESTS = 300
 LIST_GOAL_MS, STATS_GOAL_MS, PAGE_GOAL_MS = 10.0, 200.0, 300.0
+POSTGRES_GOAL_MS = 20.0
+"""For every request, where the messages are in PostgreSQL."""
 DEEP_PAGES = 2000
 NOBODY = "19999999999"
 
@@ -57,20 +63,25 @@ class _Known(NamedTuple):
 class Reader:
     """Asks a running service as its operator would."""
 
-    def __init__(self, port: int, database: Path) -> None:
+    def __init__(self, port: int, database: Database) -> None:
         self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         self.rng = random.Random(4)
         self.known = _look(database, self.rng)
+        self.in_file = isinstance(database, Path)
 
     def measure_all(self) -> Iterator[tuple[str, Latency]]:
         """Each kind of request with its latency."""
+        for name, latency in self._measure_all():
+            yield name, latency if self.in_file else replace(latency, goal_ms=POSTGRES_GOAL_MS)
+        self.connection.close()
+
+    def _measure_all(self) -> Iterator[tuple[str, Latency]]:
         for name, path in self._kinds().items():
             yield name, self._measure(path)
         yield "/stats over 24 h", replace(self._measure(self._stats), goal_ms=STATS_GOAL_MS)
         yield f"/messages?limit=50&cursor= ({DEEP_PAGES:,} pages of 200 deep)", self._deep()
         for window in ("1h", "24h", "7d", "30d"):
             yield f"/?window={window} (first look)", self._first_look(f"/?window={window}")
-        self.connection.close()
 
     def _first_look(self, path: str) -> Latency:
         """The page counts once and then keeps what it counted, so only the first time tells."""
@@ -165,24 +176,28 @@ def _latency(times: list[float]) -> Latency:
     return Latency(statistics.median(times), p99)
 
 
-def _look(database: Path, rng: random.Random) -> _Known:
-    with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
-        last, oldest, newest = connection.execute(
-            "SELECT max(id), (SELECT min(created_at) FROM messages),"
-            " (SELECT max(created_at) FROM messages) FROM messages"
-        ).fetchone()
-        rows = [_row(connection, rng.randint(1, last)) for _ in range(500)]
+def _look(database: Database, rng: random.Random) -> _Known:
+    with closing(_open(database)) as connection:
+        ((last, oldest, newest),) = connection.execute(
+            "SELECT max(id), min(created_at), max(created_at) FROM messages"
+        ).fetchall()
+        ids = ", ".join([str(rng.randint(1, last)) for _ in range(500)])
+        samples = connection.execute(
+            "SELECT message_uuid, sender_number, recipient_number FROM messages"
+            f" WHERE id IN ({ids})"
+        ).fetchall()
         errors = connection.execute(
             "SELECT DISTINCT error_code FROM messages WHERE error_code IS NOT NULL"
         ).fetchall()
-    samples = [row for row in rows if row is not None]
-    times = [datetime.fromisoformat(text.rstrip("Z")) for text in (oldest, newest)]
-    return _Known(samples, [row[0] for row in errors] or ["420"], times[0], times[1])
+    oldest, newest = [
+        datetime.fromisoformat(utc_timestamp(str(time)).rstrip("Z")) for time in (oldest, newest)
+    ]
+    known = [_Sample(*row) for row in samples]
+    return _Known(known, [row[0] for row in errors] or ["420"], oldest, newest)
 
 
-def _row(connection: sqlite3.Connection, number: int) -> _Sample | None:
-    row = connection.execute(
-        "SELECT message_uuid, sender_number, recipient_number FROM messages WHERE id = ?",
-        (number,),
-    ).fetchone()
-    return _Sample(*row) if row else None
+def _open(database: Database) -> Any:
+    """For reading. Both kinds of connection know `execute`."""
+    if isinstance(database, Path):
+        return sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)
+    return psycopg.connect(database.url)
