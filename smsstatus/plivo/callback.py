@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 from hashlib import blake2b
 from typing import NamedTuple
-from urllib.parse import parse_qsl
+from urllib.parse import unquote_plus
 
 from ..model import (
     EARLIEST,
@@ -45,6 +45,8 @@ _CLOCK_IS_SET = "2025"
 
 _UNITS = re.compile(r"[0-9]{1,4}", re.ASCII)
 _AMOUNT = re.compile(r"[0-9]{1,3}(\.[0-9]{1,12})?", re.ASCII)
+
+_FACTS = re.compile(r"&(MCC|MNC|Units|TotalAmount)=([^&]*)")
 
 _TIME = re.compile(r"(20\d\d)-(\d\d)-(\d\d)[ T](\d\d):(\d\d):(\d\d)", re.ASCII)
 
@@ -172,9 +174,12 @@ def facts_in(fields: Mapping[str, str]) -> Facts:
 
 
 def facts_of(parameters: str, reference: str | None) -> Facts:
-    """The same of what was kept of a callback: of the body, not of the sender's query before it."""
+    """The same of what was kept of a callback: of the body, not of the sender's query before it.
+
+    There may be millions to read, so the other fields are not decoded.
+    """
     body = parameters.removeprefix(f"{reference}&") if reference else parameters
-    return facts_in(dict(parse_qsl(body, keep_blank_values=True)))
+    return facts_in({name: unquote_plus(value) for name, value in _FACTS.findall(f"&{body}")})
 
 
 def _millionths(amount: str) -> int:

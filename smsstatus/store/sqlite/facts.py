@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
+from typing import NamedTuple
 
 from ...model import StatusUpdate
 from ...plivo.callback import Facts
@@ -50,29 +52,50 @@ def _upsert(which: str, values: str) -> str:
 
 
 _BY_UUID = tuple([_upsert("message_uuid", values) for values in (_SET_PRICE, _SET_ALL)])
-_BY_ID = tuple([_upsert("id", values) for values in (_SET_PRICE, _SET_ALL)])
+_BY_ID = _upsert("id", _SET_ALL)
+
+
+class Row(NamedTuple):
+    """What a message's row is to know, of one update or of several."""
+
+    country: str | None
+    network: str | None
+    units: int | None
+    amount: int | None
+    told_rank: int | None
+
+
+def row_of(told: Facts, country: str | None, rank: int) -> Row:
+    """What an update with this rank says."""
+    says_price = told.units is not None or told.amount is not None
+    return Row(country, *told, rank if says_price else None)
+
+
+def together(rows: Iterable[Row]) -> Row:
+    """What a message's row knows once all of these are filed."""
+    rows = list(rows)
+    place = min(rows, key=lambda row: (row.network or "~", row.country or "~"))
+    price = max(rows, key=_price_of)
+    return Row(place.country, place.network, price.units, price.amount, price.told_rank)
+
+
+def _price_of(row: Row) -> tuple[int, int, int]:
+    return (
+        -2 if row.told_rank is None else row.told_rank,
+        -1 if row.amount is None else row.amount,
+        -1 if row.units is None else row.units,
+    )
 
 
 def file_facts(connection: sqlite3.Connection, update: StatusUpdate) -> None:
     """Add what an update says, inside the caller's transaction and once the message has its row."""
     country = country_of(update.network, update.recipient_number)
-    told = Facts(update.network, update.units, update.amount)
-    _file(connection, _BY_UUID, (country, *told, _rank(told, update.rank), update.message_uuid))
+    row = row_of(Facts(update.network, update.units, update.amount), country, update.rank)
+    values = (*row, update.message_uuid)
+    if connection.execute(_BY_UUID[0], values).rowcount == 0:
+        connection.execute(_BY_UUID[1], values)
 
 
-def add_facts(
-    connection: sqlite3.Connection, message_id: int, told: Facts, country: str | None, rank: int
-) -> None:
-    """The same of what was stored before. A message that was pruned meanwhile gets none."""
-    _file(connection, _BY_ID, (country, *told, _rank(told, rank), message_id))
-
-
-def _rank(told: Facts, rank: int) -> int | None:
-    return None if told.units is None and told.amount is None else rank
-
-
-def _file(
-    connection: sqlite3.Connection, statements: tuple[str, ...], values: tuple[object, ...]
-) -> None:
-    if connection.execute(statements[0], values).rowcount == 0:
-        connection.execute(statements[1], values)
+def add_facts(connection: sqlite3.Connection, rows: Iterable[tuple[int, Row]]) -> None:
+    """The same of what was stored before, by message. One that was pruned meanwhile gets none."""
+    connection.executemany(_BY_ID, [(*row, message_id) for message_id, row in rows])

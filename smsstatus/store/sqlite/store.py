@@ -124,10 +124,10 @@ class SqliteStore:
 
     def correct_some(self) -> bool:
         """See `upgrade`."""
-        batch = upgrade.next_batch(self.path) or upgrade.next_facts(self.path)
-        if batch is None:
+        step = upgrade.next_step(self.path)
+        if step is None:
             return False
-        self.writer.submit(batch)
+        self.writer.submit(step)
         return True
 
     def sum_up_some(self, now: str) -> bool:

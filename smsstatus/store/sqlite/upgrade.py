@@ -15,27 +15,29 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
-from itertools import chain
+from itertools import chain, groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, unquote_plus
 
 from ...model import TEXT_DIGEST_SIZE, StatusUpdate
-from ...plivo.callback import Facts, digest_of, domain_of, facts_of
+from ...plivo.callback import digest_of, domain_of, facts_of
 from ...plivo.countries import country_of
 from ...plivo.form import Malformed, parse_form
 from ..contract import StoreUnavailable
 from ..rules import first_status, order_key
 from . import parameters
 from .connection import marks, reading
-from .facts import add_facts
+from .facts import Row, add_facts, row_of, together
 
 BATCH = 1000
-FACTS_BATCH = 50
+FACTS_BATCH = 100
 FORMER_SIZE = 16
 """Bytes of a digest of version 2."""
 
@@ -67,79 +69,98 @@ class Batch(NamedTuple):
     wrong: Sequence[int]
 
 
-def next_batch(path: Path) -> Batch | None:
-    """The next messages to look at; None if all have been. Raises StoreUnavailable.
+def next_step(path: Path) -> Batch | FactsBatch | None:
+    """What the next messages need; None if all were looked at. Raises StoreUnavailable.
 
-    Looked for with a connection of its own, so that callbacks wait only while rows are corrected.
+    Looked for with a connection of its own, so that callbacks wait only while rows are written.
     """
     with reading(path) as connection:
-        ((first, last),) = connection.execute(
-            f"""SELECT looked_at, (
-                    SELECT max(id) FROM (
-                        SELECT id FROM messages
-                        WHERE id > looked_at AND id <= last_message ORDER BY id LIMIT {BATCH}))
-                FROM upgrades WHERE version = 3 AND looked_at < last_message"""
-        ).fetchall() or [(0, None)]
-        if last is None:
-            return None
-        wrong = connection.execute(
-            f"""SELECT id FROM messages AS m WHERE id > ? AND id <= ?
-                AND ({_HAS_GREATER} OR initial_status <> {_FIRST_STATUS})""",
-            (first, last),
-        ).fetchall()
+        if batch := _next_batch(connection):
+            return batch
+        ids = _without_facts(connection, FACTS_BATCH)
+        events = _events_of(connection, ids)
+    return FactsBatch(ids[-1], _told(events)) if ids else None
+
+
+def _next_batch(connection: sqlite3.Connection) -> Batch | None:
+    ((first, last),) = connection.execute(
+        f"""SELECT looked_at, (
+                SELECT max(id) FROM (
+                    SELECT id FROM messages
+                    WHERE id > looked_at AND id <= last_message ORDER BY id LIMIT {BATCH}))
+            FROM upgrades WHERE version = 3 AND looked_at < last_message"""
+    ).fetchall() or [(0, None)]
+    if last is None:
+        return None
+    wrong = connection.execute(
+        f"""SELECT id FROM messages AS m WHERE id > ? AND id <= ?
+            AND ({_HAS_GREATER} OR initial_status <> {_FIRST_STATUS})""",
+        (first, last),
+    ).fetchall()
     return Batch(last, [row[0] for row in wrong])
 
 
 @dataclass(frozen=True, slots=True)
 class FactsBatch:
-    """The last id looked at, and of each event of these messages: the message's id, what it says,
-    the country and its rank.
-    """
+    """The last id looked at, and what the events of each message say together."""
 
     last: int
-    told: Sequence[tuple[int, Facts, str | None, int]]
+    told: Sequence[tuple[int, Row]]
 
 
-def next_facts(path: Path, limit: int | None = None) -> FactsBatch | None:
-    """What was said of the next messages; None if all were looked at. Raises StoreUnavailable."""
-    with reading(path) as connection:
-        ids = [
-            row[0]
-            for row in connection.execute(
-                """SELECT m.id FROM upgrades AS u JOIN messages AS m
-                   ON m.id > u.looked_at AND m.id <= u.last_message
-                   WHERE u.version = 6 ORDER BY m.id LIMIT ?""",
-                (limit or FACTS_BATCH,),
-            ).fetchall()
-        ]
-        if not ids:
-            return None
-        events = connection.execute(
-            f"""SELECT m.message_uuid, m.recipient_number, e.message_id, e.status,
-                    e.status_timestamp, e.error_code, e.sequence, e.rank, e.parameters, r.query
-                FROM messages AS m JOIN status_events AS e ON e.message_id = m.id
-                LEFT JOIN message_references AS r ON r.message_id = m.id
-                WHERE m.id IN ({marks(ids)})""",
-            ids,
-        ).fetchall()
+def _without_facts(connection: sqlite3.Connection, limit: int) -> Sequence[int]:
+    found = connection.execute(
+        """SELECT m.id FROM upgrades AS u JOIN messages AS m
+           ON m.id > u.looked_at AND m.id <= u.last_message
+           WHERE u.version = 6 ORDER BY m.id LIMIT ?""",
+        (limit,),
+    ).fetchall()
+    return [row[0] for row in found]
+
+
+def _events_of(connection: sqlite3.Connection, ids: Sequence[int]) -> Sequence[sqlite3.Row]:
+    return connection.execute(
+        f"""SELECT m.message_uuid, m.recipient_number, e.message_id, e.status,
+                e.status_timestamp, e.error_code, e.sequence, e.rank, e.parameters, r.query
+            FROM messages AS m JOIN status_events AS e ON e.message_id = m.id
+            LEFT JOIN message_references AS r ON r.message_id = m.id
+            WHERE m.id IN ({marks(ids)}) ORDER BY m.id""",
+        ids,
+    ).fetchall()
+
+
+def _told(events: Iterable[sqlite3.Row]) -> Sequence[tuple[int, Row]]:
+    """What the events of each message say together.
+
+    One thread at a time runs Python, and one that works on is made to let go of it after 5 ms only,
+    for which a callback would wait several times. So this rests after each message, for as long as
+    that took.
+    """
     told = []
+    for message_id, of_message in groupby(events, itemgetter("message_id")):
+        began = time.monotonic()
+        if rows := list(_rows(of_message)):
+            told.append((message_id, together(rows)))
+        time.sleep(time.monotonic() - began)
+    return told
+
+
+def _rows(events: Iterable[sqlite3.Row]) -> Iterator[Row]:
     for event in events:
         with suppress(StoreUnavailable):  # what is damaged says nothing
             facts = facts_of(parameters.read(event, event["message_uuid"]), event["query"])
-            country = country_of(facts.network, event["recipient_number"])
-            told.append((event["message_id"], facts, country, event["rank"]))
-    return FactsBatch(ids[-1], told)
+            yield row_of(facts, country_of(facts.network, event["recipient_number"]), event["rank"])
 
 
 def lacks_facts(path: Path) -> bool:
     """Are there messages whose facts are yet to be filled in?"""
-    return next_facts(path, limit=1) is not None
+    with reading(path) as connection:
+        return bool(_without_facts(connection, 1))
 
 
 def fill_in(connection: sqlite3.Connection, batch: FactsBatch) -> None:
     """Add these facts, inside the caller's transaction; doing it again changes nothing."""
-    for message_id, told, country, rank in batch.told:
-        add_facts(connection, message_id, told, country, rank)
+    add_facts(connection, batch.told)
     connection.execute(
         "UPDATE upgrades SET looked_at = max(looked_at, ?) WHERE version = 6", (batch.last,)
     )
