@@ -44,6 +44,9 @@ Receive = Callable[..., str]
 LEFT_OPEN = 32
 """Descriptors: of what is kept on purpose, as a connection to a file that was cut."""
 
+ENOUGH_MEMORY = 1 << 30
+"""Bytes: several times what all tests that run at once have on disk."""
+
 # So that a test can have the writer do anything: a function of the connection is a job too.
 jobs.DONE_BY[FunctionType] = lambda connection, work: work(connection)
 
@@ -64,6 +67,19 @@ def pytest_configure(config: pytest.Config) -> None:
     rounds.choose(config)
     if config.getoption("--no-processes"):
         config.pluginmanager.register(NoProcesses())
+        in_memory(config)
+
+
+def in_memory(config: pytest.Config) -> None:
+    """Have temporary files in memory, where Linux has room for them, and nobody named a folder.
+
+    No test can lose power there, so an fsync would be waited for in vain.
+    """
+    place = Path("/dev/shm")
+    if "PYTEST_DEBUG_TEMPROOT" in os.environ or config.option.basetemp or not place.is_dir():
+        return
+    if os.access(place, os.W_OK) and shutil.disk_usage(place).free >= ENOUGH_MEMORY:
+        os.environ["PYTEST_DEBUG_TEMPROOT"] = str(place)
 
 
 @pytest.hookimpl(wrapper=True)
