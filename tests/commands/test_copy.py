@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from smsstatus.commands.copy import BATCH, command
+from smsstatus.commands.copy import command
 from smsstatus.database_url import read_database_url
 from smsstatus.store.contract import Filters, Outcome, Store
 from smsstatus.store.opening import open_mover
@@ -142,7 +142,7 @@ def test_what_comes_meanwhile_is_copied_too(
 
     def callbacks() -> None:
         with closing(opened(urls[0])) as store:
-            for number in range(200):
+            for number in range(80):
                 if stopped.is_set():
                     return
                 name = f"late-{number}" if number % 2 else f"m-{number + 1}"
@@ -161,12 +161,23 @@ def test_what_comes_meanwhile_is_copied_too(
         assert sorted(map(repr, content(target))) == sorted(map(repr, content(source)))
 
 
-def test_killed_on_the_way_it_goes_on_where_it_was(urls: tuple[str, str]) -> None:
-    fill(urls[0], BATCH * 2)
+IN_SMALL_BATCHES = """
+from smsstatus.__main__ import main
+from smsstatus.commands import copy
+copy.BATCH = 10
+main()
+"""
+
+
+def test_killed_on_the_way_it_goes_on_where_it_was(
+    urls: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("smsstatus.commands.copy.BATCH", 10)
+    fill(urls[0], 100)
     arguments = ["copy", "--from", urls[0], "--to", urls[1]]
     environment = {"PATH": os.environ["PATH"], "PYTHON_DOTENV_DISABLED": "1"}
     process = subprocess.Popen(
-        [sys.executable, "-m", "smsstatus", *arguments], cwd=ROOT, env=environment
+        [sys.executable, "-c", IN_SMALL_BATCHES, *arguments], cwd=ROOT, env=environment
     )
     with closing(opened(urls[1])) as target:
         target.prepare()
@@ -175,7 +186,7 @@ def test_killed_on_the_way_it_goes_on_where_it_was(urls: tuple[str, str]) -> Non
         process.wait(60)
     done = copy(*urls)
     assert done.exit_code == 0, done.output
-    assert f"{BATCH * 2} messages" in done.output
+    assert "100 messages" in done.output
 
 
 @pytest.mark.parametrize(
