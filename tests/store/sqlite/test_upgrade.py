@@ -108,8 +108,11 @@ def correcting(path: Path) -> subprocess.Popen[str]:
     )
 
 
-def test_all_rows_are_there_and_stand_by_the_order_key_of_now(settings: Settings) -> None:
-    messages = some_messages(2500)
+def test_all_rows_are_there_and_stand_by_the_order_key_of_now(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upgrade, "BATCH", 200)
+    messages = some_messages(500)
     path = settings.database_path
     fill(path, messages)
     before = messages_in(path)
@@ -180,12 +183,12 @@ def test_several_processes_may_do_it_at_once(settings: Settings) -> None:
     assert events_in(settings.database_path) == as_they_came(messages)
 
 
-@pytest.mark.parametrize("every", [1000, 50, 2])
+@pytest.mark.parametrize("every", [1000, 20, 2])
 def test_callbacks_that_come_meanwhile_stand_if_they_should(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, every: int
 ) -> None:
-    monkeypatch.setattr(upgrade, "BATCH", 20)
-    messages = some_messages(300)
+    monkeypatch.setattr(upgrade, "BATCH", 10)
+    messages = some_messages(120)
     fill(settings.database_path, messages)
     store = SqliteStore(settings.database_path)
     rng = random.Random(1)
