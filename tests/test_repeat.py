@@ -27,10 +27,14 @@ def test_one():
 """
 
 
+LIGHT = ["--numprocesses=0", *(f"-pno:{name}" for name in ("schemathesis", "anyio"))]
+"""Without plugins that take a second to import, beside busy loops several."""
+
+
 def repeat(folder: Path, test: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     (folder / "test_one.py").write_text(test)
     return subprocess.run(
-        [sys.executable, ROOT / "tools/repeat.py", *arguments, "--numprocesses=0", "test_one.py"],
+        [sys.executable, ROOT / "tools/repeat.py", *arguments, *LIGHT, "test_one.py"],
         cwd=folder,
         capture_output=True,
         text=True,
