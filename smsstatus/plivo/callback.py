@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
+from functools import lru_cache
 from hashlib import blake2b
 from typing import NamedTuple
 from urllib.parse import unquote_plus
@@ -46,7 +47,11 @@ _CLOCK_IS_SET = "2025"
 _UNITS = re.compile(r"[0-9]{1,4}", re.ASCII)
 _AMOUNT = re.compile(r"[0-9]{1,3}(\.[0-9]{1,12})?", re.ASCII)
 
-_FACTS = re.compile(r"&(MCC|MNC|Units|TotalAmount)=([^&]*)")
+_FACTS = ("MCC", "MNC", "Units", "TotalAmount")
+_TOO_LONG = 17
+"""Characters: none of the four has as many, so what is remembered of them is small."""
+_KEPT = re.compile(rf"&({'|'.join(_FACTS)})=([^&]*)")
+"""One of them in what is kept of a callback."""
 
 _TIME = re.compile(r"(20\d\d)-(\d\d)-(\d\d)[ T](\d\d):(\d\d):(\d\d)", re.ASCII)
 
@@ -140,6 +145,7 @@ def make_update(
     queued_at = _first_time(fields, ("QueuedTime", "MessageTime"), received_at)
     if received_at < _CLOCK_IS_SET:
         received_at = status_timestamp or queued_at or received_at
+    facts = facts_in(fields)
     return StatusUpdate(
         message_uuid=message_uuid,
         status=status,
@@ -159,15 +165,22 @@ def make_update(
         v2_nonce=v2_nonce,
         used_nonce=used_nonce,
         reference=reference,
-        **facts_in(fields)._asdict(),
+        network=facts.network,
+        units=facts.units,
+        amount=facts.amount,
     )
 
 
 def facts_in(fields: Mapping[str, str]) -> Facts:
     """What MCC, MNC, Units and TotalAmount say; None for what is missing or no such thing."""
-    units, amount = fields.get("Units", "").strip(), fields.get("TotalAmount", "").strip()
+    return _facts(*[fields.get(name, "").strip()[:_TOO_LONG] for name in _FACTS])
+
+
+@lru_cache(1024)
+def _facts(mcc: str, mnc: str, units: str, amount: str) -> Facts:
+    """Nearly all messages of an account go to few networks, at few prices."""
     return Facts(
-        network_of(fields.get("MCC", ""), fields.get("MNC", "")),
+        network_of(mcc, mnc),
         int(units) if _UNITS.fullmatch(units) else None,
         _millionths(amount) if _AMOUNT.fullmatch(amount) else None,
     )
@@ -179,7 +192,7 @@ def facts_of(parameters: str, reference: str | None) -> Facts:
     There may be millions to read, so the other fields are not decoded.
     """
     body = parameters.removeprefix(f"{reference}&") if reference else parameters
-    return facts_in({name: unquote_plus(value) for name, value in _FACTS.findall(f"&{body}")})
+    return facts_in({name: unquote_plus(value) for name, value in _KEPT.findall(f"&{body}")})
 
 
 def _millionths(amount: str) -> int:
