@@ -17,6 +17,10 @@ from ..model import StatusUpdate
 from .outbox import Forward, Outbox
 from .runs import Runs, Step
 
+DELIVERIES_TIMED = 5_000
+"""Delivery times are those of so many of a window's deliveries, the newest, which bounds their
+cost. The 95th percentile of as many lies between the 94.4th and the 95.6th of all 19 times of 20.
+"""
 WAITING_COUNTED = 1000
 """Where reports are never sent, most messages wait: counting stops here."""
 

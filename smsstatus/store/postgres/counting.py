@@ -7,14 +7,11 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from ...model import EARLIEST, SIMULATED
-from ..contract import WAITING_COUNTED, Group, Pulse, Stats
+from ..contract import DELIVERIES_TIMED, WAITING_COUNTED, Group, Pulse, Stats
 from ..runs import Step
 from .batch import as_text
 from .connection import Connection
 from .tallies import COLUMNS, read_slices
-
-PERCENTILE_SAMPLE = 10_000
-"""Percentiles rest on this many of a window's deliveries, the newest, which bounds their cost."""
 
 LATE_COMMITS = 1000
 """Of two transactions the one that began later can end first: so many ids are looked at again."""
@@ -62,11 +59,10 @@ def read_delivery_times(
         FROM messages
         WHERE outcome = %s AND created_at >= %s AND created_at < %s
         ORDER BY created_at DESC LIMIT %s)"""
-    sample = (since, until, PERCENTILE_SAMPLE)
+    sample = (since, until, DELIVERIES_TIMED)
     groups = ", ".join(["()", *[COLUMNS[name] for name in by]])
-    rows = connection.execute(
-        f"""SELECT {"".join([f"{COLUMNS[name]}, " for name in by])}
-                json_agg(greatest(date_part('epoch', delivered_at - queued_at), 0))
+    query = f"""SELECT {"".join([f"{COLUMNS[name]}, " for name in by])}
+                array_agg(greatest(date_part('epoch', delivered_at - queued_at), 0))
             FROM (
                 SELECT m.*, CASE current_status WHEN 'delivered' THEN status_timestamp ELSE (
                     SELECT max(e.status_timestamp) FROM status_events AS e
@@ -75,10 +71,12 @@ def read_delivery_times(
                 OFFSET 0  -- so that delivered_at is found once
             ) AS timed
             WHERE queued_at >= '{EARLIEST}-01-01Z' AND delivered_at >= '{EARLIEST}-01-01Z'
-            GROUP BY {groups}""".encode(),
-        ("delivered", *sample, "read", *sample, PERCENTILE_SAMPLE),
-    ).fetchall()
-    return {tuple(group): sorted(map(float, times)) for *group, times in rows if times}
+            GROUP BY {groups}"""
+    with connection.cursor(binary=True) as cursor:  # a number as text takes thrice as long
+        rows = cursor.execute(
+            query.encode(), ("delivered", *sample, "read", *sample, DELIVERIES_TIMED)
+        ).fetchall()
+    return {tuple(group): sorted(times) for *group, times in rows if times}
 
 
 def waiting_messages(

@@ -11,13 +11,10 @@ from itertools import pairwise
 from pathlib import Path
 
 from ...model import EARLIEST, FINAL_STATUSES, SIMULATED
-from ..contract import WAITING_COUNTED, Group, Pulse, Stats
+from ..contract import DELIVERIES_TIMED, WAITING_COUNTED, Group, Pulse, Stats
 from ..runs import Step
 from .connection import marks, reading
 from .tallies import COLUMNS
-
-PERCENTILE_SAMPLE = 10_000
-"""Percentiles rest on this many of a window's deliveries, the newest, which bounds their cost."""
 
 
 def count_by_status(path: Path, since: str = "", until: str = "~") -> dict[str, int]:
@@ -84,7 +81,7 @@ def _delivery_times(
         FROM messages INDEXED BY messages_by_status_and_sender
         WHERE current_status = ? AND created_at >= ? AND created_at < ?
         ORDER BY created_at DESC LIMIT ?)"""
-    sample = (since, until, PERCENTILE_SAMPLE)
+    sample = (since, until, DELIVERIES_TIMED)
     values = "".join([f"{COLUMNS[name]} AS {name}, " for name in by])
     facts = "LEFT JOIN message_facts AS f ON f.message_id = m.id" if by else ""
     rows = connection.execute(
@@ -97,7 +94,7 @@ def _delivery_times(
                 FROM ({newest} UNION ALL {newest} ORDER BY created_at DESC LIMIT ?) AS m {facts})
             WHERE queued_at >= '{EARLIEST}' AND delivered_at >= '{EARLIEST}'
                 AND seconds IS NOT NULL""",
-        ("delivered", *sample, "read", *sample, PERCENTILE_SAMPLE),
+        ("delivered", *sample, "read", *sample, DELIVERIES_TIMED),
     ).fetchall()
     return _by_group(rows)
 
