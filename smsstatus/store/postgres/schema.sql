@@ -209,7 +209,26 @@ CREATE TABLE IF NOT EXISTS tallies (
 );
 CREATE INDEX IF NOT EXISTS tallies_by_hour ON tallies (hour);
 
--- Hours of which a message has changed since: their sums do not count. Added to by whoever changes
+-- The same of whole days, so that weeks are few sums. A day goes when one of its hours is summed up
+-- again, or its sums are removed.
+CREATE TABLE IF NOT EXISTS summed_days (
+    day               timestamptz PRIMARY KEY,
+    pays              boolean     NOT NULL
+);
+CREATE TABLE IF NOT EXISTS day_tallies (
+    day               timestamptz NOT NULL,
+    messages          bigint      NOT NULL,
+    units             bigint      NOT NULL,
+    amount            bigint      NOT NULL,
+    country           text        COLLATE "C",
+    network           text        COLLATE "C",
+    sender            text        COLLATE "C",
+    status            text        COLLATE "C" NOT NULL,
+    error_code        text        COLLATE "C"
+);
+CREATE INDEX IF NOT EXISTS day_tallies_by_day ON day_tallies (day);
+
+-- Hours of which a message has changed since: their sums do not count, nor do those of their days. Added to by whoever changes
 -- one, so that none waits for another; an hour can be there more than once.
 CREATE TABLE IF NOT EXISTS changed_hours (
     hour              timestamptz NOT NULL
@@ -259,6 +278,18 @@ BEGIN
     END LOOP;
     RETURN NULL;
 END $$;
+
+CREATE OR REPLACE FUNCTION forget_day() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    changed timestamptz := date_trunc('day', coalesce(NEW.hour, OLD.hour), 'UTC');
+BEGIN
+    DELETE FROM summed_days WHERE day = changed;
+    DELETE FROM day_tallies WHERE day = changed;
+    RETURN NULL;
+END $$;
+DROP TRIGGER IF EXISTS forget_day ON summed_hours;
+CREATE TRIGGER forget_day AFTER INSERT OR DELETE ON summed_hours FOR EACH ROW
+    EXECUTE FUNCTION forget_day();
 
 -- No hour is summed up before it has been over for longer than these wait.
 DROP TRIGGER IF EXISTS note_inserted ON messages;

@@ -1,13 +1,16 @@
 """Messages counted by what they have in common, quickly: hours that are over are summed up once.
 
-Triggers note the hour of each message that changes later (see the schema), and then its sums do not
-count until it is summed up again: so what is counted is what the rows say, whoever writes them.
+So are days, once all their hours are, since the hours of weeks are many.
+
+Triggers note the hour of each message that changes later (see the schema), and then its sums, and
+those of its day, do not count until they are made again: so what is counted is what the rows say,
+whoever writes them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..contract import Tally
 from .connection import Connection
@@ -35,30 +38,47 @@ COLUMNS: Mapping[str, str] = {
 _KEPT = ", ".join(COLUMNS)
 _OF_ROWS = ", ".join([f"{column} AS {name}" for name, column in COLUMNS.items()])
 
-_PARTS = """
-    WITH done AS MATERIALIZED (
-        SELECT hour FROM summed_hours AS s
-        WHERE pays AND hour >= %(since)s AND hour + interval '1 hour' <= %(until)s AND {}
+_SUMS = f"since, {_KEPT}, messages, units, amount"
+
+_PARTS = f"""
+    WITH days AS MATERIALIZED (
+        SELECT day AS since, day + interval '24 hours' AS until FROM summed_days
+        WHERE pays AND day >= %(since)s AND day + interval '24 hours' <= %(until)s
+            AND day + interval '23 hours' <= %(first)s AND {{}}
+            AND NOT EXISTS (
+                SELECT FROM changed_hours WHERE hour >= day AND hour < day + interval '24 hours')
+    ),
+    hours AS MATERIALIZED (
+        SELECT hour AS since, hour + interval '1 hour' AS until FROM summed_hours AS s
+        WHERE pays AND hour >= %(since)s AND hour + interval '1 hour' <= %(until)s AND {{}}
             AND NOT EXISTS (SELECT FROM changed_hours AS c WHERE c.hour = s.hour)
+            AND date_trunc('day', hour, 'UTC') NOT IN (SELECT since FROM days)
+    ),
+    sums AS (
+        SELECT {_SUMS} FROM days JOIN day_tallies ON day = since
+        UNION ALL SELECT {_SUMS} FROM hours JOIN tallies ON hour = since
     ),
     gaps AS MATERIALIZED (
         SELECT since, until FROM (
-            SELECT hour AS until,
-                coalesce(lag(hour) OVER (ORDER BY hour) + interval '1 hour', %(since)s) AS since
-            FROM (SELECT hour FROM done UNION ALL SELECT %(until)s::timestamptz) AS edges (hour)
+            SELECT lag(until, 1, %(since)s::timestamptz) OVER (ORDER BY since) AS since,
+                since AS until
+            FROM (SELECT * FROM days UNION ALL SELECT * FROM hours
+                UNION ALL SELECT %(until)s::timestamptz, NULL) AS done
         ) AS found WHERE since < until
     )"""
-"""The hours of a window whose sums count, of those that suit, and the times between them."""
+"""Of a window the sums that count, of the days and hours that suit, and the times between them.
+From hours after the `first` on, those of a day are told apart.
+"""
 
 _TALLY = f"""
-    {_PARTS.format("true")}
+    {_PARTS.format("true", "true")}
     SELECT {{}}, country, status,
         coalesce(to_char(waiting AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24'), ''),
         sum(messages)::bigint, sum(units)::bigint, sum(amount)::bigint
     FROM (
-        SELECT {_KEPT}, CASE status WHEN 'sent' THEN greatest(hour, %(first)s) END AS waiting,
+        SELECT {_KEPT}, CASE status WHEN 'sent' THEN greatest(since, %(first)s) END AS waiting,
             messages, units, amount
-        FROM done JOIN tallies USING (hour)
+        FROM sums
         UNION ALL
         SELECT {_KEPT}, CASE status WHEN 'sent'
                 THEN greatest(date_trunc('hour', created_at, 'UTC'), %(first)s) END,
@@ -72,14 +92,15 @@ _TALLY = f"""
 
 
 _SLICE = "width_bucket({}, %(edges)s::timestamptz[])"
-_LAST = "hour + interval '1 hour' - interval '1 microsecond'"
+_WHOLE = " = ".join(
+    [_SLICE.format("{0}"), _SLICE.format("{0} + interval '{1}' - interval '1 microsecond'")]
+)
 
 _HISTORY = f"""
-    {_PARTS.format(f"{_SLICE.format('hour')} = {_SLICE.format(_LAST)}")}
+    {_PARTS.format(_WHOLE.format("day", "24 hours"), _WHOLE.format("hour", "1 hour"))}
     SELECT slice, status, error_code, sum(messages)::bigint
     FROM (
-        SELECT {_SLICE.format("hour")} AS slice, status, error_code, messages
-        FROM done JOIN tallies USING (hour)
+        SELECT {_SLICE.format("since")} AS slice, status, error_code, messages FROM sums
         UNION ALL
         SELECT {_SLICE.format("created_at")}, current_status, error_code, 1
         FROM gaps, LATERAL (
@@ -89,21 +110,43 @@ _HISTORY = f"""
     ) AS alike GROUP BY slice, status, error_code
     """
 
-_SUM_UP = (
-    "DELETE FROM tallies WHERE hour = %(hour)s",
-    "DELETE FROM summed_hours WHERE hour = %(hour)s",
-    f"""INSERT INTO tallies (hour, {_KEPT}, messages, units, amount)
-        SELECT h.hour, {", ".join(COLUMNS.values())}, count(*), coalesce(sum(units), 0),
-            coalesce(sum(amount), 0)
-        FROM (SELECT %(hour)s::timestamptz) AS h (hour) JOIN messages
-            ON created_at >= h.hour AND created_at < h.hour + interval '1 hour'
-        GROUP BY h.hour, {", ".join(COLUMNS.values())}""",
-    """INSERT INTO summed_hours (hour, pays)
-        SELECT hour, sum(messages) >= %(pays)s * count(*) FROM tallies WHERE hour = %(hour)s
-        GROUP BY hour""",
-    """DELETE FROM tallies AS t USING summed_hours AS s
-        WHERE t.hour = %(hour)s AND s.hour = t.hour AND NOT s.pays""",
-)
+
+class _Span(NamedTuple):
+    """What is summed up as a whole: its length, and the tables that say which are, and their sums.
+    The column of their beginning has its name.
+    """
+
+    name: str
+    length: str
+    summed: str
+    tallies: str
+
+
+_HOUR = _Span("hour", "1 hour", "summed_hours", "tallies")
+_DAY = _Span("day", "24 hours", "summed_days", "day_tallies")
+
+
+def _sum_up(connection: Connection, span: _Span, start: str) -> None:
+    """Statement by statement: each sees what was committed before it, so what is not noted any more
+    is read.
+    """
+    name, length, summed, sums = span
+    kept = ", ".join(COLUMNS.values())
+    for statement in (
+        f"DELETE FROM {sums} WHERE {name} = %(start)s",
+        f"DELETE FROM {summed} WHERE {name} = %(start)s",
+        f"""INSERT INTO {sums} ({name}, {_KEPT}, messages, units, amount)
+            SELECT start, {kept}, count(*), coalesce(sum(units), 0), coalesce(sum(amount), 0)
+            FROM (SELECT %(start)s::timestamptz) AS s (start) JOIN messages
+                ON created_at >= start AND created_at < start + interval '{length}'
+            GROUP BY start, {kept}""",
+        f"""INSERT INTO {summed} ({name}, pays)
+            SELECT {name}, sum(messages) >= %(pays)s * count(*) FROM {sums}
+            WHERE {name} = %(start)s GROUP BY {name}""",
+        f"""DELETE FROM {sums} AS t USING {summed} AS s
+            WHERE t.{name} = %(start)s AND s.{name} = t.{name} AND NOT s.pays""",
+    ):
+        connection.execute(statement.encode(), {"start": start, "pays": PAYS})
 
 
 def read_tally(
@@ -123,26 +166,28 @@ def read_slices(connection: Connection, edges: Sequence[str]) -> list[tuple[Any,
     error code were first seen: number, status, error code, count.
     """
     return connection.execute(
-        _HISTORY.encode(), {"since": edges[0], "until": edges[-1], "edges": list(edges)}
+        _HISTORY.encode(),
+        {"since": edges[0], "until": edges[-1], "first": edges[-1], "edges": list(edges)},
     ).fetchall()
 
 
 def sum_up_one(connection: Connection, now: str) -> bool:
-    """Sum up an hour: one that has changed, else the next one; False if none is left."""
+    """Sum up an hour, one that has changed first, else a day; False if none is left."""
     with connection.transaction():
         ((is_held,),) = connection.execute("SELECT pg_try_advisory_xact_lock(%s)", (LOCK,))
-        hour = _next_hour(connection, now) if is_held else None
-        if hour is None:
+        if not is_held:
             return False
-        # Statement by statement: each sees what was committed before it, so what is not noted any
-        # more is read.
-        connection.execute(
-            """DELETE FROM changed_hours WHERE ctid = ANY (ARRAY(
-                   SELECT ctid FROM changed_hours WHERE hour = %s FOR UPDATE SKIP LOCKED))""",
-            (hour,),
-        )
-        for statement in _SUM_UP:
-            connection.execute(statement.encode(), {"hour": hour, "pays": PAYS})
+        if (hour := _next_hour(connection, now)) is not None:
+            connection.execute(
+                """DELETE FROM changed_hours WHERE ctid = ANY (ARRAY(
+                       SELECT ctid FROM changed_hours WHERE hour = %s FOR UPDATE SKIP LOCKED))""",
+                (hour,),
+            )
+            _sum_up(connection, _HOUR, hour)
+        elif (day := _next_day(connection)) is not None:
+            _sum_up(connection, _DAY, day)
+        else:
+            return False
     return True
 
 
@@ -167,5 +212,19 @@ def _next_hour(connection: Connection, now: str) -> str | None:
                     WHERE created_at < (SELECT coalesce(first, settled) FROM known)), 'UTC')))::text
             """.encode(),
         (now,),
+    ).fetchall()
+    return found and str(found)
+
+
+def _next_day(connection: Connection) -> str | None:
+    """The newest one before the last hour's, of which no change is noted; None if none is left."""
+    ((found,),) = connection.execute(
+        """SELECT max(day)::text FROM (
+               SELECT date_trunc('day', hour, 'UTC') AS day FROM summed_hours
+               EXCEPT SELECT day FROM summed_days) AS whole
+           WHERE day < (SELECT date_trunc('day', max(hour), 'UTC') FROM summed_hours)
+               AND NOT EXISTS (
+                   SELECT FROM changed_hours
+                   WHERE hour >= day AND hour < day + interval '24 hours')"""
     ).fetchall()
     return found and str(found)
