@@ -75,26 +75,28 @@ def read_delivery_times(
 def _delivery_times(
     connection: sqlite3.Connection, since: str, until: str, by: Sequence[str]
 ) -> dict[Group, list[float]]:
-    newest = """SELECT * FROM (
-        SELECT id, current_status, created_at, status_timestamp, queued_at, sender_number,
-            error_code
-        FROM messages INDEXED BY messages_by_status_and_sender
-        WHERE current_status = ? AND created_at >= ? AND created_at < ?
-        ORDER BY created_at DESC LIMIT ?)"""
-    sample = (since, until, DELIVERIES_TIMED)
+    delivered = """FROM messages AS m INDEXED BY messages_by_status_and_sender
+        WHERE current_status = ? AND created_at >= ? AND created_at < ?"""
+    window = ("delivered", since, until, "read", since, until)
+    ((oldest, oldest_id),) = connection.execute(
+        f"""SELECT created_at, id {delivered} UNION ALL SELECT created_at, id {delivered}
+            ORDER BY created_at DESC, id DESC LIMIT 1 OFFSET ?""",
+        (*window, DELIVERIES_TIMED - 1),
+    ).fetchall() or [(since, 0)]
     values = "".join([f"{COLUMNS[name]} AS {name}, " for name in by])
     facts = "LEFT JOIN message_facts AS f ON f.message_id = m.id" if by else ""
     rows = connection.execute(
         f"""SELECT {"".join([f"{name}, " for name in by])}
-                (julianday(delivered_at) - julianday(queued_at)) * 86400 AS seconds
+                (julianday(delivered_at) - julianday(queued_at)) * 86400
             FROM (
                 SELECT {values} queued_at, iif(current_status = 'delivered', status_timestamp, (
                     SELECT max(e.status_timestamp) FROM status_events AS e
                     WHERE e.message_id = m.id AND e.status = 'delivered')) AS delivered_at
-                FROM ({newest} UNION ALL {newest} ORDER BY created_at DESC LIMIT ?) AS m {facts})
-            WHERE queued_at >= '{EARLIEST}' AND delivered_at >= '{EARLIEST}'
-                AND seconds IS NOT NULL""",
-        ("delivered", *sample, "read", *sample, DELIVERIES_TIMED),
+                FROM messages AS m INDEXED BY messages_by_status_and_sender {facts}
+                WHERE current_status IN ('delivered', 'read') AND created_at >= ?
+                    AND created_at < ? AND (created_at, id) >= (?, ?))
+            WHERE queued_at >= '{EARLIEST}' AND delivered_at >= '{EARLIEST}'""",
+        (oldest, until, oldest, oldest_id),
     ).fetchall()
     return _by_group(rows)
 
@@ -102,7 +104,8 @@ def _delivery_times(
 def _by_group(rows: Sequence[sqlite3.Row]) -> dict[Group, list[float]]:
     found: dict[Group, list[float]] = {}
     for *group, seconds in rows:
-        found.setdefault(tuple(group), []).append(max(seconds, 0.0))
+        if seconds is not None:  # else one of the times is no time
+            found.setdefault(tuple(group), []).append(max(seconds, 0.0))
     return {group: sorted(times) for group, times in found.items()}
 
 
