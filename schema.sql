@@ -100,46 +100,52 @@ CREATE TABLE IF NOT EXISTS message_facts (
 CREATE INDEX IF NOT EXISTS message_facts_by_country
     ON message_facts (country, filed_at) WHERE country IS NOT NULL;
 
--- How many messages of each kind were first seen in an hour, summed up once the hour is over, and in a
--- day, once that is some days ago: so that figures of weeks need not read each message.
-CREATE TABLE IF NOT EXISTS summed_spans (
-    span             TEXT    NOT NULL PRIMARY KEY,  -- 2026-11-01T12, or 2026-11-01
-    reader           TEXT    NOT NULL          -- who reads its messages now; '' = summed up, '-' = it does not pay
-) STRICT, WITHOUT ROWID;
-
--- The sums of those, one row for each kind of message.
-CREATE TABLE IF NOT EXISTS tallies (
-    span             TEXT    NOT NULL,         -- counts only where it is among the summed_spans
-    number           INTEGER NOT NULL,         -- among those of its span
+-- The kinds of messages that are counted together.
+CREATE TABLE IF NOT EXISTS kinds (
+    id               INTEGER PRIMARY KEY,      -- below 0 where the status is sent
     country          TEXT,                     -- as in message_facts
     network          TEXT,                     -- as in message_facts
     sender           TEXT,                     -- without +
     status           TEXT    NOT NULL,
-    error_code       TEXT,
+    error_code       TEXT
+) STRICT;
+CREATE INDEX IF NOT EXISTS kinds_by_all ON kinds (sender, network, status, error_code, country);
+
+-- How many messages of each kind were first seen in an hour, a day or some ten days, summed up once that
+-- is over: so that figures of weeks need not read each message.
+CREATE TABLE IF NOT EXISTS summed_spans (
+    span             TEXT    NOT NULL PRIMARY KEY,  -- 2026-11-01T12, 2026-11-01, or 2026-11-0: nine days
+    reader           TEXT    NOT NULL          -- who reads its messages now; '' = summed up
+) STRICT, WITHOUT ROWID;
+
+-- The sums of those, one row for each kind of message.
+CREATE TABLE IF NOT EXISTS sums (
+    span             TEXT    NOT NULL,         -- counts only where it is among the summed_spans
+    kind             INTEGER NOT NULL REFERENCES kinds (id),
     messages         INTEGER NOT NULL,         -- how many
     units            INTEGER NOT NULL,         -- their sum
     amount           INTEGER NOT NULL,         -- their sum, in millionths of a US dollar
-    PRIMARY KEY (span, number)
+    PRIMARY KEY (span, kind)
 ) STRICT, WITHOUT ROWID;
 
--- Whatever changes a message, its hour and its day must be summed up again.
-CREATE TRIGGER IF NOT EXISTS spans_of_new_message AFTER INSERT ON messages BEGIN
-    DELETE FROM summed_spans WHERE span = substr(new.created_at, 1, 13);
-    DELETE FROM summed_spans WHERE span = substr(new.created_at, 1, 10);
+-- Whatever changes a message, its spans must be summed up again.
+CREATE TRIGGER IF NOT EXISTS sums_of_new_message AFTER INSERT ON messages BEGIN
+    DELETE FROM summed_spans WHERE span IN (
+        substr(new.created_at, 1, 13), substr(new.created_at, 1, 10), substr(new.created_at, 1, 9));
 END;
-CREATE TRIGGER IF NOT EXISTS spans_of_changed_message
+CREATE TRIGGER IF NOT EXISTS sums_of_changed_message
 AFTER UPDATE OF sender_number, current_status, error_code, created_at ON messages BEGIN
-    DELETE FROM summed_spans WHERE span = substr(old.created_at, 1, 13);
-    DELETE FROM summed_spans WHERE span = substr(old.created_at, 1, 10);
+    DELETE FROM summed_spans WHERE span IN (
+        substr(old.created_at, 1, 13), substr(old.created_at, 1, 10), substr(old.created_at, 1, 9));
 END;
-CREATE TRIGGER IF NOT EXISTS spans_of_message_set_back AFTER UPDATE OF created_at ON messages
+CREATE TRIGGER IF NOT EXISTS sums_of_message_set_back AFTER UPDATE OF created_at ON messages
 WHEN new.created_at <> old.created_at BEGIN
-    DELETE FROM summed_spans WHERE span = substr(new.created_at, 1, 13);
-    DELETE FROM summed_spans WHERE span = substr(new.created_at, 1, 10);
+    DELETE FROM summed_spans WHERE span IN (
+        substr(new.created_at, 1, 13), substr(new.created_at, 1, 10), substr(new.created_at, 1, 9));
 END;
-CREATE TRIGGER IF NOT EXISTS spans_of_removed_message AFTER DELETE ON messages BEGIN
-    DELETE FROM summed_spans WHERE span = substr(old.created_at, 1, 13);
-    DELETE FROM summed_spans WHERE span = substr(old.created_at, 1, 10);
+CREATE TRIGGER IF NOT EXISTS sums_of_removed_message AFTER DELETE ON messages BEGIN
+    DELETE FROM summed_spans WHERE span IN (
+        substr(old.created_at, 1, 13), substr(old.created_at, 1, 10), substr(old.created_at, 1, 9));
 END;
 
 -- A V2 signature does not cover the body, so the first body seen with its nonce owns the nonce. One

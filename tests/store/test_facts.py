@@ -9,7 +9,7 @@ from itertools import combinations, permutations
 
 import pytest
 
-from smsstatus.model import StatusUpdate
+from smsstatus.model import StatusUpdate, utc_timestamp
 from smsstatus.store.contract import GROUPS, Filters, Message, Position, Store, Tally
 
 from ..rounds import examples
@@ -69,7 +69,6 @@ def all_of(store: Store, **filters: str) -> list[Message]:
 @pytest.fixture
 def all_pays(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hours are summed up however few messages a sum stands for."""
-    monkeypatch.setattr("smsstatus.store.sqlite.tallies.PAYS", 1)
     monkeypatch.setattr("smsstatus.store.postgres.tallies.PAYS", 1)
 
 
@@ -221,6 +220,27 @@ def test_sums_are_what_a_recount_finds_however_messages_change(
 
 
 @pytest.mark.usefixtures("all_pays")
+@pytest.mark.parametrize("first_hour", ["2025-11-01T00", "2025-12-15T06", "2026-01-01T00"])
+def test_sums_of_months_are_what_a_recount_finds(store: Store, first_hour: str) -> None:
+    days = [f"2025-{month}-{day:02}" for month in (11, 12) for day in (*range(1, 30, 2), 30)]
+    lives = [
+        update_of(at(status, MessageUUID=f"{day}-{status}", MCC="310"), f"{day}T05:06:07.000000Z")
+        for day in days
+        for status in ("sent", "delivered")
+    ]
+    write(store, lives)
+    sum_up(store)
+    late = at("delivered", MessageUUID="2025-12-11-sent", MCC="310", TotalAmount="0.0055")
+    for changes in ([], [update_of(late, "2025-12-31T05:06:07.000000Z")], []):
+        write(store, changes)
+        for since, until in (("2025-11-01", "2026-01-01"), ("2025-11-05T05:30", "2025-12-31T12")):
+            of_window = [m for m in all_of(store) if since <= m.created_at < until]
+            window = (utc_timestamp(since), utc_timestamp(until))
+            tallies = store.tally(*window, ("network",), first_hour)
+            assert set(tallies) == recounted(of_window, ("network",), first_hour)
+        sum_up(store)
+
+
 def test_a_message_that_is_first_seen_earlier_moves_to_its_hour(store: Store) -> None:
     write(store, [update_of(at("delivered", MessageUUID="one"), minute_of_two_days(300))])
     sum_up(store)

@@ -17,7 +17,7 @@ from .connection import rewrite_header
 from .keys import claim_key, free_key, keep_answer
 from .restoring import Restore, RestoreMarks, restore, restore_marks
 from .runs import Beat, NoteListed, NoteRun
-from .tallies import NoteSpan, PutSpan, note_span, put_span
+from .tallies import FindKinds, NoteSpan, PutSums, find_kinds, note_span, put_sums
 from .updates import apply_update, claim_nonce, knows_text, mark_checked
 from .upgrade import Batch, FactsBatch, correct, fill_in
 from .upkeep import forget_batch, prune_batch
@@ -130,7 +130,8 @@ DONE_BY: dict[type, Callable[[sqlite3.Connection, Any], Any]] = {
     Batch: correct,
     FactsBatch: fill_in,
     NoteSpan: note_span,
-    PutSpan: put_span,
+    FindKinds: find_kinds,
+    PutSums: put_sums,
     Settle: lambda connection, job: forwards.settle(connection, job.settlements),
     Hasten: lambda connection, job: forwards.hasten(connection, job.now),
     Retry: lambda connection, job: forwards.retry(

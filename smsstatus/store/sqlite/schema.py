@@ -35,6 +35,8 @@ def apply_schema(connection: Writable) -> None:
             after = _CLAIM_TEXTS
         if version and "message_facts" in missing:
             after += _NOTE_FACTS
+        if version and {"kinds", "sums"} & missing:
+            after += _SUM_UP_AGAIN
         try:
             connection.executescript(f"BEGIN IMMEDIATE; {before} {schema} {after} COMMIT;")
         except sqlite3.Error:
@@ -88,6 +90,8 @@ _NOTE_FACTS = """
     DELETE FROM summed_spans;
     """
 """What messages that are there already say is filled in afterwards: see `upgrade`."""
+
+_SUM_UP_AGAIN = "DELETE FROM summed_spans; DELETE FROM sums;"
 
 _CLAIM_TEXTS = f"""
     INSERT OR IGNORE INTO signed_texts (digest)

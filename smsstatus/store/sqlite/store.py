@@ -136,7 +136,7 @@ class SqliteStore:
         if noted is None or upgrade.lacks_facts(self.path):
             return False
         self.writer.submit(noted)
-        self.writer.submit(tallies.sum_up(self.path, noted))
+        tallies.sum_up(self.path, noted, self.writer.submit)
         return True
 
     def claim_key(self, key: str, digest: bytes) -> Claim | None:

@@ -1,38 +1,46 @@
 """Messages counted by what they have in common, quickly: hours that are over are summed up once.
 
-So are days that are some days ago, since the hours of weeks are many. A span, an hour or a day, is
-written as what its times begin with.
+So are days and tens of days, from the sums of their hours and days, since the hours of weeks are
+many. A span, one of the three, is written as what its times begin with. What is `sent` counts by
+the hour until it has no report (see `rates`), so kinds of messages with that status are kept apart.
 
 It is summed up in three steps, since callbacks keep coming: it is noted, its messages are read with
-a connection of its own, and the sums are put in if the note is still there. Whatever changes a
-message removes the notes of its spans (triggers of schema.sql see to that, and nothing changes what
-a message cost alone), so the sums that count are those of its rows.
+a connection of its own, and the sums are put in, some at a time, while the note is still there.
+Whatever changes a message removes the notes of its spans (triggers of schema.sql see to that, and
+nothing changes what a message cost alone), so the sums that count are those of its rows.
+
+Of many senders and networks a month has some hundred thousand sums. Grouping those by a number, the
+kind of message, takes half as long as by five texts.
 """
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
+from operator import add
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from ..contract import Tally
 from .connection import marks, reading
 
-HOUR, DAY = len("2026-11-01T12"), len("2026-11-01")
+HOUR, DAY, TEN = len("2026-11-01T12"), len("2026-11-01"), len("2026-11-0")
 SETTLING = timedelta(hours=1)
 """An hour is summed up once it has been over for that long: few callbacks come any later."""
-OLD = timedelta(days=4)
-"""Days before that are summed up whole: by then nobody asks for what is `sent` by the hour."""
+OLD = timedelta(hours=12)
+"""The same of longer spans."""
 
-SUMMED, LEFT = "", "-"
-"""What summed_spans says of a span instead of who reads it; what is left is read row by row."""
-PAYS = 4
-"""Where a sum stands for fewer messages than that on average, reading those is as quick."""
+SUMMED = ""
+"""What summed_spans says of a span instead of who reads it."""
+PUT = 500
+"""So many sums are put in at a time: callbacks wait for that long."""
+
+T = TypeVar("T")
 
 SENDER = "ltrim(m.sender_number, '+')"
 COLUMNS: Mapping[str, str] = {
@@ -47,10 +55,11 @@ COLUMNS: Mapping[str, str] = {
 FROM_ROWS = """
     FROM messages AS m INDEXED BY messages_by_time
     LEFT JOIN message_facts AS f ON f.message_id = m.id
-    WHERE m.created_at >= ? AND m.created_at < ?
+    WHERE m.created_at >= :start AND m.created_at < :end
     """
-_SUMS = "sum(messages), sum(units), sum(amount)"
-_ROW_SUMS = "count(*), sum(coalesce(f.units, 0)), sum(coalesce(f.amount, 0))"
+_SUMS = "sum(messages) AS messages, sum(units) AS units, sum(amount) AS amount"
+_ROW_SUMS = """count(*) AS messages, sum(coalesce(f.units, 0)) AS units,
+    sum(coalesce(f.amount, 0)) AS amount"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +69,17 @@ class NoteSpan:
 
 
 @dataclass(frozen=True, slots=True)
-class PutSpan:
+class FindKinds:
+    kinds: Sequence[tuple[str | None, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class PutSums:
     span: str
     reader: str
-    rows: tuple[tuple[Any, ...], ...]
+    sums: Sequence[tuple[int, ...]]
+    is_first: bool
+    is_last: bool
 
 
 def read_tally(
@@ -87,33 +103,50 @@ def read_tally(
 def _parts(
     connection: sqlite3.Connection, since: str, until: str, by: Sequence[str], first_hour: str
 ) -> Iterator[sqlite3.Row]:
-    done = _done(connection, since, until)
-    columns = [*by, "country", "status", "iif(status = 'sent', max(span, ?), '')"]
-    yield from connection.execute(
-        f"""SELECT {", ".join(columns)}, {_SUMS} FROM tallies
-            WHERE span IN ({marks(done)}) GROUP BY {_numbers(columns)}""",
-        (first_hour, *done),
-    ).fetchall()
-    columns = [COLUMNS[name] for name in (*by, "country", "status")]
-    columns.append(f"iif(m.current_status = 'sent', max(substr(m.created_at, 1, {HOUR}), ?), '')")
-    for start, end in _between(since, until, done):
+    keys = [*by, "country", "status"]
+    for equals, sign, hour, row_hour, suits in (
+        ("<>", ">", "''", "''", lambda span: True),
+        (
+            "=",
+            "<",
+            "max(span, :first)",
+            f"max(substr(m.created_at, 1, {HOUR}), :first)",
+            lambda span: len(span) == HOUR or _next(span) <= first_hour,
+        ),
+    ):
+        done = _done(connection, since, until, suits)
         yield from connection.execute(
-            f"""SELECT {", ".join(columns)}, {_ROW_SUMS} {FROM_ROWS}
-                GROUP BY {_numbers(columns)}""",
-            (first_hour, start, end),
+            f"""SELECT {", ".join(keys)}, hour, {_SUMS} FROM (
+                    SELECT kind, {hour} AS hour, {_SUMS} FROM sums
+                    WHERE span IN (SELECT value FROM json_each(:spans)) AND kind {sign} 0
+                    GROUP BY kind, {hour}
+                ) JOIN kinds ON kinds.id = kind GROUP BY {_numbers(keys)}, hour""",
+            {"spans": json.dumps(done), "first": first_hour},
         ).fetchall()
+        columns = [*[COLUMNS[name] for name in keys], row_hour]
+        for start, end in _between(since, until, done):
+            yield from connection.execute(
+                f"""SELECT {", ".join(columns)}, {_ROW_SUMS} {FROM_ROWS}
+                        AND m.current_status {equals} 'sent'
+                    GROUP BY {_numbers(columns)}""",
+                {"start": start, "end": end, "first": first_hour},
+            ).fetchall()
 
 
-def _done(connection: sqlite3.Connection, since: str, until: str) -> list[str]:
-    """The spans of a window that are summed up, in their order; none within another."""
+def _done(
+    connection: sqlite3.Connection, since: str, until: str, suits: Callable[[str], bool]
+) -> list[str]:
+    """The spans of a window that are summed up, of those that suit, in their order; none within
+    another.
+    """
     found: list[str] = []
     for (span,) in connection.execute(
         "SELECT span FROM summed_spans WHERE reader = ? AND span >= ? AND span < ? ORDER BY span",
-        (SUMMED, since[:DAY], until),
+        (SUMMED, since[:TEN], until),
     ).fetchall():
         is_whole = _first(since, len(span)) <= span < until[: len(span)]
-        if is_whole and not (found and span.startswith(found[-1])):  # a day stands before its hours
-            found.append(span)
+        if is_whole and suits(span) and not (found and span.startswith(found[-1])):
+            found.append(span)  # a day stands before its hours
     return found
 
 
@@ -135,24 +168,29 @@ def _first(since: str, length: int) -> str:
 
 def _next(span: str) -> str:
     length = len(span)
+    if length == TEN and span[-1] < "3":
+        return f"{span[:-1]}{int(span[-1]) + 1}"
     step = timedelta(hours=1) if length == HOUR else timedelta(days=1)
     try:
+        if length == TEN:  # what begins with -3 ends before the month does, or with it
+            return (datetime.fromisoformat(f"{span[:-1]}28") + 4 * step).isoformat()[:8] + "0"
         return (datetime.fromisoformat(f"{span}:00"[:16]) + step).isoformat()[:length]
     except OverflowError:
         return "~"
 
 
 def next_span(path: Path, now: str) -> NoteSpan | None:
-    """The newest hour that is over and not summed up, else the newest such day; None if all are."""
+    """The newest hour that is over and not summed up, else day, else ten days; None if none is."""
     moment = datetime.fromisoformat(now)
     over, old = (moment - SETTLING).isoformat()[:HOUR], (moment - OLD).isoformat()[:DAY]
     with reading(path) as connection:
         ((oldest,),) = connection.execute("SELECT min(created_at) FROM messages").fetchall()
         if oldest is None:
             return None
-        span = _newest_of(connection, oldest[:HOUR], over, HOUR)
-        span = span or _newest_of(connection, oldest[:DAY], old, DAY)
-    return NoteSpan(span, uuid4().hex) if span else None
+        for end, length in ((over, HOUR), (old, DAY), (old, TEN)):
+            if span := _newest_of(connection, oldest[:length], end[:length], length):
+                return NoteSpan(span, uuid4().hex)
+    return None
 
 
 def _newest_of(connection: sqlite3.Connection, first: str, end: str, length: int) -> str | None:
@@ -160,9 +198,9 @@ def _newest_of(connection: sqlite3.Connection, first: str, end: str, length: int
     before = end
     for (span,) in connection.execute(
         """SELECT span FROM summed_spans
-           WHERE reader IN (?, ?) AND length(span) = ? AND span >= ? AND span < ?
+           WHERE reader = ? AND length(span) = ? AND span >= ? AND span < ?
            ORDER BY span DESC""",
-        (SUMMED, LEFT, length, first, end),
+        (SUMMED, length, first, end),
     ).fetchall():
         if _next(span) < before and (found := _newest(connection, _next(span), before)):
             return found[:length]
@@ -183,37 +221,88 @@ def note_span(connection: sqlite3.Connection, job: NoteSpan) -> None:
     """From now on a change of its messages is noticed."""
     connection.execute(
         """INSERT INTO summed_spans (span, reader) VALUES (?, ?)
-           ON CONFLICT (span) DO UPDATE SET reader = excluded.reader WHERE reader NOT IN (?, ?)""",
-        (job.span, job.reader, SUMMED, LEFT),
+           ON CONFLICT (span) DO UPDATE SET reader = excluded.reader WHERE reader <> ?""",
+        (job.span, job.reader, SUMMED),
     )
 
 
-def sum_up(path: Path, noted: NoteSpan) -> PutSpan:
-    """Read what there is of a span that was noted."""
-    columns = ", ".join(COLUMNS[name] for name in _STORED)
+def sum_up(path: Path, noted: NoteSpan, submit: Callable[[object], Any]) -> None:
+    """Read what there is of a span that was noted, and put the sums in."""
+    names = ", ".join(_KIND)
+    columns = ", ".join([f"{COLUMNS[name]} AS {name}" for name in _KIND])
+    is_same = _IS_SAME.format(*[f"found.{name}" for name in _KIND])
+    start, end = noted.span, _next(noted.span)
     with reading(path) as connection:
+        connection.execute("BEGIN")
+        done = _done(connection, start, end, lambda span: len(span) > len(noted.span))
         rows = connection.execute(
-            f"SELECT {columns}, {_ROW_SUMS} {FROM_ROWS} GROUP BY {_numbers(_STORED)}",
-            (noted.span, _next(noted.span)),
+            f"""SELECT kind, {_SUMS} FROM sums
+                WHERE span IN (SELECT value FROM json_each(?)) GROUP BY kind""",
+            (json.dumps(done),),
         ).fetchall()
-    return PutSpan(noted.span, noted.reader, tuple([tuple(row) for row in rows]))
+        for first, last in _between(start, end, done):
+            rows += connection.execute(
+                f"""SELECT id, messages, units, amount, {", ".join([f"found.{n}" for n in _KIND])}
+                    FROM (SELECT {columns}, {_ROW_SUMS} {FROM_ROWS} GROUP BY {names}) AS found
+                    LEFT JOIN kinds ON {is_same}""",
+                {"start": first, "end": last},
+            ).fetchall()
+    sums: dict[int, tuple[int, ...]] = {}
+    new = [row for row in rows if row[0] is None]
+    found = [(row[0], *row[1:4]) for row in rows if row[0] is not None]
+    for some in _some(new):
+        ids = submit(FindKinds([row[4:] for row in some]))
+        found += [(kind, *row[1:4]) for kind, row in zip(ids, some, strict=True)]
+    for kind, *counts in found:
+        sums[kind] = tuple(map(add, sums.get(kind, (0, 0, 0)), counts))
+    parts = list(_some([(kind, *sums[kind]) for kind in sorted(sums)])) or [[]]
+    for number, part in enumerate(parts, 1):
+        is_last = number == len(parts)
+        submit(PutSums(noted.span, noted.reader, part, is_first=number == 1, is_last=is_last))
 
 
-_STORED = ("country", "network", "sender", "status", "error_code")
+def _some(rows: Sequence[T]) -> Iterator[Sequence[T]]:
+    yield from (rows[start : start + PUT] for start in range(0, len(rows), PUT))
 
 
-def put_span(connection: sqlite3.Connection, job: PutSpan) -> None:
-    """Put the sums in where that pays, unless a message has changed since the span was noted."""
-    pays = PAYS * len(job.rows) <= sum([row[len(_STORED)] for row in job.rows])
-    noted = connection.execute(
-        "UPDATE summed_spans SET reader = ? WHERE span = ? AND reader = ?",
-        (SUMMED if pays else LEFT, job.span, job.reader),
+_KIND = ("country", "network", "sender", "status", "error_code")
+_IS_SAME = " AND ".join([f"kinds.{name} IS {{}}" for name in _KIND])
+
+
+def find_kinds(connection: sqlite3.Connection, job: FindKinds) -> list[int]:
+    """The ids of these kinds; those that are not there are added."""
+    return [_id_of(connection, kind) for kind in job.kinds]
+
+
+def _id_of(connection: sqlite3.Connection, kind: tuple[str | None, ...]) -> int:
+    marked = _IS_SAME.format(*"?" * len(_KIND))
+    found = connection.execute(f"SELECT id FROM kinds WHERE {marked}", kind).fetchall()
+    if found:
+        return int(found[0][0])
+    is_sent = kind[_KIND.index("status")] == "sent"
+    next_id = "min(id, 0) - 1" if is_sent else "max(id, 0) + 1"
+    last = "min(id)" if is_sent else "max(id)"
+    cursor = connection.execute(
+        f"""INSERT INTO kinds (id, {", ".join(_KIND)})
+            SELECT {next_id}, {marks(_KIND)} FROM (
+                SELECT coalesce({last}, 0) AS id FROM kinds)""",
+        kind,
     )
-    if noted.rowcount == 1:
-        connection.execute("DELETE FROM tallies WHERE span = ?", (job.span,))
-    if noted.rowcount == 1 and pays:
-        connection.executemany(
-            """INSERT INTO tallies (span, number, country, network, sender, status, error_code,
-                   messages, units, amount) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
-            [(job.span, number, *row) for number, row in enumerate(job.rows)],
-        )
+    assert cursor.lastrowid is not None
+    return cursor.lastrowid
+
+
+def put_sums(connection: sqlite3.Connection, job: PutSums) -> None:
+    """Put some sums in, unless a message has changed since the span was noted."""
+    if not connection.execute(
+        "SELECT 1 FROM summed_spans WHERE span = ? AND reader = ?", (job.span, job.reader)
+    ).fetchall():
+        return
+    if job.is_first:
+        connection.execute("DELETE FROM sums WHERE span = ?", (job.span,))
+    connection.executemany(
+        "INSERT INTO sums (span, kind, messages, units, amount) VALUES (?, ?, ?, ?, ?)",
+        [(job.span, *row) for row in job.sums],
+    )
+    if job.is_last:
+        connection.execute("UPDATE summed_spans SET reader = ? WHERE span = ?", (SUMMED, job.span))

@@ -47,7 +47,7 @@ def make_former(path: Path) -> None:
         ).fetchall()
         for (name,) in triggers:
             connection.execute(f"DROP TRIGGER {name}")
-        for table in ("message_facts", "summed_spans", "tallies"):
+        for table in ("message_facts", "summed_spans", "sums", "kinds"):
             connection.execute(f"DROP TABLE {table}")
         connection.execute("PRAGMA user_version = 5")
 
