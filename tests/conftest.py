@@ -30,6 +30,7 @@ from smsstatus.web.current import service_of
 
 from . import rounds
 from .clock import HandClock
+from .first import long_first
 from .live import API_TOKEN, give_ports_back
 from .once import compile_once
 from .plivo_api import HangingPlivo, PlivoApi, hanging_plivo, plivo_api
@@ -87,6 +88,11 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> Iterator[int]:
     """Two for each core: most of the time a test waits for a process, and another one can run."""
     cores = yield
     return cores if config.getoption("--no-processes") else 2 * cores
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items[:] = long_first(items, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
 
 
 @pytest.fixture(scope="session", autouse=True)
