@@ -18,6 +18,8 @@ from .connection import Connection, State
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 AT_ONCE = 64
 """Connections accepted before others get their turn."""
+_SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+"""The one that would be accepted stays in the backlog, so trying again at once would not end."""
 
 
 class Connections:
@@ -49,11 +51,11 @@ class Connections:
 
     def accept(self, listener: Any) -> bool:
         """Take some that wait at a listener; False if there is no room for more now."""
-        for _ in range(self._at_once):
+        for number in range(self._at_once):
             try:
                 sock, address = listener.accept()
-            except OSError as error:
-                return error.errno not in (errno.EMFILE, errno.ENFILE) or self._make_room()
+            except OSError as error:  # also of a shortage where nobody waits any more
+                return number > 0 or error.errno not in _SHORTAGES or self._make_room()
             has_room = len(self) < self._most or self._make_room()
             sock.setblocking(False)
             with contextlib.suppress(OSError):  # a Unix socket

@@ -127,8 +127,8 @@ class Worker(BaseWorker):  # type: ignore[misc]
         until = time.monotonic() + self.cfg.graceful_timeout
 
         def accept(listener: Any) -> bool:
-            if not self._connections.accept(listener):
-                self._turn()  # until one of them is answered, there is no room
+            self._connections.accept(listener)
+            self._turn()  # who has sent a request need not make room for the next one
             return bool(time.monotonic() < until)
 
         for listener in self.sockets:

@@ -6,7 +6,12 @@ application. `make faults` takes the real numbers wherever a promise in seconds 
 
 from __future__ import annotations
 
+import os
+import resource
 import socket
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 from smsstatus.forwarding import forwarder, schedule
 from smsstatus.intake import drainer
@@ -55,6 +60,34 @@ class Narrow(Worker):
         for listener in self.sockets:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)  # the least there is
         super().init_process()
+
+
+class Short(Worker):
+    """Once it is to stop, the host allows it no more descriptors. It says how often it accepted."""
+
+    tries = 0
+
+    def init_process(self) -> None:
+        for listener in self.sockets:
+            listener.accept = partial(self._try, listener.accept)
+        super().init_process()
+
+    def _try(self, accept: Callable[[], Any]) -> Any:
+        self.tries += 1
+        return accept()
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        if self.alive:
+            highest = max(map(int, os.listdir("/proc/self/fd")))
+            while (last := os.dup(0)) < highest:
+                pass  # no number below the limit stays free
+            resource.setrlimit(resource.RLIMIT_NOFILE, (last + 1, last + 1))
+            self.tries = 0
+        super().handle_exit(sig, frame)
+
+    def run(self) -> None:
+        super().run()
+        self.log.warning("tried to accept %d times", self.tries)
 
 
 class NarrowAndImpatient(Narrow, Impatient):

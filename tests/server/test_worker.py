@@ -19,7 +19,8 @@ from smsstatus.locking import FileLock
 
 from ..faults.raw import chunked, connect, head, read_reply, wire
 from ..faults.test_nothing_left import fill
-from ..faults.workers import Impatient, Narrow, serve_with
+from ..faults.tracing import held, worker_pid
+from ..faults.workers import Impatient, Narrow, Short, serve_with
 from ..live import API_TOKEN, LiveService, live_service, wait_until
 from ..plivo_api import AUTH_ID, Asked, Reply, plivo_api
 
@@ -398,6 +399,29 @@ def test_what_was_sent_is_answered_whatever_signal_stops_it(
             service.process.send_signal(told)
         assert [read_reply(client).status for client in clients] == [200] * FEW
         assert service.process.wait(60) == 0
+
+
+def test_who_waits_to_be_accepted_is_answered_once_a_stopping_worker_has_descriptors_again(
+    tmp_path: Path,
+) -> None:
+    """Until then it does not try again and again: one waits for seconds, as the disk hangs."""
+    with live_service(tmp_path, **serve_with(Short)) as service, contextlib.ExitStack() as stack:
+        assert service.process is not None
+        worker = worker_pid(service)
+        with FileLock(Path(f"{service.database}.lock")).hold(60):
+            accepted = stack.enter_context(connect(service.port))
+            accepted.sendall(callback(service))
+            wait_until(lambda: not any(_queues(service.port)), what="the request was read")
+            with held(worker):
+                waiting = stack.enter_context(connect(service.port))
+                waiting.sendall(callback(service))
+                os.kill(worker, signal.SIGTERM)
+                service.process.send_signal(signal.SIGTERM)
+            assert read_reply(accepted).status == 200
+        assert read_reply(waiting).status == 200
+        assert service.process.wait(60) == 0
+        log = service.log.read_text()
+    assert int(log.partition("tried to accept ")[2].split()[0]) < 200
 
 
 def _queues(port: int) -> list[int]:
