@@ -209,7 +209,7 @@ def _workload(plan: Plan, profile: str) -> Iterator[Workload]:
     seconds = plan.seconds + measure.WARM_UP_SECONDS
     rates = {
         "full": plan.max_rate,
-        POSTGRES: plan.max_rate,
+        POSTGRES: min(plan.max_rate, SLOW_MAX_RATE),
         "slow-fsync": SLOW_MAX_RATE,
         "steady": measure.STEADY_RATE,
     }
