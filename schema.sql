@@ -121,7 +121,7 @@ CREATE TABLE IF NOT EXISTS summed_spans (
 -- The sums of those, one row for each kind of message.
 CREATE TABLE IF NOT EXISTS sums (
     span             TEXT    NOT NULL,         -- counts only where it is among the summed_spans
-    kind             INTEGER NOT NULL REFERENCES kinds (id),
+    kind             INTEGER NOT NULL REFERENCES kinds (id),  -- which messages
     messages         INTEGER NOT NULL,         -- how many
     units            INTEGER NOT NULL,         -- their sum
     amount           INTEGER NOT NULL,         -- their sum, in millionths of a US dollar
