@@ -128,13 +128,19 @@ CREATE TABLE IF NOT EXISTS sums (
     PRIMARY KEY (span, kind)
 ) STRICT, WITHOUT ROWID;
 
+-- Ends of spans: nearly all messages that change are newer than every span that is summed up, so the
+-- triggers below have nothing more to look for.
+CREATE INDEX IF NOT EXISTS summed_spans_by_end ON summed_spans (span || '~');
+
 -- Whatever changes a message, its spans must be summed up again.
-CREATE TRIGGER IF NOT EXISTS sums_of_new_message AFTER INSERT ON messages BEGIN
+CREATE TRIGGER IF NOT EXISTS sums_of_new_message AFTER INSERT ON messages
+WHEN EXISTS (SELECT 1 FROM summed_spans WHERE span || '~' > new.created_at) BEGIN
     DELETE FROM summed_spans WHERE span IN (
         substr(new.created_at, 1, 13), substr(new.created_at, 1, 10), substr(new.created_at, 1, 9));
 END;
 CREATE TRIGGER IF NOT EXISTS sums_of_changed_message
-AFTER UPDATE OF sender_number, current_status, error_code, created_at ON messages BEGIN
+AFTER UPDATE OF sender_number, current_status, error_code, created_at ON messages
+WHEN EXISTS (SELECT 1 FROM summed_spans WHERE span || '~' > old.created_at) BEGIN
     DELETE FROM summed_spans WHERE span IN (
         substr(old.created_at, 1, 13), substr(old.created_at, 1, 10), substr(old.created_at, 1, 9));
 END;
