@@ -85,9 +85,9 @@ def in_memory(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> Iterator[int]:
-    """Three for each core: most of the time a test waits for a process, and others can run."""
+    """Two for each core: most of the time a test waits for a process, and another one can run."""
     cores = yield
-    return cores if config.getoption("--no-processes") else 3 * cores
+    return cores if config.getoption("--no-processes") else 2 * cores
 
 
 @pytest.hookimpl(trylast=True)
