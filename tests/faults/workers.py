@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import resource
 import socket
+import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -88,6 +89,14 @@ class Short(Worker):
     def run(self) -> None:
         super().run()
         self.log.warning("tried to accept %d times", self.tries)
+
+
+class Telling(Worker):
+    """It says after how many seconds a thread has to let others run Python."""
+
+    def run(self) -> None:
+        self.log.warning("turns of %g s", sys.getswitchinterval())
+        super().run()
 
 
 class NarrowAndImpatient(Narrow, Impatient):

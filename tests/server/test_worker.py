@@ -16,11 +16,12 @@ from pathlib import Path
 import pytest
 
 from smsstatus.locking import FileLock
+from smsstatus.server.worker import TURN_SECONDS
 
 from ..faults.raw import chunked, connect, head, read_reply, wire
 from ..faults.test_nothing_left import fill
 from ..faults.tracing import held, worker_pid
-from ..faults.workers import Impatient, Narrow, Short, serve_with
+from ..faults.workers import Impatient, Narrow, Short, Telling, serve_with
 from ..live import API_TOKEN, LiveService, live_service, wait_until
 from ..plivo_api import AUTH_ID, Asked, Reply, plivo_api
 
@@ -422,6 +423,12 @@ def test_who_waits_to_be_accepted_is_answered_once_a_stopping_worker_has_descrip
         assert service.process.wait(60) == 0
         log = service.log.read_text()
     assert int(log.partition("tried to accept ")[2].split()[0]) < 200
+
+
+def test_a_thread_that_computes_lets_callbacks_have_their_turns_soon(tmp_path: Path) -> None:
+    with live_service(tmp_path, **serve_with(Telling)) as service:
+        assert f"turns of {TURN_SECONDS:g} s" in service.log.read_text()
+    assert sys.getswitchinterval() / 5 >= TURN_SECONDS
 
 
 def _queues(port: int) -> list[int]:
