@@ -107,6 +107,20 @@ def test_what_belongs_to_a_message_goes_with_it_and_no_more(
     assert query("SELECT count(*) AS n FROM signed_texts") == [{"n": 1}]
 
 
+@pytest.mark.usefixtures("aged_ones")
+def test_sums_of_a_time_that_no_message_is_left_of_go_too(
+    run: Run, query: Query, writable: sqlite3.Connection
+) -> None:
+    days = [utc_timestamp(str(datetime.now(UTC) - timedelta(days=days)))[:10] for days in (90, 10)]
+    writable.execute("INSERT INTO kinds (id, status) VALUES (1, 'delivered')")
+    writable.executemany(
+        """INSERT INTO sums (span, kind, messages, units, amount) VALUES (?, 1, 1, 1, 1)""",
+        [(span,) for day in days for span in (day[:9], day, f"{day}T12")],
+    )
+    assert run("prune", "--older-than", "45d").stdout == "5 messages removed.\n"
+    assert {row["span"][:9] for row in query("SELECT span FROM sums")} == {days[1][:9]}
+
+
 def test_a_dry_run_counts_and_removes_nothing(run: Run, aged_ones: list[str], query: Query) -> None:
     done = run("prune", "--older-than", "45d", "--dry-run")
     assert (done.exit_code, done.stdout) == (0, "5 messages would be removed.\n")

@@ -14,6 +14,7 @@ from . import parameters
 from .connection import reading
 from .copies import write_copy
 from .keys import forget_old_keys
+from .tallies import TEN
 from .updates import drop_reference
 
 PRUNE_BATCH = 500
@@ -74,6 +75,14 @@ def next_to_prune(path: Path, created_before: str, *, keeps_waiting: bool) -> tu
     return tuple([row[0] for row in rows])
 
 
+_REMOVE_SUMS = f"""
+    DELETE FROM sums WHERE (span, kind) IN (
+        SELECT span, kind FROM sums
+        WHERE span < (SELECT substr(min(created_at), 1, {TEN}) FROM messages) LIMIT {PRUNE_BATCH})
+    """
+"""Of times that no message is left of. A message has less than one sum, so this keeps up."""
+
+
 def prune_batch(
     connection: sqlite3.Connection,
     created_before: str,
@@ -91,7 +100,9 @@ def prune_batch(
                    created_before = max(created_before, excluded.created_before)""",
             (created_before,),
         )
-    return _remove_all(connection, ids, keeps_waiting=keeps_waiting)
+    removed = _remove_all(connection, ids, keeps_waiting=keeps_waiting)
+    connection.execute(_REMOVE_SUMS)
+    return removed
 
 
 def forget_batch(connection: sqlite3.Connection, pair: str) -> int:
