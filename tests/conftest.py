@@ -46,7 +46,7 @@ LEFT_OPEN = 32
 """Descriptors: of what is kept on purpose, as a connection to a file that was cut."""
 
 ENOUGH_MEMORY = 1 << 30
-"""Bytes: several times what all tests that run at once have on disk."""
+"""Bytes that must be free, or files stay on the disk."""
 
 # So that a test can have the writer do anything: a function of the connection is a job too.
 jobs.DONE_BY[FunctionType] = lambda connection, work: work(connection)

@@ -48,8 +48,8 @@ LOOK_SECONDS = 0.25
 PAUSE_SECONDS = 0.002
 """Between two connections where several processes accept: else the first one awake has them all."""
 TURN_SECONDS = 0.0005
-"""For which a thread that computes keeps the others from running Python. A callback needs some
-twenty turns in two threads, so with Python's 5 ms one page that is counted delays it by 100 ms.
+"""For which a thread that computes keeps the others from running Python. A callback takes many
+turns, of two threads: with Python's 5 ms for each, long answers beside it cost it 200 ms.
 """
 RESERVED_FILES = 64
 """Descriptors that connections leave to the store, the spool, the log and Plivo's API."""

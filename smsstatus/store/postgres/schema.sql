@@ -228,8 +228,8 @@ CREATE TABLE IF NOT EXISTS day_tallies (
 );
 CREATE INDEX IF NOT EXISTS day_tallies_by_day ON day_tallies (day);
 
--- Hours of which a message has changed since: their sums do not count, nor do those of their days. Added to by whoever changes
--- one, so that none waits for another; an hour can be there more than once.
+-- Hours of which a message has changed since: their sums do not count, nor do those of their days.
+-- Added to by whoever changes one, so that none waits for another; an hour can be there more than once.
 CREATE TABLE IF NOT EXISTS changed_hours (
     hour              timestamptz NOT NULL
 );
