@@ -12,7 +12,6 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
-from types import FunctionType
 from typing import Any
 
 import pytest
@@ -24,7 +23,6 @@ from smsstatus import create_app
 from smsstatus.database_url import sqlite_file
 from smsstatus.settings import Settings
 from smsstatus.store.packing import unpack
-from smsstatus.store.sqlite import jobs
 from smsstatus.store.sqlite.store import SqliteStore
 from smsstatus.web.current import service_of
 
@@ -47,9 +45,6 @@ LEFT_OPEN = 32
 
 ENOUGH_MEMORY = 1 << 30
 """Bytes that must be free, or files stay on the disk."""
-
-# So that a test can have the writer do anything: a function of the connection is a job too.
-jobs.DONE_BY[FunctionType] = lambda connection, work: work(connection)
 
 compile_once()
 

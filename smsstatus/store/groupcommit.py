@@ -1,5 +1,7 @@
 """Group commit: callers hand over jobs, one thread commits them, many share one fsync.
 
+A job is a StatusUpdate, or else what is called with the committer's connection and gives an answer.
+
 The guarantee: when `submit` returns, the job's transaction is committed and durable, as
 `Committer.commit` promises. When it raises, the caller must keep what it wanted to write
 elsewhere; the job may or may not have been done, so it has to be idempotent. Every wait is
@@ -16,7 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, overload
 
 from ..logs import without_text
 from ..promise import STORE_SECONDS
@@ -122,6 +124,11 @@ class GroupCommit:
         self._queue: _Tickets = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._hanging: Ticket | None = None
+
+    @overload
+    def submit(self, job: Callable[..., T]) -> T: ...
+    @overload
+    def submit(self, job: object) -> Any: ...
 
     def submit(self, job: object) -> Any:
         """Have `job` committed, in a transaction that others share; its answer.

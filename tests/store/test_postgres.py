@@ -157,19 +157,15 @@ def test_a_commit_is_on_disk_where_the_database_says_it_need_not_be(
     store: PostgresStore, postgres: str
 ) -> None:
     ask(postgres, "ALTER DATABASE " + postgres.rpartition("/")[2] + " SET synchronous_commit = off")
-    seen = store.writer.submit(_Ask("SELECT current_setting('synchronous_commit')"))
+    seen = store.writer.submit(_ask_for_synchronous_commit)
     assert seen == "on"
     with psycopg.connect(postgres) as connection:
         record(connection, [update()])
         assert connection.execute("SHOW synchronous_commit").fetchone() == ("on",)
 
 
-class _Ask:
-    def __init__(self, query: str) -> None:
-        self.query = query
-
-    def do(self, connection: connections.Connection) -> object:
-        return connection.execute(self.query.encode()).fetchall()[0][0]
+def _ask_for_synchronous_commit(connection: connections.Connection) -> object:
+    return connection.execute("SHOW synchronous_commit").fetchall()[0][0]
 
 
 # Indexes

@@ -86,7 +86,5 @@ def _do(
         if wanted is not None:
             has_changes = forwards.add(connection, updates, outcomes, wanted)
         each = iter(outcomes)
-        answers = [
-            next(each) if isinstance(job, StatusUpdate) else job.do(connection) for job in jobs
-        ]
+        answers = [next(each) if isinstance(job, StatusUpdate) else job(connection) for job in jobs]
     return answers, has_changes

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from ...model import TEXT_DIGEST_SIZE
@@ -12,7 +12,6 @@ from ..moving import Kept, Marks, as_replayed, read_kept
 from ..rules import order_key
 from .batch import EVENTS, as_text, record
 from .connection import Connection
-from .jobs import Call
 from .store import PostgresStore
 
 
@@ -26,10 +25,7 @@ class PostgresMover:
         def work(connection: Connection) -> list[Any]:
             return connection.execute(query.encode(), values).fetchall()
 
-        return self._do(work)
-
-    def _do(self, work: Callable[[Connection], list[Any]]) -> list[Any]:
-        found: list[Any] = self.store.writer.submit(Call(work))
+        found: list[Any] = self.store.writer.submit(work)
         return found
 
     def last(self) -> int:
@@ -51,7 +47,7 @@ class PostgresMover:
         return read_kept(self.store, rows)
 
     def restore(self, kept: Sequence[Kept]) -> None:
-        self.store.writer.submit(Restore(kept))
+        self.store.writer.submit(partial(_restore, kept=kept))
 
     def marks(self, after: str, limit: int) -> Marks:
         nonces = self._ask(
@@ -66,72 +62,63 @@ class PostgresMover:
         return Marks(nonces, keys, pruned)
 
     def restore_marks(self, marks: Marks) -> None:
-        self.store.writer.submit(RestoreMarks(marks))
+        self.store.writer.submit(partial(_restore_marks, marks=marks))
 
 
-@dataclass(frozen=True, slots=True)
-class Restore:
+def _restore(connection: Connection, kept: Sequence[Kept]) -> None:
     """An update that is here already keeps the greater of both counts.
 
     What was pruned there is not among them, so what was pruned here keeps none of them out.
     """
+    pruned = connection.execute(
+        f"DELETE FROM prunings RETURNING {as_text('created_before')}".encode()
+    ).fetchall()
+    record(connection, as_replayed(kept))
+    for (created_before,) in pruned:
+        _restore_marks(connection, Marks((), (), created_before))
+    events = [
+        {
+            "signed_text": update.digest[:TEXT_DIGEST_SIZE].hex(),
+            "reading": update.digest[TEXT_DIGEST_SIZE:].hex(),
+            "source": update.source,
+            "repeats": repeats,
+        }
+        for each in kept
+        for update, repeats in zip(each.updates, each.repeats, strict=True)
+    ]
+    connection.execute(
+        """UPDATE status_events AS e
+           SET source = g.source, repeats = greatest(e.repeats, g.repeats)
+           FROM json_to_recordset(%s::json) AS g (
+               signed_text text, reading text, source text, repeats integer)
+           WHERE e.signed_text = decode(g.signed_text, 'hex')
+               AND e.reading = decode(g.reading, 'hex')""",
+        (json.dumps(events),),
+    )
+    checked = {each.message_uuid: each.checked_at for each in kept if each.checked_at}
+    connection.execute(
+        """UPDATE messages AS m SET checked_at = greatest(m.checked_at, g.value::timestamptz)
+           FROM json_each_text(%s::json) AS g WHERE m.message_uuid = g.key""",
+        (json.dumps(checked),),
+    )
 
-    kept: Sequence[Kept]
 
-    def do(self, connection: Connection) -> None:
-        pruned = connection.execute(
-            f"DELETE FROM prunings RETURNING {as_text('created_before')}".encode()
-        ).fetchall()
-        record(connection, as_replayed(self.kept))
-        for (created_before,) in pruned:
-            RestoreMarks(Marks((), (), created_before)).do(connection)
-        events = [
-            {
-                "signed_text": update.digest[:TEXT_DIGEST_SIZE].hex(),
-                "reading": update.digest[TEXT_DIGEST_SIZE:].hex(),
-                "source": update.source,
-                "repeats": repeats,
-            }
-            for each in self.kept
-            for update, repeats in zip(each.updates, each.repeats, strict=True)
-        ]
-        connection.execute(
-            """UPDATE status_events AS e
-               SET source = g.source, repeats = greatest(e.repeats, g.repeats)
-               FROM json_to_recordset(%s::json) AS g (
-                   signed_text text, reading text, source text, repeats integer)
-               WHERE e.signed_text = decode(g.signed_text, 'hex')
-                   AND e.reading = decode(g.reading, 'hex')""",
-            (json.dumps(events),),
+def _restore_marks(connection: Connection, marks: Marks) -> None:
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            "INSERT INTO v2_nonces (nonce, digest) VALUES (%s, %s) ON CONFLICT DO NOTHING",
+            marks.nonces,
         )
-        checked = {each.message_uuid: each.checked_at for each in self.kept if each.checked_at}
-        connection.execute(
-            """UPDATE messages AS m SET checked_at = greatest(m.checked_at, g.value::timestamptz)
-               FROM json_each_text(%s::json) AS g WHERE m.message_uuid = g.key""",
-            (json.dumps(checked),),
+        cursor.executemany(
+            """INSERT INTO idempotency_keys AS k (key, digest, claimed_at, answer)
+               VALUES (%s, %s, %s, %s)
+               ON CONFLICT (key) DO UPDATE SET answer = coalesce(k.answer, excluded.answer)""",
+            marks.keys,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class RestoreMarks:
-    marks: Marks
-
-    def do(self, connection: Connection) -> None:
-        with connection.cursor() as cursor:
-            cursor.executemany(
-                "INSERT INTO v2_nonces (nonce, digest) VALUES (%s, %s) ON CONFLICT DO NOTHING",
-                self.marks.nonces,
-            )
-            cursor.executemany(
-                """INSERT INTO idempotency_keys AS k (key, digest, claimed_at, answer)
-                   VALUES (%s, %s, %s, %s)
-                   ON CONFLICT (key) DO UPDATE SET answer = coalesce(k.answer, excluded.answer)""",
-                self.marks.keys,
-            )
-        if self.marks.pruned_before is not None:
-            connection.execute(
-                """INSERT INTO prunings AS p (created_before) VALUES (%s)
-                   ON CONFLICT (id) DO UPDATE SET
-                       created_before = greatest(p.created_before, excluded.created_before)""",
-                (self.marks.pruned_before,),
-            )
+    if marks.pruned_before is not None:
+        connection.execute(
+            """INSERT INTO prunings AS p (created_before) VALUES (%s)
+               ON CONFLICT (id) DO UPDATE SET
+                   created_before = greatest(p.created_before, excluded.created_before)""",
+            (marks.pruned_before,),
+        )

@@ -28,7 +28,6 @@ from ..outbox import (
 )
 from . import changes, forwards
 from .connection import Connection
-from .jobs import Call
 
 T = TypeVar("T")
 
@@ -83,7 +82,7 @@ class PostgresOutbox:
         self._begin_alone()
         if not settlements:
             return 0
-        count: int = self._write(partial(forwards.settle, settlements=tuple(settlements)))
+        count: int = self._writer.submit(partial(forwards.settle, settlements=tuple(settlements)))
         with self._mutex:
             for settlement in settlements:
                 self._claimed.pop(settlement.claimed.change.event_id, None)
@@ -95,27 +94,27 @@ class PostgresOutbox:
             claimed = [one for one, _ in self._claimed.values()]
             self._claimed = {}
         if claimed:
-            self._write(partial(forwards.free, claimed=claimed))
+            self._writer.submit(partial(forwards.free, claimed=claimed))
 
     def hasten(self, now: str) -> int:
-        return self._write(partial(forwards.hasten, now=now))
+        return self._writer.submit(partial(forwards.hasten, now=now))
 
     def retry(self, now: str, message_uuid: str | None = None, *, overtaken: bool = False) -> int:
-        return self._write(
+        return self._writer.submit(
             partial(forwards.retry, now=now, message_uuid=message_uuid, overtaken=overtaken)
         )
 
     def skip(self, now: str, message_uuid: str | None = None) -> int:
-        return self._write(partial(forwards.skip, now=now, message_uuid=message_uuid))
+        return self._writer.submit(partial(forwards.skip, now=now, message_uuid=message_uuid))
 
     def pause(self, now: str) -> None:
-        self._write(partial(forwards.pause, at=now))
+        self._writer.submit(partial(forwards.pause, at=now))
 
     def resume(self) -> None:
-        self._write(partial(forwards.pause, at=None))
+        self._writer.submit(partial(forwards.pause, at=None))
 
     def note(self, condition: Condition) -> None:
-        self._write(partial(forwards.note, condition=condition))
+        self._writer.submit(partial(forwards.note, condition=condition))
 
     def state(self, now: str) -> OutboxState:
         return self._read(lambda connection: changes.read_state(connection, now))
@@ -128,7 +127,3 @@ class PostgresOutbox:
 
     def news(self, after: str | None, limit: int) -> News:
         return self._read(lambda connection: changes.read_news(connection, after, limit))
-
-    def _write(self, work: Callable[[Connection], T]) -> T:
-        done: T = self._writer.submit(Call(work))
-        return done

@@ -10,7 +10,6 @@ from ..groupcommit import GroupCommit
 from ..runs import Outage, Run
 from .batch import as_text
 from .connection import Connection
-from .jobs import Call
 
 Read = Callable[[Callable[[Connection], Any]], Any]
 
@@ -95,4 +94,4 @@ class PostgresRuns:
                 assert isinstance(query, str)
                 connection.execute(query.encode(), values)
 
-        self._writer.submit(Call(work))
+        self._writer.submit(work)

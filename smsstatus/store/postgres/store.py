@@ -29,21 +29,9 @@ from ..contract import (
 from ..groupcommit import GroupCommit, Observer, Ticket
 from ..outbox import Wanted
 from ..runs import Step
-from . import counting, filling, listing, tallies, upgrade, upkeep
+from . import counting, filling, keys, listing, tallies, updates, upgrade, upkeep
 from .committer import Committer
 from .connection import STATEMENT_SECONDS, Connection, Link
-from .jobs import (
-    Call,
-    ClaimKey,
-    ClaimNonce,
-    Forget,
-    FreeKey,
-    KeepAnswer,
-    KnowsText,
-    NoteCheck,
-    Probe,
-    Prune,
-)
 from .outbox import PostgresOutbox
 from .readers import Readers, run
 from .runs import PostgresRuns
@@ -121,37 +109,38 @@ class PostgresStore:
         return outcome
 
     def claim_nonce(self, nonce: str, digest: bytes, parameters: str) -> bool:
-        owns: bool = self.writer.submit(ClaimNonce(nonce, digest))
-        return owns
+        return self.writer.submit(partial(updates.claim_nonce, nonce=nonce, digest=digest))
 
     def knows_text(self, digest: bytes) -> bool:
-        is_known: bool = self.writer.submit(KnowsText(digest))
-        return is_known
+        return self.writer.submit(partial(updates.knows_text, digest=digest))
 
     def claim_key(self, key: str, digest: bytes) -> Claim | None:
-        claim: Claim | None = self.writer.submit(ClaimKey(key, digest, datetime.now(UTC)))
-        return claim
+        return self.writer.submit(
+            partial(keys.claim_key, key=key, digest=digest, now=datetime.now(UTC))
+        )
 
     def keep_answer(self, key: str, answer: str) -> None:
-        self.writer.submit(KeepAnswer(key, answer))
+        self.writer.submit(partial(keys.keep_answer, key=key, answer=answer))
 
     def free_key(self, key: str) -> None:
-        self.writer.submit(FreeKey(key))
+        self.writer.submit(partial(keys.free_key, key=key))
 
     def note_check(self, message_uuid: str, checked_at: str) -> None:
-        self.writer.submit(NoteCheck(message_uuid, checked_at))
+        self.writer.submit(
+            partial(updates.mark_checked, message_uuid=message_uuid, checked_at=checked_at)
+        )
 
     def prune_batch(self, created_before: str) -> int:
         keeps_waiting = self.outbox.wanted is not None
-        count: int = self.writer.submit(Prune(created_before, keeps_waiting))
-        return count
+        return self.writer.submit(
+            partial(upkeep.prune_batch, created_before=created_before, keeps_waiting=keeps_waiting)
+        )
 
     def forget_batch(self, pair: str) -> int:
-        count: int = self.writer.submit(Forget(pair))
-        return count
+        return self.writer.submit(partial(upkeep.forget_batch, pair=pair))
 
     def probe(self) -> None:
-        self.writer.submit(Probe())
+        self.writer.submit(updates.probe)
 
     def find(self, message_uuid: str) -> Message | None:
         with_forwards = self.outbox.wanted is not None
@@ -312,8 +301,7 @@ class PostgresStore:
         """What `work(connection)` returns. Raises StoreUnavailable."""
         if self._readers is not None:
             return self._readers.read(work, seconds)
-        found: T = self.writer.submit(Call(work))
-        return found
+        return self.writer.submit(work)
 
     def _count(self, work: Callable[[Connection], T]) -> T:
         """The same for what counts messages of a window, which compiling would make no quicker: the

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from hashlib import blake2b
 
 from ..contract import Engine
 from .batch import as_text
 from .connection import Connection, Link
+from .keys import forget_old_keys
 from .readers import run
+
+PRUNE_BATCH = 500
+FORGET_BATCH = 100
 
 HOW_TO_BACK_UP = (
     "PostgreSQL is backed up with its host's own command: heroku pg:backups:capture on Heroku, "
@@ -30,7 +35,7 @@ def engine(connection: Connection) -> Engine:
     return Engine("PostgreSQL", version.split()[0], "" if fsync == "on" else _FSYNC_IS_OFF)
 
 
-def older(*, keeps_waiting: bool) -> str:
+def _older(*, keeps_waiting: bool) -> str:
     """Messages first seen before a time; not those with a change that is to be handed on."""
     kept = """AND NOT EXISTS (
         SELECT FROM forwards AS w WHERE w.message_id = m.id AND w.due_at IS NOT NULL)"""
@@ -38,9 +43,9 @@ def older(*, keeps_waiting: bool) -> str:
 
 
 def count_older(connection: Connection, created_before: str, *, keeps_waiting: bool) -> int:
-    """How many messages `Prune` would remove in all."""
+    """How many messages `prune_batch` would remove in all."""
     ((count,),) = connection.execute(
-        f"SELECT count(*) {older(keeps_waiting=keeps_waiting)}".encode(), (created_before,)
+        f"SELECT count(*) {_older(keeps_waiting=keeps_waiting)}".encode(), (created_before,)
     ).fetchall()
     return int(count)
 
@@ -51,6 +56,48 @@ def newest(connection: Connection) -> str:
         f"SELECT {as_text('max(created_at)')} FROM messages".encode()
     ).fetchall()
     return found or ""
+
+
+def prune_batch(connection: Connection, created_before: str, *, keeps_waiting: bool) -> int:
+    """Remove up to PRUNE_BATCH old messages; their events and references go with them.
+
+    Where the host has taken all rights but DELETE, because the database is full, what was pruned is
+    not noted: a captured callback could bring such a message back.
+    """
+    ((may_note,),) = connection.execute(
+        """SELECT has_table_privilege('prunings', 'INSERT')
+               AND has_table_privilege('prunings', 'UPDATE')"""
+    ).fetchall()
+    forget_old_keys(connection, datetime.now(UTC))  # their answers hold texts and numbers
+    found = _older(keeps_waiting=keeps_waiting)
+    ids = [
+        row[0]
+        for row in connection.execute(
+            f"SELECT id {found} ORDER BY created_at LIMIT %s".encode(),
+            (created_before, PRUNE_BATCH),
+        ).fetchall()
+    ]
+    if ids and may_note:  # not a time that a wrong clock made up: it would keep out all
+        connection.execute(
+            """INSERT INTO prunings AS p (created_before)
+               SELECT least(%s, max(created_at)) FROM messages
+               ON CONFLICT (id) DO UPDATE SET
+                   created_before = greatest(p.created_before, excluded.created_before)""",
+            (created_before,),
+        )
+    deleted = connection.execute(f"DELETE {found} AND id = ANY(%s)".encode(), (created_before, ids))
+    return deleted.rowcount
+
+
+def forget_batch(connection: Connection, pair: str) -> int:
+    """Remove up to FORGET_BATCH messages whose reference has a pair."""
+    deleted = connection.execute(
+        """DELETE FROM messages WHERE id IN (
+               SELECT m.id FROM reference_pairs AS p JOIN messages AS m ON m.id = p.message_id
+               WHERE p.pair = %s AND p.pair = ANY (m.reference_pairs) LIMIT %s)""",
+        (pair, FORGET_BATCH),
+    )
+    return deleted.rowcount
 
 
 def lock_number(name: str) -> int:

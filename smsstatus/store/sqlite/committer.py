@@ -12,13 +12,12 @@ from typing import Any
 
 from ...logs import without_text
 from ...model import StatusUpdate
-from ..contract import SchemaTooNew, StoreUnavailable, WorkRefused
+from ..contract import Outcome, SchemaTooNew, StoreUnavailable, WorkRefused
 from ..groupcommit import Mistake
 from ..outbox import Wanted
 from .database import LOCK_SECONDS, Database
 from .errors import FileDamaged, describe, is_damage
 from .forwards import Adding
-from .jobs import DONE_BY
 from .updates import apply_update
 
 log = logging.getLogger(__name__)
@@ -53,11 +52,10 @@ class Committer:
         self._database = Database(path, may_create=may_create)
         self._on_damage = on_damage
         self._on_change = on_change
-        self._done_by = DONE_BY
+        self._apply: Callable[[sqlite3.Connection, StatusUpdate], Outcome] = apply_update
         self._adding = None if wanted is None else Adding(wanted)
         if self._adding is not None:
-            noting = partial(apply_update, note_standing=self._adding.note)
-            self._done_by = {**DONE_BY, StatusUpdate: noting}
+            self._apply = partial(apply_update, note_standing=self._adding.note)
 
     def commit(self, jobs: Sequence[Any]) -> list[Any]:
         """Do all of these in one transaction; their answers.
@@ -95,11 +93,13 @@ class Committer:
         Raises Mistake for what nobody foresaw.
         """
         try:
-            if self._adding is None:
-                return [self._done_by[type(job)](connection, job) for job in jobs], False
-            self._adding.begin()
-            answers = [self._done_by[type(job)](connection, job) for job in jobs]
-            return answers, self._adding.add(connection)
+            if self._adding is not None:
+                self._adding.begin()
+            answers = [
+                self._apply(connection, job) if isinstance(job, StatusUpdate) else job(connection)
+                for job in jobs
+            ]
+            return answers, self._adding is not None and self._adding.add(connection)
         except (*_ROW_FAILURES, *_STORE_FAILURES):
             raise
         except Exception as error:

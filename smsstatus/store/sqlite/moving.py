@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from ..moving import Kept, Marks, read_kept
 from ..rules import order_key
 from .connection import marks as question_marks
 from .connection import reading
-from .restoring import Restore, RestoreMarks
+from .restoring import restore, restore_marks
 from .store import SqliteStore
 
 
@@ -43,7 +44,7 @@ class SqliteMover:
         return read_kept(self.store, [tuple(row) for row in rows])
 
     def restore(self, kept: Sequence[Kept]) -> None:
-        self.store.writer.submit(Restore(kept))
+        self.store.writer.submit(partial(restore, kept=kept))
 
     def marks(self, after: str, limit: int) -> Marks:
         with reading(self.store.path) as connection:
@@ -62,4 +63,4 @@ class SqliteMover:
         )
 
     def restore_marks(self, marks: Marks) -> None:
-        self.store.writer.submit(RestoreMarks(marks))
+        self.store.writer.submit(partial(restore_marks, marks=marks))

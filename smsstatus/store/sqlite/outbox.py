@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -29,8 +30,7 @@ from ..outbox import (
     Settlement,
     Wanted,
 )
-from . import changes
-from .jobs import Hasten, NoteCondition, Pause, Retry, Settle, Skip
+from . import changes, forwards
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ class SqliteOutbox:
             ours = [settlement for settlement in settlements if self._holds(settlement.claimed)]
         if not ours:
             return 0
-        count: int = self._writer.submit(Settle(tuple(ours)))
+        count = self._writer.submit(partial(forwards.settle, settlements=ours))
         with self._mutex:
             for settlement in ours:
                 if self._holds(settlement.claimed):
@@ -131,25 +131,24 @@ class SqliteOutbox:
             self._lock.close()
 
     def hasten(self, now: str) -> int:
-        count: int = self._writer.submit(Hasten(now))
-        return count
+        return self._writer.submit(partial(forwards.hasten, now=now))
 
     def retry(self, now: str, message_uuid: str | None = None, *, overtaken: bool = False) -> int:
-        count: int = self._writer.submit(Retry(now, message_uuid, overtaken))
-        return count
+        return self._writer.submit(
+            partial(forwards.retry, now=now, message_uuid=message_uuid, overtaken=overtaken)
+        )
 
     def skip(self, now: str, message_uuid: str | None = None) -> int:
-        count: int = self._writer.submit(Skip(now, message_uuid))
-        return count
+        return self._writer.submit(partial(forwards.skip, now=now, message_uuid=message_uuid))
 
     def pause(self, now: str) -> None:
-        self._writer.submit(Pause(now))
+        self._writer.submit(partial(forwards.pause, at=now))
 
     def resume(self) -> None:
-        self._writer.submit(Pause(None))
+        self._writer.submit(partial(forwards.pause, at=None))
 
     def note(self, condition: Condition) -> None:
-        self._writer.submit(NoteCondition(condition))
+        self._writer.submit(partial(forwards.note, condition=condition))
 
     def state(self, now: str) -> OutboxState:
         return changes.read_state(self._path, now)

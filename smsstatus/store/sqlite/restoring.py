@@ -4,20 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from ..moving import Kept, Marks, as_replayed
 from .updates import apply_update
-
-
-@dataclass(frozen=True, slots=True)
-class Restore:
-    kept: Sequence[Kept]
-
-
-@dataclass(frozen=True, slots=True)
-class RestoreMarks:
-    marks: Marks
 
 
 def restore(connection: sqlite3.Connection, kept: Sequence[Kept]) -> None:

@@ -6,6 +6,7 @@ import logging
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -30,23 +31,11 @@ from ..contract import (
 from ..groupcommit import GroupCommit, Observer, Ticket
 from ..outbox import Wanted
 from ..runs import Step
-from . import counting, listing, repair, tallies, upgrade, upkeep, version
+from . import counting, keys, listing, repair, tallies, updates, upgrade, upkeep, version
 from .committer import Committer
-from .connection import reading
+from .connection import reading, rewrite_header
 from .database import LOCK_SECONDS, Database
 from .errors import FIX, describe, is_damage
-from .jobs import (
-    ClaimKey,
-    ClaimNonce,
-    Forget,
-    FreeKey,
-    KeepAnswer,
-    KnowsText,
-    Look,
-    NoteCheck,
-    Probe,
-    Prune,
-)
 from .outbox import SqliteOutbox
 from .runs import SqliteRuns
 
@@ -115,12 +104,12 @@ class SqliteStore:
         return outcome
 
     def claim_nonce(self, nonce: str, digest: bytes, parameters: str) -> bool:
-        owns: bool = self.writer.submit(ClaimNonce(nonce, digest, parameters))
-        return owns
+        return self.writer.submit(
+            partial(updates.claim_nonce, nonce=nonce, digest=digest, parameters=parameters)
+        )
 
     def knows_text(self, digest: bytes) -> bool:
-        is_known: bool = self.writer.submit(KnowsText(digest))
-        return is_known
+        return self.writer.submit(partial(updates.knows_text, digest=digest))
 
     def correct_some(self) -> bool:
         """See `upgrade`."""
@@ -135,23 +124,22 @@ class SqliteStore:
         noted = tallies.next_span(self.path, now)
         if noted is None or upgrade.lacks_facts(self.path):
             return False
-        self.writer.submit(noted)
+        self.writer.submit(partial(tallies.note_span, noted=noted))
         tallies.sum_up(self.path, noted, self.writer.submit)
         return True
 
     def claim_key(self, key: str, digest: bytes) -> Claim | None:
-        claim: Claim | None = self.writer.submit(ClaimKey(key, digest))
-        return claim
+        return self.writer.submit(partial(keys.claim_key, key=key, digest=digest))
 
     def keep_answer(self, key: str, answer: str) -> None:
-        self.writer.submit(KeepAnswer(key, answer))
+        self.writer.submit(partial(keys.keep_answer, key=key, answer=answer))
 
     def free_key(self, key: str) -> None:
-        self.writer.submit(FreeKey(key))
+        self.writer.submit(partial(keys.free_key, key=key))
 
     def probe(self) -> None:
         """The schema version is written again, which also renews a damaged file header."""
-        self.writer.submit(Probe())
+        self.writer.submit(rewrite_header)
 
     def look(self) -> None:
         """If the file cannot be read, see whether a write fixes it.
@@ -171,7 +159,7 @@ class SqliteStore:
             self._unreadable = str(error)
             self.probe()
         else:
-            self.writer.submit(Look())
+            self.writer.submit(lambda connection: None)
 
     def count_again(self) -> None:
         try:
@@ -263,12 +251,17 @@ class SqliteStore:
     def prune_batch(self, created_before: str) -> int:
         keeps_waiting = self._keeps_waiting
         ids = upkeep.next_to_prune(self.path, created_before, keeps_waiting=keeps_waiting)
-        count: int = self.writer.submit(Prune(created_before, ids, keeps_waiting))
-        return count
+        return self.writer.submit(
+            partial(
+                upkeep.prune_batch,
+                created_before=created_before,
+                ids=ids,
+                keeps_waiting=keeps_waiting,
+            )
+        )
 
     def forget_batch(self, pair: str) -> int:
-        count: int = self.writer.submit(Forget(pair))
-        return count
+        return self.writer.submit(partial(upkeep.forget_batch, pair=pair))
 
     @property
     def _keeps_waiting(self) -> bool:
@@ -276,7 +269,9 @@ class SqliteStore:
         return self.outbox.wanted is not None
 
     def note_check(self, message_uuid: str, checked_at: str) -> None:
-        self.writer.submit(NoteCheck(message_uuid, checked_at))
+        self.writer.submit(
+            partial(updates.mark_checked, message_uuid=message_uuid, checked_at=checked_at)
+        )
 
     @contextmanager
     def hold(self, name: str) -> Iterator[bool]:

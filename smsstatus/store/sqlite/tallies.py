@@ -20,6 +20,7 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import pairwise
 from operator import add
 from pathlib import Path
@@ -66,20 +67,6 @@ _ROW_SUMS = """count(*) AS messages, sum(coalesce(f.units, 0)) AS units,
 class NoteSpan:
     span: str
     reader: str
-
-
-@dataclass(frozen=True, slots=True)
-class FindKinds:
-    kinds: Sequence[tuple[str | None, ...]]
-
-
-@dataclass(frozen=True, slots=True)
-class PutSums:
-    span: str
-    reader: str
-    sums: Sequence[tuple[int, ...]]
-    is_first: bool
-    is_last: bool
 
 
 def read_tally(
@@ -217,12 +204,12 @@ def _newest(connection: sqlite3.Connection, since: str, before: str) -> str | No
     return newest  # type: ignore[no-any-return]
 
 
-def note_span(connection: sqlite3.Connection, job: NoteSpan) -> None:
+def note_span(connection: sqlite3.Connection, noted: NoteSpan) -> None:
     """From now on a change of its messages is noticed."""
     connection.execute(
         """INSERT INTO summed_spans (span, reader) VALUES (?, ?)
            ON CONFLICT (span) DO UPDATE SET reader = excluded.reader WHERE reader <> ?""",
-        (job.span, job.reader, SUMMED),
+        (noted.span, noted.reader, SUMMED),
     )
 
 
@@ -251,14 +238,14 @@ def sum_up(path: Path, noted: NoteSpan, submit: Callable[[object], Any]) -> None
     new = [row for row in rows if row[0] is None]
     found = [(row[0], *row[1:4]) for row in rows if row[0] is not None]
     for some in _some(new):
-        ids = submit(FindKinds([row[4:] for row in some]))
+        ids = submit(partial(find_kinds, kinds=[row[4:] for row in some]))
         found += [(kind, *row[1:4]) for kind, row in zip(ids, some, strict=True)]
     for kind, *counts in found:
         sums[kind] = tuple(map(add, sums.get(kind, (0, 0, 0)), counts))
     parts = list(_some([(kind, *sums[kind]) for kind in sorted(sums)])) or [[]]
     for number, part in enumerate(parts, 1):
         is_last = number == len(parts)
-        submit(PutSums(noted.span, noted.reader, part, is_first=number == 1, is_last=is_last))
+        submit(partial(put_sums, noted=noted, sums=part, is_first=number == 1, is_last=is_last))
 
 
 def _some(rows: Sequence[T]) -> Iterator[Sequence[T]]:
@@ -269,9 +256,11 @@ _KIND = ("country", "network", "sender", "status", "error_code")
 _IS_SAME = " AND ".join([f"kinds.{name} IS {{}}" for name in _KIND])
 
 
-def find_kinds(connection: sqlite3.Connection, job: FindKinds) -> list[int]:
+def find_kinds(
+    connection: sqlite3.Connection, kinds: Sequence[tuple[str | None, ...]]
+) -> list[int]:
     """The ids of these kinds; those that are not there are added."""
-    return [_id_of(connection, kind) for kind in job.kinds]
+    return [_id_of(connection, kind) for kind in kinds]
 
 
 def _id_of(connection: sqlite3.Connection, kind: tuple[str | None, ...]) -> int:
@@ -292,17 +281,26 @@ def _id_of(connection: sqlite3.Connection, kind: tuple[str | None, ...]) -> int:
     return cursor.lastrowid
 
 
-def put_sums(connection: sqlite3.Connection, job: PutSums) -> None:
+def put_sums(
+    connection: sqlite3.Connection,
+    noted: NoteSpan,
+    sums: Sequence[tuple[int, ...]],
+    *,
+    is_first: bool,
+    is_last: bool,
+) -> None:
     """Put some sums in, unless a message has changed since the span was noted."""
     if not connection.execute(
-        "SELECT 1 FROM summed_spans WHERE span = ? AND reader = ?", (job.span, job.reader)
+        "SELECT 1 FROM summed_spans WHERE span = ? AND reader = ?", (noted.span, noted.reader)
     ).fetchall():
         return
-    if job.is_first:
-        connection.execute("DELETE FROM sums WHERE span = ?", (job.span,))
+    if is_first:
+        connection.execute("DELETE FROM sums WHERE span = ?", (noted.span,))
     connection.executemany(
         "INSERT INTO sums (span, kind, messages, units, amount) VALUES (?, ?, ?, ?, ?)",
-        [(job.span, *row) for row in job.sums],
+        [(noted.span, *row) for row in sums],
     )
-    if job.is_last:
-        connection.execute("UPDATE summed_spans SET reader = ? WHERE span = ?", (SUMMED, job.span))
+    if is_last:
+        connection.execute(
+            "UPDATE summed_spans SET reader = ? WHERE span = ?", (SUMMED, noted.span)
+        )

@@ -16,14 +16,13 @@ from __future__ import annotations
 import re
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 from itertools import chain, groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import NamedTuple
 from urllib.parse import unquote, unquote_plus
 
 from ...model import TEXT_DIGEST_SIZE, StatusUpdate
@@ -63,27 +62,21 @@ def former_digest(parameters: str, source: str) -> bytes:
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
-class Batch(NamedTuple):
-    """Messages of version 2 to look at next: the last id, and those that must be corrected."""
+def next_step(path: Path) -> Callable[[sqlite3.Connection], None] | None:
+    """What writes what the next messages need; None if all were looked at.
 
-    last: int
-    wrong: Sequence[int]
-
-
-def next_step(path: Path) -> Batch | FactsBatch | None:
-    """What the next messages need; None if all were looked at. Raises StoreUnavailable.
-
-    Looked for with a connection of its own, so that callbacks wait only while rows are written.
+    Raises StoreUnavailable. Looked for with a connection of its own, so that callbacks wait only
+    while rows are written.
     """
     with reading(path) as connection:
-        if batch := _next_batch(connection):
-            return batch
+        if step := _next_correction(connection):
+            return step
         ids = _without_facts(connection, FACTS_BATCH)
         events = _events_of(connection, ids)
-    return FactsBatch(ids[-1], _told(events)) if ids else None
+    return partial(_fill_in, last=ids[-1], told=_told(events)) if ids else None
 
 
-def _next_batch(connection: sqlite3.Connection) -> Batch | None:
+def _next_correction(connection: sqlite3.Connection) -> Callable[[sqlite3.Connection], None] | None:
     ((first, last),) = connection.execute(
         f"""SELECT looked_at, (
                 SELECT max(id) FROM (
@@ -98,15 +91,7 @@ def _next_batch(connection: sqlite3.Connection) -> Batch | None:
             AND ({_HAS_GREATER} OR initial_status <> {_FIRST_STATUS})""",
         (first, last),
     ).fetchall()
-    return Batch(last, [row[0] for row in wrong])
-
-
-@dataclass(frozen=True, slots=True)
-class FactsBatch:
-    """The last id looked at, and what the events of each message say together."""
-
-    last: int
-    told: Sequence[tuple[int, Row]]
+    return partial(_correct, last=last, wrong=[row[0] for row in wrong])
 
 
 def _without_facts(connection: sqlite3.Connection, limit: int) -> Sequence[int]:
@@ -162,20 +147,23 @@ def lacks_facts(path: Path) -> bool:
         return bool(_without_facts(connection, 1))
 
 
-def fill_in(connection: sqlite3.Connection, batch: FactsBatch) -> None:
-    """Add these facts, inside the caller's transaction; doing it again changes nothing."""
-    add_facts(connection, batch.told)
+def _fill_in(connection: sqlite3.Connection, last: int, told: Sequence[tuple[int, Row]]) -> None:
+    """Add these facts of the messages up to `last`, inside the caller's transaction; doing it again
+    changes nothing.
+    """
+    add_facts(connection, told)
     connection.execute(
-        "UPDATE upgrades SET looked_at = max(looked_at, ?) WHERE version = 6", (batch.last,)
+        "UPDATE upgrades SET looked_at = max(looked_at, ?) WHERE version = 6", (last,)
     )
 
 
-def correct(connection: sqlite3.Connection, batch: Batch) -> None:
-    """Let the update with the greatest key stand, inside the caller's transaction.
+def _correct(connection: sqlite3.Connection, last: int, wrong: Sequence[int]) -> None:
+    """Let the update with the greatest key stand, of those of the messages up to `last` that are
+    wrong, inside the caller's transaction.
 
     Made of what the events are now, so that doing it again or late is right too.
     """
-    for message_id in batch.wrong:
+    for message_id in wrong:
         connection.execute(
             f"""UPDATE messages AS m SET (
                     current_status, status_timestamp, error_code, updated_at, is_final, sequence,
@@ -191,7 +179,7 @@ def correct(connection: sqlite3.Connection, batch: Batch) -> None:
         )
     connection.execute(
         "UPDATE upgrades SET looked_at = max(looked_at, ?) WHERE version = 3",
-        (batch.last,),
+        (last,),
     )
 
 

@@ -1,0 +1,41 @@
+"""Idempotency keys: which request owns one, and what it was answered."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from ..contract import Claim
+from .connection import Connection
+
+KEPT = timedelta(hours=24)
+
+
+def claim_key(connection: Connection, key: str, digest: bytes, now: datetime) -> Claim | None:
+    """Let the request with `digest` own a key; None if it does now, else the claim that stands.
+
+    `now` tells this claim from another one of the same request.
+    """
+    forget_old_keys(connection, now)
+    ((owner, claimed_at, answer),) = connection.execute(
+        """INSERT INTO idempotency_keys AS k (key, digest, claimed_at) VALUES (%s, %s, %s)
+           ON CONFLICT (key) DO UPDATE SET key = k.key
+           RETURNING digest, claimed_at, answer""",
+        (key, digest, now),
+    ).fetchall()
+    is_own = (owner, claimed_at) == (digest, now)
+    return None if is_own else Claim(owner, now - claimed_at, answer)
+
+
+def keep_answer(connection: Connection, key: str, answer: str) -> None:
+    """What everybody else gets who comes with this key."""
+    connection.execute("UPDATE idempotency_keys SET answer = %s WHERE key = %s", (answer, key))
+
+
+def free_key(connection: Connection, key: str) -> None:
+    """Let the next request own the key: nothing came of its owner."""
+    connection.execute("DELETE FROM idempotency_keys WHERE key = %s AND answer IS NULL", (key,))
+
+
+def forget_old_keys(connection: Connection, now: datetime) -> None:
+    """Remove keys that are older than KEPT, and the answers with them."""
+    connection.execute("DELETE FROM idempotency_keys WHERE claimed_at < %s", (now - KEPT,))
