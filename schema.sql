@@ -237,4 +237,12 @@ CREATE TABLE IF NOT EXISTS upgrades (
     looked_at        INTEGER NOT NULL          -- up to this id: 3: messages stand by the present order key; 6: have their facts
 ) STRICT;
 
+-- A program of an earlier version that had the file open when it was brought up to version 6 went on
+-- for a while, and wrote no facts: what came meanwhile is read once it has ended.
+CREATE TABLE IF NOT EXISTS events_beside (
+    id               INTEGER PRIMARY KEY CHECK (id = 1),  -- one row at most; none once that is done
+    until            TEXT    NOT NULL,         -- when it has ended, by our clock
+    looked_at        INTEGER NOT NULL          -- events up to this id were there before, or have been read
+) STRICT;
+
 PRAGMA user_version = 6;

@@ -7,6 +7,7 @@ import threading
 import time
 
 from ..logs import without_text
+from ..model import utc_now
 from ..store.contract import Store, StoreError, StoreUnavailable
 from .replay import Tally, drain
 from .spool import Spool
@@ -101,7 +102,7 @@ class Drainer:
         try:
             while not self._stop.is_set() and time.monotonic() < end:
                 began = time.monotonic()
-                if not self._store.correct_some():
+                if not self._store.correct_some(utc_now()):
                     return False
                 self._stop.wait(time.monotonic() - began)
         except StoreError as error:

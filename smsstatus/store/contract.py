@@ -356,7 +356,7 @@ class Store(Protocol):
     def count_again(self) -> None:
         """Bring `counts` up to date."""
 
-    def correct_some(self) -> bool:
+    def correct_some(self, now: str) -> bool:
         """Correct some rows that an earlier version left; False if that is done."""
 
     def sum_up_some(self, now: str) -> bool:

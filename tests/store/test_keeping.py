@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
+from smsstatus.model import utc_now
 from smsstatus.store.contract import Filters, Outcome, Store
 
 from .conftest import Opener, write
@@ -137,4 +138,4 @@ def test_it_can_be_probed_and_looked_at_and_says_what_it_is(store: Store) -> Non
     assert store.find_damage(1) == ""
     store.examine(1)
     assert store.damage == ""
-    assert not store.correct_some()
+    assert not store.correct_some(utc_now())

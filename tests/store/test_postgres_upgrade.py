@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from smsstatus.model import StatusUpdate
+from smsstatus.model import StatusUpdate, utc_now
 from smsstatus.store.contract import Filters, Message, Outcome
 from smsstatus.store.postgres import batch, facts
 from smsstatus.store.postgres.store import PostgresStore
@@ -62,7 +62,7 @@ def store(former: str) -> Iterator[PostgresStore]:
 
 def fill_in(store: PostgresStore) -> None:
     store._fills_from = 0.0
-    while store.correct_some():
+    while store.correct_some(utc_now()):
         pass
 
 
@@ -78,7 +78,7 @@ def test_where_the_messages_went_that_were_there_is_filled_in(store: PostgresSto
     fill_in(store)
     assert found(store) == found(store, "two") == ("IN", "404-01", 2, 5500)
     assert store.change_marker() != marker
-    assert not store.correct_some()
+    assert not store.correct_some(utc_now())
 
 
 def test_a_callback_that_comes_meanwhile_counts_as_well(store: PostgresStore) -> None:

@@ -262,7 +262,7 @@ class PostgresStore:
     def look(self) -> None:
         """There is nothing to notice: the server looks after its files."""
 
-    def correct_some(self) -> bool:
+    def correct_some(self, now: str) -> bool:
         """See `filling`. In a transaction of its own: rows of a batch may not be locked yet."""
         if self._fills_from > time.monotonic():
             return False

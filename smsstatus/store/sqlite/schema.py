@@ -13,6 +13,8 @@ from .connection import Writable
 from .upgrade import FORMER_SIZE
 
 SCHEMA_VERSION = 6
+BESIDE_MINUTES = 10
+"""So long a program of an earlier version goes on at most once this one has opened its file."""
 
 
 def apply_schema(connection: Writable) -> None:
@@ -84,9 +86,12 @@ Whoever changes the key must drop them.
 """
 
 
-_NOTE_FACTS = """
+_NOTE_FACTS = f"""
     INSERT OR REPLACE INTO upgrades (version, last_message, looked_at)
     SELECT 6, id, 0 FROM messages ORDER BY id DESC LIMIT 1;
+    INSERT OR REPLACE INTO events_beside (id, until, looked_at)
+    SELECT 1, strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '+{BESIDE_MINUTES} minutes'),
+        (SELECT coalesce(max(id), 0) FROM status_events);
     DELETE FROM summed_spans;
     """
 """What messages that are there already say is filled in afterwards: see `upgrade`."""

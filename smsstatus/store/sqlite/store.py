@@ -111,9 +111,9 @@ class SqliteStore:
     def knows_text(self, digest: bytes) -> bool:
         return self.writer.submit(partial(updates.knows_text, digest=digest))
 
-    def correct_some(self) -> bool:
+    def correct_some(self, now: str) -> bool:
         """See `upgrade`."""
-        step = upgrade.next_step(self.path)
+        step = upgrade.next_step(self.path, now)
         if step is None:
             return False
         self.writer.submit(step)

@@ -8,7 +8,8 @@ file open use it too. Events keep their digests, so an update is looked for unde
 too.
 
 Version 6 added where each message went and what it cost, which is read from the parameters that
-were kept, some messages at a time as well.
+were kept, some messages at a time as well; and, once a program of an earlier version that still
+had the file open has ended, from all that came meanwhile: that may be its own.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from .facts import Row, add_facts, row_of, together
 
 BATCH = 1000
 FACTS_BATCH = 100
+EVENTS_BATCH = 300
 PIECE_SECONDS = 0.001
 FORMER_SIZE = 16
 """Bytes of a digest of version 2."""
@@ -62,7 +64,7 @@ def former_digest(parameters: str, source: str) -> bytes:
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
-def next_step(path: Path) -> Callable[[sqlite3.Connection], None] | None:
+def next_step(path: Path, now: str) -> Callable[[sqlite3.Connection], None] | None:
     """What writes what the next messages need; None if all were looked at.
 
     Raises StoreUnavailable. Looked for with a connection of its own, so that callbacks wait only
@@ -71,9 +73,9 @@ def next_step(path: Path) -> Callable[[sqlite3.Connection], None] | None:
     with reading(path) as connection:
         if step := _next_correction(connection):
             return step
-        ids = _without_facts(connection, FACTS_BATCH)
-        events = _events_of(connection, ids)
-    return partial(_fill_in, last=ids[-1], told=_told(events)) if ids else None
+        if ids := _without_facts(connection, FACTS_BATCH):
+            return partial(_fill_in, last=ids[-1], told=_told(_events_of(connection, ids)))
+        return _next_beside(connection, now)
 
 
 def _next_correction(connection: sqlite3.Connection) -> Callable[[sqlite3.Connection], None] | None:
@@ -92,6 +94,23 @@ def _next_correction(connection: sqlite3.Connection) -> Callable[[sqlite3.Connec
         (first, last),
     ).fetchall()
     return partial(_correct, last=last, wrong=[row[0] for row in wrong])
+
+
+def _next_beside(
+    connection: sqlite3.Connection, now: str
+) -> Callable[[sqlite3.Connection], None] | None:
+    if not connection.execute("SELECT 1 FROM events_beside WHERE until <= ?", (now,)).fetchall():
+        return None
+    found = connection.execute(
+        """SELECT e.id, e.message_id FROM events_beside AS b JOIN status_events AS e
+           ON e.id > b.looked_at AND e.received_at < b.until ORDER BY e.id LIMIT ?""",
+        (EVENTS_BATCH,),
+    ).fetchall()
+    ids = list({row["message_id"] for row in found})
+    if not found:
+        return _end_beside
+    told = _told(_events_of(connection, ids))
+    return partial(_fill_in_beside, last=found[-1]["id"], told=told)
 
 
 def _without_facts(connection: sqlite3.Connection, limit: int) -> Sequence[int]:
@@ -142,9 +161,10 @@ def _rows(events: Iterable[sqlite3.Row]) -> Iterator[Row]:
 
 
 def lacks_facts(path: Path) -> bool:
-    """Are there messages whose facts are yet to be filled in?"""
+    """Are there messages whose facts are yet to be filled in, or may there be some?"""
     with reading(path) as connection:
-        return bool(_without_facts(connection, 1))
+        beside = connection.execute("SELECT 1 FROM events_beside").fetchall()
+        return bool(beside or _without_facts(connection, 1))
 
 
 def _fill_in(connection: sqlite3.Connection, last: int, told: Sequence[tuple[int, Row]]) -> None:
@@ -155,6 +175,18 @@ def _fill_in(connection: sqlite3.Connection, last: int, told: Sequence[tuple[int
     connection.execute(
         "UPDATE upgrades SET looked_at = max(looked_at, ?) WHERE version = 6", (last,)
     )
+
+
+def _fill_in_beside(
+    connection: sqlite3.Connection, last: int, told: Sequence[tuple[int, Row]]
+) -> None:
+    """The same of what came while a program of an earlier version went on."""
+    add_facts(connection, told)
+    connection.execute("UPDATE events_beside SET looked_at = max(looked_at, ?)", (last,))
+
+
+def _end_beside(connection: sqlite3.Connection) -> None:
+    connection.execute("DELETE FROM events_beside")
 
 
 def _correct(connection: sqlite3.Connection, last: int, wrong: Sequence[int]) -> None:

@@ -90,13 +90,14 @@ def is_done(path: Path) -> bool:
 CORRECTING = """
 import sys
 from pathlib import Path
+from smsstatus.model import utc_now
 from smsstatus.store.sqlite import upgrade
 from smsstatus.store.sqlite.store import SqliteStore
 upgrade.BATCH = 10
 store = SqliteStore(Path(sys.argv[1]))
 store.prepare()
 print("opened", flush=True)
-while store.correct_some():
+while store.correct_some(utc_now()):
     print("some more", flush=True)
 store.close()
 """
@@ -121,7 +122,7 @@ def test_all_rows_are_there_and_stand_by_the_order_key_of_now(
     store.prepare()
     assert messages_in(path) == before
     marker = store.change_marker()
-    while store.correct_some():
+    while store.correct_some(utc_now()):
         assert store.change_marker() != marker  # so a page that shows the rows is made again
         marker = store.change_marker()
     store.close()
@@ -130,7 +131,7 @@ def test_all_rows_are_there_and_stand_by_the_order_key_of_now(
     assert ask(path, "PRAGMA user_version") == [(SCHEMA_VERSION,)]
     assert ask(path, "PRAGMA integrity_check") == [("ok",)]
     assert is_done(path)
-    assert not store.correct_some()
+    assert not store.correct_some(utc_now())
 
 
 def test_opening_builds_no_index_and_reads_no_message(settings: Settings) -> None:
@@ -194,13 +195,13 @@ def test_callbacks_that_come_meanwhile_stand_if_they_should(
     rng = random.Random(1)
     for number, uuid in enumerate(messages, 1):
         if number % every == 0:
-            store.correct_some()
+            store.correct_some(utc_now())
         fields = {"MessageUUID": uuid, "Status": rng.choice(["sent", "failed", "read"]), "To": "2"}
         update = read_callback(Callback("POST", "", urlencode(fields), LATER), source="callback")
         store.record(update)
         came = version_2.event(urlencode(fields), LATER)._replace(digest=update.digest)
         messages[uuid].append(came)
-    while store.correct_some():
+    while store.correct_some(utc_now()):
         pass
     store.close()
     assert messages_in(settings.database_path) == as_they_should_be(messages)
@@ -223,7 +224,7 @@ def test_what_a_program_of_version_2_still_writes_stands_only_if_it_should(
     messages = some_messages(80)
     store = SqliteStore(settings.database_path)
     store.prepare()
-    while is_done_before and store.correct_some():
+    while is_done_before and store.correct_some(utc_now()):
         pass
     rng = random.Random(5)
     messages |= {f"{n:08}-1111-4000-8000-000000000000": [] for n in range(80)}
@@ -235,7 +236,7 @@ def test_what_a_program_of_version_2_still_writes_stands_only_if_it_should(
             events.append(version_2.event(urlencode(fields), LATER))
             version_2.write(former, uuid, events[-1])
         version_2.write(former, uuid, rng.choice(events))  # Plivo repeats one
-    while store.correct_some():
+    while store.correct_some(utc_now()):
         pass
     store.close()
     assert messages_in(settings.database_path) == as_they_should_be(messages)
@@ -249,7 +250,7 @@ def test_a_retry_of_what_version_2_wrote_after_the_upgrade_is_no_second_event(
     fill(settings.database_path, some_messages(count))
     store = SqliteStore(settings.database_path)
     store.prepare()
-    while store.correct_some():
+    while store.correct_some(utc_now()):
         pass
     with closing(sqlite3.connect(settings.database_path)) as former:
         version_2.write(former, UUID, version_2.event(BODY, LATER))
