@@ -26,7 +26,7 @@ from smsstatus.store.contract import (
     WorkRefused,
 )
 from smsstatus.store.postgres import connection as connections
-from smsstatus.store.postgres import names, upgrade, upkeep
+from smsstatus.store.postgres import listing, names, upgrade, upkeep
 from smsstatus.store.postgres.batch import RECORD, record
 from smsstatus.store.postgres.committer import Committer
 from smsstatus.store.postgres.connection import Link, TooSlow
@@ -36,6 +36,8 @@ from smsstatus.store.postgres.store import PostgresStore
 
 from ..live import wait_until
 from ..postgres import as_role, ask, backends
+from .conftest import write
+from .test_reading import FILTERS, pages, some_updates
 from .updates import at, update_of
 
 DAY = "2026-11-01"
@@ -564,3 +566,13 @@ def test_a_reference_is_found_under_the_time_its_message_was_first_seen(
     store.record(first._replace(received_at=f"{DAY}T11:00:00.000000Z"))
     page = store.list(Filters(reference="order=42"), 10)
     assert [message.created_at for message in page.messages] == [f"{DAY}T11:00:00.000000Z"]
+
+
+@pytest.mark.parametrize("nearest", [0, 20])
+def test_pages_are_alike_wherever_their_messages_are_found(
+    store: PostgresStore, monkeypatch: pytest.MonkeyPatch, nearest: int
+) -> None:
+    write(store, some_updates())
+    found_near = [pages(store, filters, 7) for filters, _ in FILTERS.values()]
+    monkeypatch.setattr(listing, "NEAREST", nearest)
+    assert [pages(store, filters, 7) for filters, _ in FILTERS.values()] == found_near

@@ -1,7 +1,8 @@
 """Messages, one or a page of them.
 
 Every listing walks an index, newest first, so a page costs the same however deep it lies. The
-server chooses which by the values of each page, so these statements are never prepared.
+server chooses which by the values of each page, so these statements are never prepared. Times are
+written as text for the page alone: that takes longer than reading a row.
 """
 
 from __future__ import annotations
@@ -17,17 +18,20 @@ from ..rules import order_key
 from .batch import EVENTS, as_text, bucket
 from .connection import Connection
 
-_SELECT = f"""SELECT message_uuid, sender_number, recipient_number, message_body, initial_status,
+_COLUMNS = f"""message_uuid, sender_number, recipient_number, message_body, initial_status,
     current_status, coalesce({as_text("status_timestamp")}, ''), error_code,
     {as_text("messages.created_at")}, {as_text("updated_at")}, is_final, reference, id,
-    country, network, units, amount
-    FROM messages"""
+    country, network, units, amount"""
 """The columns of Message, in its order, with the row's id in the place of the events."""
 
 
 TWO_MINUTES, WEEK = 120, 604_800
 """What the indexes of outcomes, senders and places, and that of recipients, know of created_at."""
 
+NEAREST = 1000
+"""Of so many messages those that match are looked for first, by time alone: what is common fills a
+page with them, however many came in two minutes.
+"""
 
 _FORWARDS = f"""LEFT JOIN LATERAL (
     SELECT state, attempts, answer, {as_text("due_at")}, CASE WHEN state = 'taken'
@@ -42,7 +46,7 @@ def find_message(
     """One message with its events, and how handing on each goes, all of one moment."""
     forwards = _FORWARDS if with_forwards else ""
     rows = connection.execute(
-        f"""SELECT m.*, e.* FROM ({_SELECT} WHERE message_uuid = %s) AS m
+        f"""SELECT m.*, e.* FROM (SELECT {_COLUMNS} FROM messages WHERE message_uuid = %s) AS m
             LEFT JOIN LATERAL (
                 SELECT e.status, coalesce({as_text("e.status_timestamp")}, ''),
                     NULLIF(e.error_code, ''), e.sequence, {as_text("e.received_at")}, e.source,
@@ -61,8 +65,12 @@ def list_messages(
     connection: Connection, filters: Filters, limit: int, after: Position | None = None
 ) -> Page:
     """A page of messages, newest first."""
-    sql, values = page_query(filters, limit + 1, after)
-    rows = connection.execute(sql.encode(), values).fetchall()
+    rows: Sequence[Sequence[Any]] = []
+    for query in (_nearest_query, page_query) if _may_be_common(filters) else (page_query,):
+        sql, values = query(filters, limit + 1, after)
+        rows = connection.execute(sql.encode(), values).fetchall()
+        if len(rows) > limit:
+            break
     last = rows[limit - 1] if len(rows) > limit else None
     return Page(
         [_message(row) for row in rows[:limit]], Position(last[8], last[12]) if last else None
@@ -80,10 +88,40 @@ def page_query(
         arm, arm_values = _arm(filters, status, limit, after)
         arms.append(arm)
         values += arm_values
-    if len(arms) == 1:
-        return arms[0], values
-    union = " UNION ALL ".join([f"({arm})" for arm in arms])
-    return f"{union} ORDER BY 9 DESC, 13 DESC LIMIT %s", [*values, limit]
+    page = arms[0]
+    if len(arms) > 1:
+        union = " UNION ALL ".join([f"({arm})" for arm in arms])
+        page = f"{union} ORDER BY created_at DESC, id DESC LIMIT %s"
+        values.append(limit)
+    return (
+        f"""SELECT {_COLUMNS} FROM ({page}) AS messages
+            ORDER BY messages.created_at DESC, messages.id DESC""",
+        values,
+    )
+
+
+def _may_be_common(filters: Filters) -> bool:
+    """Whether an index that knows two minutes of time is walked, and not one with few messages."""
+    is_rare = filters.recipient or filters.recipient_ending or filters.error_code
+    is_asked = filters.statuses or filters.sender or filters.country or filters.network
+    return bool(is_asked and not is_rare and filters.reference is None)
+
+
+def _nearest_query(
+    filters: Filters, limit: int, after: Position | None
+) -> tuple[str, list[object]]:
+    """The page, if it has `limit` rows: of the NEAREST messages those that match."""
+    times, values = _times(filters, after, "created_at", "id")
+    nearest = f"SELECT * FROM messages {_where(times)} ORDER BY created_at DESC, id DESC LIMIT %s"
+    conditions, matching = _conditions(filters, None)
+    if filters.statuses:
+        conditions.append("current_status = ANY(%s)")
+        matching.append([*filters.statuses])
+    return (
+        f"""SELECT {_COLUMNS} FROM ({nearest}) AS messages {_where(conditions)}
+            ORDER BY messages.created_at DESC, messages.id DESC LIMIT %s""",
+        [*values, NEAREST, *matching, limit],
+    )
 
 
 def _arm(
@@ -101,15 +139,9 @@ def _arm(
         )
         conditions += ["p.pair = %s", "p.pair = ANY(reference_pairs)"]
         values.append(filters.reference)
-    if filters.since:
-        conditions.append(f"{created_at} >= %s")
-        values.append(filters.since)
-    if filters.until:
-        conditions.append(f"{created_at} < %s")
-        values.append(filters.until)
-    if after is not None:
-        conditions.append(f"({created_at}, {row_id}) < (%s, %s)")
-        values += [after.created_at, after.id]
+    times, of_times = _times(filters, after, created_at, row_id)
+    conditions += times
+    values += of_times
     order = f"{created_at} DESC, {row_id} DESC"
     seconds = None if filters.reference is not None else _known_seconds(filters, status)
     if seconds is not None:
@@ -121,8 +153,32 @@ def _arm(
             known = bucket("%s::timestamptz", seconds)
             conditions.append(f"{bucket(created_at, seconds)} {comparison} {known}")
             values.append(time)
-    where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
-    return f"{_SELECT}{source} {where} ORDER BY {order} LIMIT %s", [*values, limit]
+    return (
+        f"SELECT messages.* FROM messages{source} {_where(conditions)} ORDER BY {order} LIMIT %s",
+        [*values, limit],
+    )
+
+
+def _where(conditions: Sequence[str]) -> str:
+    return f"WHERE {' AND '.join(conditions)}" if conditions else ""
+
+
+def _times(
+    filters: Filters, after: Position | None, created_at: str, row_id: str
+) -> tuple[list[str], list[object]]:
+    """Conditions on these columns, with their values."""
+    conditions: list[str] = []
+    values: list[object] = []
+    if filters.since:
+        conditions.append(f"{created_at} >= %s")
+        values.append(filters.since)
+    if filters.until:
+        conditions.append(f"{created_at} < %s")
+        values.append(filters.until)
+    if after is not None:
+        conditions.append(f"({created_at}, {row_id}) < (%s, %s)")
+        values += [after.created_at, after.id]
+    return conditions, values
 
 
 def _known_seconds(filters: Filters, status: str | None) -> int | None:
