@@ -26,7 +26,7 @@ from smsstatus.store.packing import unpack
 from smsstatus.store.sqlite.store import SqliteStore
 from smsstatus.web.current import service_of
 
-from . import rounds
+from . import rounds, warm
 from .clock import HandClock
 from .first import long_first
 from .live import API_TOKEN, give_ports_back
@@ -110,6 +110,13 @@ def open_files() -> list[str]:
         with suppress(OSError):  # it is closed by now
             found.append(os.readlink(path))
     return found
+
+
+@pytest.fixture(scope="session", autouse=True)
+def warm_processes() -> Iterator[None]:
+    """What forks them ends with the tests."""
+    yield
+    warm.end()
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from . import rounds, warm
 from .signed import Plivo
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -83,7 +84,7 @@ class LiveService:
         self.application = "wsgi:app"
         self.command: list[str] = []
         self.folder = ROOT
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | warm.WarmProcess | None = None
 
     @property
     def gunicorn(self) -> list[str]:
@@ -91,15 +92,20 @@ class LiveService:
         return [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{self.port}"]
 
     def start(self, *, wait: bool = True) -> LiveService:
+        command = self.command or [*self.gunicorn, self.application]
+        is_usual = not self.command and not rounds.are_full()
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen(
-                self.command or [*self.gunicorn, self.application],
-                cwd=self.folder,
-                env=self.environment,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+            if is_usual and warm.can_be_warm(self.environment):
+                self.process = warm.start(command[2:], self.folder, self.environment, log)
+            else:
+                self.process = subprocess.Popen(
+                    command,
+                    cwd=self.folder,
+                    env=self.environment,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                )
         if wait:
             wait_until(self.answers, what=f"service answers, log: {self.log}")
         return self

@@ -26,3 +26,8 @@ def examples(number: int) -> int:
     Where all are tried is `--fault-rounds=full`.
     """
     return round(number * _share)
+
+
+def are_full() -> bool:
+    """Whether promises in seconds are judged, as in `make faults`, and nothing is made shorter."""
+    return _share == 1.0
