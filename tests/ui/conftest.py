@@ -15,23 +15,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import (
-    Browser,
-    BrowserContext,
-    ConsoleMessage,
-    Page,
-    Request,
-    expect,
-    sync_playwright,
-)
 
 from tests.live import API_TOKEN, LiveService, live_service
 from tests.plivo_api import AUTH_ID, PlivoApi, plivo_api
 from tests.signed import Fields, send
+
+from .waiting import PATIENCE
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request
 
 FLAGS = (
     "--no-sandbox",
@@ -45,14 +41,11 @@ FLAGS = (
 LOGIN = {"username": "anyone", "password": API_TOKEN}
 SENDER = "+14155550100"
 FOLDER = Path(__file__).parent
-PATIENCE = 60_000  # ms; a bound for a machine that is slow and busy
 NEEDED = {
     "browser": ("chromium", "NOBODY LOOKED AT THE PAGES"),
     "axe": ("npm", "NOBODY CHECKED THE PAGES' ACCESSIBILITY"),
 }
 """Fixture -> the program it needs, and what it means if there is none."""
-
-expect.set_options(timeout=PATIENCE)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -136,6 +129,8 @@ class Visitor:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
+    from playwright.sync_api import sync_playwright
+
     with sync_playwright() as playwright:
         path = shutil.which("chromium")
         browser = playwright.chromium.launch(executable_path=path, args=list(FLAGS))

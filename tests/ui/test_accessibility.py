@@ -5,12 +5,14 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from playwright.sync_api import Browser, Page
 
 from .conftest import Site, Visitor, running_site, visiting
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 FAILED = str(uuid.uuid4())
 WAITING = str(uuid.uuid4())

@@ -5,13 +5,17 @@ from __future__ import annotations
 import re
 import uuid
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Browser, Error, Page, Response, expect
 
 from tests.live import API_TOKEN
 
 from .conftest import Site, Visitor, running_site, visiting
+from .waiting import expect
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page, Response
 
 
 def new_uuid() -> str:
@@ -28,6 +32,8 @@ def stayed(page: Page) -> bool:
 
 
 def test_the_login(site: Site, visitor: Visitor) -> None:
+    from playwright.sync_api import Error
+
     visitor.expected = ("401",)
     with pytest.raises(Error, match="ERR_INVALID_AUTH_CREDENTIALS"):
         visitor.visit("/", login=False)  # the browser's own dialog, which nobody answers

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-from playwright.sync_api import Page, expect
-
 from .conftest import Site, Visitor
+from .waiting import expect
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 MARKUP = '<script>owned=1</script><img src=x onerror="owned=1">'
 BROKEN_OUT = "\"'><svg onload=owned=1>"

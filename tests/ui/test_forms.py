@@ -7,13 +7,16 @@ import sqlite3
 import uuid
 from contextlib import closing
 from pathlib import Path
-
-from playwright.sync_api import Browser, expect
+from typing import TYPE_CHECKING
 
 from tests.plivo_api import Reply
 from tests.rows import insert, row
 
 from .conftest import SENDER, Site, Visitor, running_site, visiting
+from .waiting import expect
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 TEXT = "Grüße & <b>Küsse</b>\nzweite Zeile"
 

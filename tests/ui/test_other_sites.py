@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
+from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Browser, Page
 
 from ..serving import serving
-from .conftest import LOGIN, PATIENCE, Site
+from .conftest import LOGIN, Site
+from .waiting import PATIENCE
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
 
 FORM = """<form method="post" action="{}"><input name="to" value="+14155550123">
 <input name="text" value="Hello"><button>Win a prize</button></form>"""

@@ -8,10 +8,10 @@ import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 from flask.testing import FlaskClient
-from playwright.sync_api import Request, expect
 from werkzeug.test import TestResponse
 
 from smsstatus.settings import Settings
@@ -19,6 +19,10 @@ from tests.live import API_TOKEN, wait_until
 from tests.plivo_api import AUTH_ID, PlivoApi, Reply
 
 from .conftest import SENDER, Site, Visitor
+from .waiting import expect
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Request
 
 LOGIN = ("anyone", API_TOKEN)
 FIELDS = {"to": "+14155550123", "from": "", "text": "Hello"}
