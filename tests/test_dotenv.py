@@ -9,6 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from flask import Flask
+
+from smsstatus import env_file
+from smsstatus.commands import doctor
+from smsstatus.variables import SettingsError
+from smsstatus.web.current import service_of
 
 from .live import ROOT
 
@@ -53,12 +59,12 @@ def test_it_is_read_and_real_variables_win(project: Path, command: list[str]) ->
     assert printed == "a-token https://real.variable token-of-this-folder True\n"
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
 @pytest.mark.parametrize("command", [IMPORT, FLASK], ids=["import", "flask"])
 def test_windows_line_ends_and_a_byte_order_mark_make_no_difference(
-    project: Path, command: list[str], encoding: str
+    project: Path, command: list[str]
 ) -> None:
-    (project / ".env").write_bytes(CONTENT.replace("\n", "\r\n").encode(encoding))
+    """Both at once; the line ends alone are with what doctor says of them."""
+    (project / ".env").write_bytes(CONTENT.replace("\n", "\r\n").encode("utf-8-sig"))
     assert run(project, command).stdout == "a-token https://from.file token-of-this-folder True\n"
 
 
@@ -77,6 +83,28 @@ def test_one_in_a_folder_above_is_not_read(project: Path, command: list[str], ow
     assert done.stdout == "a-token https://from.file token-of-another-one True\n", done.stderr
 
 
+@pytest.mark.parametrize("command", [IMPORT, GUNICORN], ids=["import", "gunicorn"])
+def test_one_that_is_not_utf_8_stops_the_start_with_one_line(
+    project: Path, command: list[str]
+) -> None:
+    (project / ".env").write_bytes(CONTENT.encode("utf-16"))
+    done = run(project, command)
+    assert done.returncode == 4
+    ours = [line for line in done.stderr.splitlines() if not line.startswith("[")]
+    assert len(ours) == 1
+    assert ours[0].startswith(f"smsstatus cannot start: {project / '.env'} is not UTF-8")
+
+
+@pytest.fixture
+def env(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file that this process takes for the `.env` of the program."""
+    path = tmp_path / ".env"
+    for module in (env_file, doctor):
+        monkeypatch.setattr(module, "DOTENV", path)
+    monkeypatch.delenv("PYTHON_DOTENV_DISABLED", raising=False)  # as the developer may have set
+    return path
+
+
 @pytest.mark.parametrize(
     ("encoding", "text"),
     [
@@ -87,33 +115,39 @@ def test_one_in_a_folder_above_is_not_read(project: Path, command: list[str], ow
     ],
     ids=["UTF-16 with a mark", "UTF-16 LE", "UTF-16 BE", "Latin-1"],
 )
-@pytest.mark.parametrize("command", [IMPORT, GUNICORN], ids=["import", "gunicorn"])
-def test_one_that_is_not_utf_8_stops_the_start_with_one_line(
-    project: Path, command: list[str], encoding: str, text: str
+def test_one_that_is_not_utf_8_is_a_mistake_in_the_settings(
+    env: Path, encoding: str, text: str
 ) -> None:
-    (project / ".env").write_bytes(text.encode(encoding))
-    done = run(project, command)
-    assert done.returncode == 4
-    ours = [line for line in done.stderr.splitlines() if not line.startswith("[")]
-    assert len(ours) == 1
-    assert ours[0].startswith(f"smsstatus cannot start: {project / '.env'} is not UTF-8")
+    env.write_bytes(text.encode(encoding))
+    with pytest.raises(SettingsError) as raised:
+        env_file.read_dotenv()
+    assert str(raised.value).startswith(f"{env} is not UTF-8")
 
 
-def test_doctor_says_that_a_shell_cannot_read_windows_line_ends(project: Path) -> None:
-    doctor = [*FLASK[:-1], "doctor"]
-    (project / ".env").write_text(CONTENT.replace("https://from.file", "http://127.0.0.1:9"))
-    assert "Windows line ends" not in run(project, doctor).stdout
-    (project / ".env").write_bytes((project / ".env").read_bytes().replace(b"\n", b"\r\n"))
-    assert ".env has Windows line ends" in run(project, doctor).stdout
+def said_of_settings(app: Flask) -> str:
+    """What doctor says first; what it has to ask others for is not waited for."""
+    return next(doctor.examine(service_of(app))).text
 
 
-def test_doctor_says_that_others_can_read_the_tokens(project: Path) -> None:
-    doctor = [*FLASK[:-1], "doctor"]
-    env = project / ".env"
-    env.write_text(CONTENT.replace("https://from.file", "http://127.0.0.1:9"))
+def test_doctor_says_that_a_shell_cannot_read_windows_line_ends(
+    app: Flask, env: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env.write_bytes(CONTENT.encode())
+    assert "Windows line ends" not in said_of_settings(app)
+    env.write_bytes(CONTENT.replace("\n", "\r\n").encode())
+    assert ".env has Windows line ends" in said_of_settings(app)
+    for name in ("PLIVO_AUTH_TOKEN", "BASE_URL", "API_TOKEN"):
+        monkeypatch.setenv(name, "")  # so that it is as before afterwards
+        monkeypatch.delenv(name)
+    env_file.read_dotenv()
+    assert os.environ["BASE_URL"] == "https://from.file"  # the program can, though
+
+
+def test_doctor_says_that_others_can_read_the_tokens(app: Flask, env: Path) -> None:
+    env.write_text(CONTENT)
     for mode, is_said in ((0o640, True), (0o604, True), (0o600, False)):
         env.chmod(mode)
-        assert ("run `chmod 600 .env`" in run(project, doctor).stdout) is is_said
+        assert ("run `chmod 600 .env`" in said_of_settings(app)) is is_said
 
 
 def test_the_documents_way_to_read_it_in_a_shell_minds_no_windows_line_ends(project: Path) -> None:
