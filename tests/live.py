@@ -93,9 +93,8 @@ class LiveService:
 
     def start(self, *, wait: bool = True) -> LiveService:
         command = self.command or [*self.gunicorn, self.application]
-        is_usual = not self.command and not rounds.are_full()
         with open(self.log, "ab") as log:
-            if is_usual and warm.can_be_warm(self.environment):
+            if self._can_be_warm(command):
                 self.process = warm.start(command[2:], self.folder, self.environment, log)
             else:
                 self.process = subprocess.Popen(
@@ -109,6 +108,11 @@ class LiveService:
         if wait:
             wait_until(self.answers, what=f"service answers, log: {self.log}")
         return self
+
+    def _can_be_warm(self, command: list[str]) -> bool:
+        """Whether it is a module of this Python's, in this folder, and no second is judged."""
+        is_usual = command[:2] == [sys.executable, "-m"] and self.folder == ROOT
+        return is_usual and not rounds.are_full() and warm.can_be_warm(self.environment)
 
     def answers(self) -> bool:
         try:

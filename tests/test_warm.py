@@ -84,7 +84,8 @@ def test_it_is_waited_for_and_ended_as_any_other(tmp_path: Path) -> None:
         ("LOG_LEVEL", True),
         ("PYTHONUNBUFFERED", False),
         ("LD_PRELOAD", False),
-        ("WEB_CONCURRENCY", False),
+        ("WEB_CONCURRENCY", True),
+        ("PORT", False),
     ],
 )
 def test_what_is_read_when_python_or_gunicorn_is_loaded_needs_a_new_one(

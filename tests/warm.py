@@ -25,8 +25,8 @@ from typing import IO
 NEEDS_A_NEW_ONE = ("PYTHON", "LD_", "MALLOC_", "TZ", "LANG", "LC_")
 """What these variables begin with is read when Python starts,"""
 
-READ_BY_IMPORT = frozenset(("PORT", "WEB_CONCURRENCY", "FORWARDED_ALLOW_IPS", "SENDFILE"))
-"""or when gunicorn is imported."""
+READ_BY_IMPORT = frozenset(("PORT", "FORWARDED_ALLOW_IPS", "SENDFILE"))
+"""or when gunicorn is imported. (As WEB_CONCURRENCY is, but gunicorn.conf.py sets the number.)"""
 
 _NUMBER = struct.Struct("q")
 _LONGEST = 1 << 16
