@@ -9,6 +9,8 @@ from __future__ import annotations
 PROMISED_SECONDS = 5.0
 
 STORE_SECONDS = 3.0
+STATEMENT_SECONDS = STORE_SECONDS - 0.5
+"""For a database server's answer: half a second less than whoever waits for the commit has."""
 SPOOL_SECONDS = 1.0
 LOG_SECONDS = 0.5
 

@@ -11,11 +11,11 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
+from .. import promise
 from ..logs import without_text
 from ..model import StatusUpdate
 from ..plivo.callback import Callback, Unusable, digest_of, domain_of, parameters_of
 from ..plivo.form import Malformed, parse_form
-from ..promise import SPARE_SECONDS
 from ..settings import Settings
 from ..store.contract import Outcome, Pending, Store, StoreUnavailable, WorkRefused
 from .last_resort import SPOOLED, LastResort
@@ -209,7 +209,7 @@ def _taken(store: Store, callback: Callback) -> Outcome | None:
         owns = nonce is None or store.claim_nonce(nonce, digest, parameters_of(callback))
         if callback.v2_nonce is not None:
             return None if owns else Outcome.NONCE_TAKEN
-        if time.monotonic() - began > SPARE_SECONDS:  # there is no time for a second wait
+        if time.monotonic() - began > promise.SPARE_SECONDS:  # there is no time for a second wait
             return None
         return Outcome.TEXT_TAKEN if store.knows_text(digest) else None
     except (StoreUnavailable, WorkRefused):

@@ -32,11 +32,11 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import IO, cast
 
+from .. import promise
 from ..bounded import Bounded, Recent
 from ..logs import RateLimit
 from ..model import utc_now
 from ..plivo.callback import Callback
-from ..promise import LOG_SECONDS
 from .records import NotReadable, callback_of, digest_of_fields
 
 MARK = "smsstatus-callback"
@@ -63,7 +63,7 @@ class LastResort:
     """The log of this process, as the last place that can keep a callback."""
 
     def __init__(self) -> None:
-        self._bounded = Bounded(LOG_SECONDS, "the log")
+        self._bounded = Bounded(promise.LOG_SECONDS, "the log")
         self._kept: Recent[bool] = Recent()
         self.lines = RateLimit()
 

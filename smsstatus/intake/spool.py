@@ -22,13 +22,13 @@ from pathlib import Path
 from typing import NamedTuple
 from uuid import uuid4
 
+from .. import promise
 from ..bounded import Bounded, Recent
 from ..files import make_folder, write_synced
 from ..locking import hold_if_free
 from ..logs import RateLimit, printable
 from ..plivo.callback import Callback
 from ..plivo.form import Malformed
-from ..promise import SPOOL_SECONDS
 from .bad import Bad
 from .gather import Gathered
 from .records import SUFFIXES, Line, callbacks_in, digest_of_fields, file_name, text_of
@@ -94,7 +94,7 @@ class Spool:
         self._set_aside = Bad(self.bad, self._write)
         self.lines = RateLimit()
         self.stuck: dict[str, Stuck] = {}
-        self._bounded = Bounded(SPOOL_SECONDS, "the disk")
+        self._bounded = Bounded(promise.SPOOL_SECONDS, "the disk")
         self._gathered = Gathered(self._keep_all, self._bounded)
         self._kept: Recent[Path] = Recent()
         self._listing = threading.Lock()

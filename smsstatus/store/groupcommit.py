@@ -20,8 +20,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Protocol, TypeVar, overload
 
+from .. import promise
 from ..logs import without_text
-from ..promise import STORE_SECONDS
 from ..scheduling import wait_for_a_turn
 from .breaker import Breaker
 from .contract import StoreUnavailable, WorkRefused
@@ -111,10 +111,10 @@ class GroupCommit:
         make_committer: Callable[[], Committer],
         observe: Observer = lambda tickets, seconds: None,
         *,
-        answer_seconds: float = STORE_SECONDS,
+        answer_seconds: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.answer_seconds = answer_seconds
+        self.answer_seconds = promise.STORE_SECONDS if answer_seconds is None else answer_seconds
         self._make_committer = make_committer
         self._observe = observe
         self._clock = clock

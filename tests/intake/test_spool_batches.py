@@ -15,8 +15,8 @@ from urllib.parse import urlencode
 
 import pytest
 
+from smsstatus import promise
 from smsstatus.files import write_synced
-from smsstatus.intake import spool as spools
 from smsstatus.intake.records import read_file
 from smsstatus.intake.spool import Spool, SpoolUnavailable
 from smsstatus.plivo.callback import Callback
@@ -61,9 +61,8 @@ def disk() -> Iterator[Disk]:
 
 
 @pytest.fixture
-def patient(settings: Settings, disk: Disk, monkeypatch: pytest.MonkeyPatch) -> Spool:
+def patient(settings: Settings, disk: Disk) -> Spool:
     """A spool that waits for its disk as long as a test needs."""
-    monkeypatch.setattr(spools, "SPOOL_SECONDS", 60.0)
     made = Spool(settings.spool_dir, disk.write)
     made.prepare()
     return made
@@ -162,11 +161,17 @@ def test_a_write_that_fails_is_reported_to_all_who_share_it(
 def test_while_a_write_hangs_others_are_refused_at_once_and_taken_again_afterwards(
     settings: Settings, disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(spools, "SPOOL_SECONDS", 0.01)
+    monkeypatch.setattr(promise, "SPOOL_SECONDS", 0.01)
     spool = Spool(settings.spool_dir, disk.write)
-    for name in ("a", "b", "c"):
+
+    def hangs(name: str) -> bool:
         with pytest.raises(SpoolUnavailable, match="no answer from the disk"):
             spool.keep(callback(name), "a reason")
+        return disk.began.is_set()
+
+    wait_until(lambda: hangs("a"), what="a write hangs")
+    assert hangs("b")
+    assert hangs("c")
     assert not spool._gathered._waiting
     disk.may_go_on.set()
 
@@ -186,9 +191,10 @@ KEEPING = """
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from smsstatus import promise
 from smsstatus.intake import spool as spools
 from smsstatus.plivo.callback import Callback
-spools.SPOOL_SECONDS = 60.0
+promise.SPOOL_SECONDS = 60.0
 spool = spools.Spool(Path(sys.argv[1]))
 spool.prepare()
 

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
+from ... import promise
 from .errors import ROW_FAILURES, UNPREPARED, is_passing
 from .names import addresses
 from .watch import WATCH
@@ -19,8 +20,6 @@ from .watch import WATCH
 T = TypeVar("T")
 Connection = psycopg.Connection[Any]
 
-STATEMENT_SECONDS = 2.5
-"""Whoever waits for a commit waits for half a second more: see promise.STORE_SECONDS."""
 RETRY_SECONDS = 1.0
 """What took longer is not tried again at once."""
 
@@ -61,7 +60,7 @@ class Link:
         self._line: socket.socket | None = None
         self._pid = 0
 
-    def run(self, work: Callable[[Connection], T], seconds: float = STATEMENT_SECONDS) -> T:
+    def run(self, work: Callable[[Connection], T], seconds: float | None = None) -> T:
         """What `work(connection)` returns. It is done once more, on a new connection, where the
         one that was kept had ended or the server asks for it: doing it twice must change nothing.
 
@@ -80,7 +79,8 @@ class Link:
                 raise
         return self._attempt(work, seconds)
 
-    def _attempt(self, work: Callable[[Connection], T], seconds: float) -> T:
+    def _attempt(self, work: Callable[[Connection], T], seconds: float | None) -> T:
+        seconds = promise.STATEMENT_SECONDS if seconds is None else seconds
         try:
             connection, line = self._open()
             with WATCH.limit(line, seconds) as limit:
@@ -108,7 +108,7 @@ class Link:
             self._line = socket.socket(fileno=os.dup(connection.fileno()))
             self._connection, self._pid = connection, os.getpid()
             if self._greet is not None:
-                with WATCH.limit(self._line, STATEMENT_SECONDS):
+                with WATCH.limit(self._line, promise.STATEMENT_SECONDS):
                     self._greet(connection)
         return self._connection, self._line
 

@@ -11,7 +11,7 @@ from typing import TypeVar
 import psycopg
 
 from ..contract import StoreUnavailable
-from .connection import STATEMENT_SECONDS, Connection, Link
+from .connection import Connection, Link
 from .errors import describe
 
 WAIT_SECONDS = 2.0
@@ -30,7 +30,7 @@ class Readers:
         self._pid = 0
         self._free: queue.LifoQueue[Link] = queue.LifoQueue()
 
-    def read(self, work: Callable[[Connection], T], seconds: float = STATEMENT_SECONDS) -> T:
+    def read(self, work: Callable[[Connection], T], seconds: float | None = None) -> T:
         """What `work(connection)` returns. Raises StoreUnavailable, also if it takes longer."""
         if self._pid != os.getpid():
             self._start()
@@ -64,7 +64,7 @@ class Readers:
                 return
 
 
-def run(link: Link, work: Callable[[Connection], T], seconds: float = STATEMENT_SECONDS) -> T:
+def run(link: Link, work: Callable[[Connection], T], seconds: float | None = None) -> T:
     """`link.run`, in the contract's words. Raises StoreUnavailable, and what `work` raises."""
     try:
         return link.run(work, seconds)

@@ -31,7 +31,7 @@ from ..outbox import Wanted
 from ..runs import Step
 from . import counting, filling, keys, listing, tallies, updates, upgrade, upkeep
 from .committer import Committer
-from .connection import STATEMENT_SECONDS, Connection, Link
+from .connection import Connection, Link
 from .outbox import PostgresOutbox
 from .readers import Readers, run
 from .runs import PostgresRuns
@@ -297,8 +297,10 @@ class PostgresStore:
     def examine(self, seconds: float) -> None:
         """See `look`."""
 
-    def _read(self, work: Callable[[Connection], T], seconds: float = STATEMENT_SECONDS) -> T:
-        """What `work(connection)` returns. Raises StoreUnavailable."""
+    def _read(self, work: Callable[[Connection], T], seconds: float | None = None) -> T:
+        """What `work(connection)` returns. Raises StoreUnavailable, also if it takes longer than
+        that, or else than STATEMENT_SECONDS of the promise.
+        """
         if self._readers is not None:
             return self._readers.read(work, seconds)
         return self.writer.submit(work)

@@ -17,7 +17,7 @@ from ...live import ROOT
 from ...postgres import PostgresServer, new_database, server_folder
 from ..conftest import Figure, Promise
 from ..load import Delivery, Load, slowest
-from ..reconcile import is_ready, wait_until_drained, wait_until_ready
+from ..reconcile import gather, is_ready, wait_until_ready
 from .conftest import Target, running, service_of
 from .kept import missing, stored, wrong
 from .pooler import pgbouncer
@@ -65,7 +65,7 @@ def test_two_services_that_are_told_of_the_same_messages_deadlock_never(
             load.go_on(began + 60 - time.monotonic() if full else 0)
             seconds = time.monotonic() - began
         for service in (target.service, other):
-            wait_until_drained(service)
+            gather(service)
         different = wrong(load.deliveries, target.url)
         deadlocks = target.server.log.read_text().count("deadlock detected")
     finally:
@@ -120,7 +120,7 @@ def test_behind_a_pooler_in_transaction_mode_that_restarts_nothing_is_lost(
                     pooler.start()
                     wait_until_ready(service)
                 load.wait_for(100)
-            wait_until_drained(service)
+            gather(service)
         finally:
             service.kill()
     lost = missing(load.deliveries, service, target.url)
@@ -156,7 +156,7 @@ def test_a_standby_that_was_promoted_is_written_to_within_5_seconds(
                 load.go_on(0.02)
             seconds = time.monotonic() - began
             load.wait_for(100)
-        wait_until_drained(target.service)
+        gather(target.service)
         lost = missing(load.deliveries, target.service, standby.url("sms"))
         different = wrong(load.deliveries, standby.url("sms"))
     figure(

@@ -17,8 +17,8 @@ from ..conftest import Figure, Promise
 from ..disks import filled, small_disk
 from ..load import Load, slowest
 from ..reconcile import (
+    gather,
     is_ready,
-    wait_until_drained,
     wait_until_ready,
     wait_until_spooled,
 )
@@ -247,7 +247,7 @@ def test_while_the_servers_disk_is_full_callbacks_are_spooled(
 def _judge(load: Load, target: Target, figure: Figure, promise: Promise, fault: str) -> None:
     """Everything that was answered is kept, and stands as it should once the spool is drained."""
     lost = missing(load.deliveries, target.service, target.url)
-    wait_until_drained(target.service)
+    gather(target.service)
     figure(
         f"PostgreSQL: {fault}, under load from 8 clients",
         f"{len(load.acknowledged):,} answered 200, slowest {slowest(load.deliveries):.2f} s, "
