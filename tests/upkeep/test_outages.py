@@ -46,7 +46,7 @@ def up(start: Start) -> Process:
     return process
 
 
-@pytest.mark.parametrize("count", [250])
+@pytest.mark.parametrize("count", [150])
 def test_nothing_is_unknown_after_an_outage(
     start: Start, plivo_list: PlivoList, count: int, request: pytest.FixtureRequest
 ) -> None:
@@ -158,12 +158,12 @@ def test_a_run_that_ends_in_the_middle_is_gone_on_with(
 ) -> None:
     """The credentials are refused for a while: the next run begins after what was noted."""
     up(start)
-    sent_meanwhile(plivo_list, 5 * SLICE, 5)
+    sent_meanwhile(plivo_list, 3 * SLICE, 5)
     seen: list[int] = []
 
     def refuse(number: int, rows: list[dict[str, Any]]) -> Reply | None:
         seen.append(len(rows))
-        return Reply(401, {"error": "no"}) if len(seen) > 20 else None
+        return Reply(401, {"error": "no"}) if len(seen) > 10 else None
 
     plivo_list.tamper = refuse
     process = start()
@@ -178,7 +178,7 @@ def test_a_run_that_ends_in_the_middle_is_gone_on_with(
     plivo_list.tamper = lambda number, rows: None
     process.live(HOUR)
     assert process.states() == truth(plivo_list)
-    assert process.store.runs.outages(1)[0].missed == 5 * SLICE
+    assert process.store.runs.outages(1)[0].missed == 3 * SLICE
 
 
 def test_silent_messages_are_asked_about_less_and_less_often(
