@@ -8,12 +8,11 @@ countries alone from which reports do come; the failure rate rests on all messag
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from .model import FAILURES, FINAL_STATUSES
+from .model import FAILURES
 from .notation import percentile
 from .store.contract import Group, Tally
 
@@ -33,12 +32,14 @@ NOTHING = "there is no message"
 HOUR = len("2026-11-01T12")
 
 
-@dataclass
+@dataclass(slots=True)
 class Rates:
     """Of some messages. Rates are None where nothing is known, and `reason` says why."""
 
     messages: int = 0
-    counts: Counter[str] = field(default_factory=Counter)
+    counts: dict[str, int] = field(default_factory=dict)
+    delivered: int = 0
+    failed: int = 0
     no_report: int = 0
     known_delivered: int = 0
     """Of countries from which reports come."""
@@ -51,16 +52,8 @@ class Rates:
     """In millionths of a US dollar."""
 
     @property
-    def delivered(self) -> int:
-        return sum(self.counts[status] for status in DELIVERED)
-
-    @property
-    def failed(self) -> int:
-        return sum(self.counts[status] for status in FAILURES)
-
-    @property
     def final(self) -> int:
-        return sum(self.counts[status] for status in FINAL_STATUSES)
+        return self.delivered + self.failed
 
     @property
     def delivery_rate(self) -> float | None:
@@ -96,47 +89,41 @@ def rates_by_group(
     Reports come from a country if there are some, and as many as messages without one. `now` is
     the end of the hour in which a message that was `sent` so long ago has no report.
     """
-    cells: dict[Group, dict[str | None, list[Tally]]] = {}
-    by_country: dict[str | None, list[Tally]] = {}
-    for tally in tallies:
-        cells.setdefault(tally.group, {}).setdefault(tally.country, []).append(tally)
-        by_country.setdefault(tally.country, []).append(tally)
-    before = {country: _hour_before(now, waits.get(country, LEAST)) for country in by_country}
-    reporting = {
-        country: 0 < _count(some, REPORTED) >= _overdue(some, before[country])
-        for country, some in by_country.items()
-    }
+    tallies = list(tallies)
+    countries = {tally.country for tally in tallies}
+    before = {country: _hour_before(now, waits.get(country, LEAST)) for country in countries}
+    reported, overdue = dict.fromkeys(countries, 0), dict.fromkeys(countries, 0)
+    for _, country, status, hour, messages, _, _ in tallies:
+        if status in REPORTED:
+            reported[country] += messages
+        elif status == "sent" and hour < before[country]:
+            overdue[country] += messages
+    reporting = {country for country in countries if 0 < reported[country] >= overdue[country]}
     found: dict[Group, Rates] = {}
-    for group, countries in cells.items():
-        rates = found[group] = Rates()
-        for country, some in countries.items():
-            _add(rates, country, some, before[country], reports=reporting[country])
+    for group, country, status, hour, messages, units, amount in tallies:
+        rates = found.get(group)
+        if rates is None:
+            rates = found[group] = Rates()
+        rates.messages += messages
+        rates.units += units
+        rates.amount += amount
+        rates.counts[status] = rates.counts.get(status, 0) + messages
+        reports = country in reporting
+        if status in DELIVERED:
+            rates.delivered += messages
+            if reports:
+                rates.known_delivered += messages
+                rates.known += messages
+        elif status in FAILURES:
+            rates.failed += messages
+            if reports:
+                rates.known += messages
+        elif status == "sent":
+            if hour < before[country]:
+                rates.no_report += messages
+            if not reports:
+                rates.silent[country] = rates.silent.get(country, 0) + messages
     return found
-
-
-def _add(
-    rates: Rates, country: str | None, tallies: Sequence[Tally], before: str, *, reports: bool
-) -> None:
-    for tally in tallies:
-        rates.messages += tally.messages
-        rates.units += tally.units
-        rates.amount += tally.amount
-        rates.counts[tally.status] += tally.messages
-    rates.no_report += _overdue(tallies, before)
-    if reports:
-        rates.known += _count(tallies, FINAL_STATUSES)
-        rates.known_delivered += _count(tallies, DELIVERED)
-    elif sent := _count(tallies, ("sent",)):
-        rates.silent[country] = sent
-
-
-def _count(tallies: Iterable[Tally], statuses: Iterable[str]) -> int:
-    wanted = frozenset(statuses)
-    return sum(tally.messages for tally in tallies if tally.status in wanted)
-
-
-def _overdue(tallies: Iterable[Tally], before: str) -> int:
-    return sum(t.messages for t in tallies if t.status == "sent" and t.hour < before)
 
 
 def _hour_before(now: datetime, wait: timedelta) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ..model import StatusUpdate
 from .outbox import Forward, Outbox
@@ -171,8 +171,7 @@ Group = tuple[str | None, ...]
 """A value for each that was asked for, in that order."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tally:
+class Tally(NamedTuple):
     """Messages of a window that are alike: how many, and the sums of what is known of them.
 
     `hour` is the one in which they were first seen, such as `2026-11-01T12`, where they are `sent`,
