@@ -116,23 +116,25 @@ def test_it_says_its_version_which_is_the_newest_in_the_changelog(
     assert changes[0] == VERSION
 
 
-@pytest.mark.parametrize(
-    ("typed", "completed"),
-    [
-        ("mess", "messages"),
-        ("forward pa", "pause"),
-        ("messages --sta", "--status"),
-        ("messages --status undel", "undelivered"),
-    ],
-)
-def test_bash_completes_commands_options_and_statuses(
-    program: Path, empty: Path, typed: str, completed: str
-) -> None:
-    script = f"""eval "$(_SMSSTATUS_COMPLETE=bash_source smsstatus)" && complete -p smsstatus >&2
-        COMP_WORDS=(smsstatus {typed}) COMP_CWORD={len(typed.split())}
-        _smsstatus_completion smsstatus && echo "${{COMPREPLY[@]}}" """
+COMPLETED = {
+    "mess": "messages",
+    "forward pa": "pause",
+    "messages --sta": "--status",
+    "messages --status undel": "undelivered",
+}
+"""What bash makes of what is typed."""
+
+
+def test_bash_completes_commands_options_and_statuses(program: Path, empty: Path) -> None:
+    lines = ['eval "$(_SMSSTATUS_COMPLETE=bash_source smsstatus)"', "complete -p smsstatus >&2"]
+    for typed in COMPLETED:
+        lines += [
+            f"COMPREPLY=() COMP_WORDS=(smsstatus {typed}) COMP_CWORD={len(typed.split())}",
+            '_smsstatus_completion smsstatus && echo "${COMPREPLY[@]}"',
+        ]
     path = f"{program.parent}:{os.environ['PATH']}"
-    assert run(Path("bash"), empty, "-c", script, PATH=path) == f"{completed}\n"
+    shown = run(Path("bash"), empty, "-ec", "\n".join(lines), PATH=path)
+    assert shown.splitlines() == list(COMPLETED.values())
     assert list(empty.iterdir()) == []
 
 
