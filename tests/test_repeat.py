@@ -27,7 +27,8 @@ def test_one():
 """
 
 
-LIGHT = ["--numprocesses=0", *(f"-pno:{name}" for name in ("schemathesis", "anyio"))]
+HEAVY = ("schemathesis", "anyio", "hypothesispytest", "timeout")
+LIGHT = ["--numprocesses=0", *(f"-pno:{name}" for name in HEAVY)]
 """Without plugins that take a second to import, beside busy loops several."""
 
 
