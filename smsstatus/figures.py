@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,7 +11,7 @@ from .last_hour import failure_shares
 from .model import utc_timestamp
 from .rates import LEARNING, Rates, first_hour, rates_by_group, waits_of
 from .service import Service
-from .store.contract import Group, Stats
+from .store.contract import Group, Stats, Tally
 from .views import group_json, rates_json, share_json, stats_json
 
 LEARN_SECONDS = 600.0
@@ -19,24 +20,43 @@ LEARN_SECONDS = 600.0
 
 def window_figures(service: Service, since: str, until: str) -> dict[str, Any]:
     """What GET /stats answers. Raises StoreUnavailable."""
+    before, tallies = tallies_around(service, since, until, ("error_code",))
+    counts, errors = Counter[str](), Counter[str]()
+    for tally in tallies:
+        counts[tally.status] += tally.messages
+        if tally.group[0] is not None:
+            errors[tally.group[0]] += tally.messages
+    times = service.store.delivery_times(since, until, ()).get((), ())
+    stats = Stats(dict(sorted(counts.items())), dict(sorted(errors.items())), times)
     return {
-        **with_rates(service, service.store.stats(since, until), since, until),
+        **with_rates(service, stats, since, until, (before, tallies)),
         "unusual_failures": [
             share_json(share) for share in failure_shares(service) if share.is_unusual
         ],
     }
 
 
-def with_rates(service: Service, stats: Stats, since: str, until: str) -> dict[str, Any]:
+def tallies_around(
+    service: Service, since: str, until: str, by: Sequence[str] = ()
+) -> Sequence[Sequence[Tally]]:
+    """Of the time before a window, as long as that is, and of the window.
+
+    Raises StoreUnavailable.
+    """
+    edges = (earlier(since, until), since, until)
+    return service.store.tallies(edges, by, first_hour(service.clock.now()))
+
+
+def with_rates(
+    service: Service, stats: Stats, since: str, until: str, around: Sequence[Sequence[Tally]]
+) -> dict[str, Any]:
     """What was counted over a window, as the API shows it, and what it was in the time before.
 
-    `before` is the window of the same length that ends where this one begins. Raises
-    StoreUnavailable.
+    `around`: the `tallies_around` it. Raises StoreUnavailable.
     """
-    start = earlier(since, until)
-    rates = rates_of(service, since, until, ()).get((), Rates())
-    before = rates_json(rates_of(service, start, since, ()).get((), Rates()))
-    compared = {"since": start, "until": since, "total": before["failure_rate_of"]}
+    earlier_rates, rates = [_rates_of_all(service, tallies) for tallies in around]
+    before = rates_json(earlier_rates)
+    compared = {"since": earlier(since, until), "until": since, "total": before["failure_rate_of"]}
     compared.update((name, before[name]) for name in ("delivery_rate", "failure_rate", "amount"))
     return {**stats_json(stats, since, until), **rates_json(rates), "before": compared}
 
@@ -53,20 +73,27 @@ def earlier(since: str, until: str) -> str:
 def group_figures(service: Service, since: str, until: str, by: Sequence[str]) -> dict[str, Any]:
     """What GET /stats?group_by= answers: the largest group first. Raises StoreUnavailable."""
     times = service.store.delivery_times(since, until, by)
+    (tallies,) = service.store.tallies((since, until), by, first_hour(service.clock.now()))
     groups = [
         group_json(by, group, rates, times.get(group, ()))
         for group, rates in sorted(
-            rates_of(service, since, until, by).items(),
+            _rates(service, tallies).items(),
             key=lambda item: (-item[1].messages, [value or "" for value in item[0]]),
         )
     ]
     return {"since": since, "until": until, "currency": "USD", "groups": groups}
 
 
-def rates_of(service: Service, since: str, until: str, by: Sequence[str]) -> dict[Group, Rates]:
-    """The rates of each group of a window. Raises StoreUnavailable."""
+def _rates_of_all(service: Service, tallies: Sequence[Tally]) -> Rates:
+    together = [
+        Tally((), t.country, t.status, t.hour, t.messages, t.units, t.amount) for t in tallies
+    ]
+    return _rates(service, together).get((), Rates())
+
+
+def _rates(service: Service, tallies: Sequence[Tally]) -> dict[Group, Rates]:
+    """By group. Raises StoreUnavailable."""
     now = service.clock.now()
-    tallies = service.store.tally(since, until, by, first_hour(now))
     return rates_by_group(tallies, _waits(service, now), now)
 
 

@@ -45,4 +45,4 @@ def _usual(service: Service, before: Sequence[tuple[str, str]]) -> list[Tally]:
 
 
 def _tally(service: Service, window: tuple[str, str]) -> Sequence[Tally]:
-    return service.store.tally(*window, (), window[1][:HOUR])
+    return service.store.tallies(window, (), window[1][:HOUR])[0]

@@ -281,14 +281,14 @@ class Store(Protocol):
     def walk(self, filters: Filters, limit: int | None = None) -> Iterator[Message]:
         """All matching messages, newest first; no read stays open between them."""
 
-    def stats(self, since: str, until: str) -> Stats:
-        """Counts, error codes and delivery times of a window."""
-
     def history(self, edges: Sequence[str]) -> tuple[Sequence[Mapping[str, int]], Stats]:
         """Counts by status between each two neighbouring times, and the stats of the whole."""
 
-    def tally(self, since: str, until: str, by: Sequence[str], first_hour: str) -> Sequence[Tally]:
-        """The messages first seen in a window, grouped by some of GROUPS, country and status.
+    def tallies(
+        self, edges: Sequence[str], by: Sequence[str], first_hour: str
+    ) -> Sequence[Sequence[Tally]]:
+        """The messages first seen between each two neighbouring times, grouped by some of GROUPS,
+        country and status.
 
         In no order. What is `sent` is grouped by hour too; those before `first_hour` are one group.
         """

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
 from ..cache import Cache
-from ..figures import group_figures, with_rates
+from ..figures import group_figures, tallies_around, with_rates
 from ..model import utc_timestamp
 from ..service import Service
 from .chart import Bucket, Chart, buckets, draw
@@ -117,7 +117,7 @@ def _count(service: Service, window: Window, key: tuple[str, int], zone: tzinfo)
     edges = window.edges(key[1], zone)
     since, until = edges[0], edges[-1]
     slices, counted = service.store.history(edges)
-    stats = with_rates(service, counted, since, until)
+    stats = with_rates(service, counted, since, until, tallies_around(service, since, until))
     countries = group_figures(service, since, until, ("country",))["groups"]
     return Figures(
         key,

@@ -292,7 +292,6 @@ def lopsided(full: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 OTHERS: dict[str, Ask] = {
     "find_message": lambda path: listing.find_message(path, f"{7:08}-0000-4000-8000-000000000000"),
     "count_by_status": lambda path: counting.count_by_status(path),
-    "read_stats": lambda path: counting.read_stats(path, SINCE, UNTIL),
     "read_history": lambda path: counting.read_history(path, [SINCE, UNTIL, "2026-11-01T21"]),
     "read_delivery_times": lambda path: counting.read_delivery_times(
         path, SINCE, UNTIL, ("country",)
@@ -313,11 +312,11 @@ def test_every_other_query_searches_an_index(full: Path, watched: Watched, name:
         assert full_scans(plan, statement) == [], plan
 
 
-@pytest.mark.parametrize("name", ["read_stats", "waiting_messages"])
+@pytest.mark.parametrize("name", ["read_history", "waiting_messages"])
 def test_a_narrow_window_costs_little(full: Path, watched: Watched, name: str) -> None:
     narrow = ("2026-11-01T10:00:00.000000Z", "2026-11-01T10:01:00.000000Z")
-    if name == "read_stats":
-        assert sum(counting.read_stats(full, *narrow).counts.values()) == 120
+    if name == "read_history":
+        assert sum(counting.read_history(full, narrow)[1].counts.values()) == 120
     else:
         counting.waiting_messages(
             full, silent_since="~", created_since="2026-11-01T13:52:00.000000Z"

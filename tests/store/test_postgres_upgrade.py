@@ -92,7 +92,7 @@ def test_a_program_of_version_1_goes_on_beside_this_one(store: PostgresStore, fo
     while store.sum_up_some("2999-01-01T00:00:00.000000Z"):
         pass
     write_as_version_1(former, update("queued", "three"), update("read", MCC="310", Units="7"))
-    counted = {tally.status: tally.messages for tally in store.tally(*WINDOW, (), HOUR)}
+    counted = {tally.status: tally.messages for tally in store.tallies(WINDOW, (), HOUR)[0]}
     assert counted == {"queued": 1, "delivered": 1, "read": 1}
     fill_in(store)
     assert found(store, "three") == ("IN", "404-01", 2, 5500)
@@ -131,7 +131,7 @@ def test_who_may_only_delete_prunes_and_the_sums_go_with_it(
         scheme, _, rest = former.partition("://")
         with closing(PostgresStore(f"{scheme}://pruner_only@{rest.partition('@')[2]}")) as pruner:
             assert pruner.prune_batch(WINDOW[1]) == 2
-        assert list(store.tally(*WINDOW, ("country",), HOUR)) == []
+        assert [*store.tallies(WINDOW, ("country",), HOUR)[0]] == []
     finally:
         ask(former, "DROP OWNED BY pruner_only")
         ask(former, "DROP ROLE pruner_only")

@@ -26,11 +26,6 @@ def count_by_status(connection: Connection) -> dict[str, int]:
     )
 
 
-def read_stats(connection: Connection, since: str, until: str) -> Stats:
-    """Counts, error codes and delivery times of messages first seen in the window."""
-    return read_history(connection, [since, until])[1]
-
-
 def read_history(
     connection: Connection, edges: Sequence[str]
 ) -> tuple[list[dict[str, int]], Stats]:
@@ -53,25 +48,22 @@ def read_delivery_times(
     connection: Connection, since: str, until: str, by: Sequence[str]
 ) -> dict[Group, list[float]]:
     """By group, from queued to delivered, sorted; of what was read, by the event that says so."""
-    newest = """(
-        SELECT id, current_status, created_at, status_timestamp, queued_at, sender_number,
-            error_code, country, network
-        FROM messages
+    groups = "".join([f"{COLUMNS[name]} AS {name}, " for name in by])
+    newest = f"""(
+        SELECT {groups} {{}} AS delivered_at, queued_at, created_at FROM messages AS m
         WHERE outcome = %s AND created_at >= %s AND created_at < %s
         ORDER BY created_at DESC LIMIT %s)"""
+    of_event = """(SELECT max(e.status_timestamp) FROM status_events AS e
+        WHERE e.message_id = m.id AND e.status = 'delivered')"""
     sample = (since, until, DELIVERIES_TIMED)
-    groups = ", ".join(["()", *[COLUMNS[name] for name in by]])
-    query = f"""SELECT {"".join([f"{COLUMNS[name]}, " for name in by])}
+    query = f"""SELECT {"".join([f"{name}, " for name in by])}
                 array_agg(greatest(date_part('epoch', delivered_at - queued_at), 0))
             FROM (
-                SELECT m.*, CASE current_status WHEN 'delivered' THEN status_timestamp ELSE (
-                    SELECT max(e.status_timestamp) FROM status_events AS e
-                    WHERE e.message_id = m.id AND e.status = 'delivered') END AS delivered_at
-                FROM ({newest} UNION ALL {newest} ORDER BY created_at DESC LIMIT %s) AS m
-                OFFSET 0  -- so that delivered_at is found once
+                {newest.format("status_timestamp")} UNION ALL {newest.format(of_event)}
+                ORDER BY created_at DESC LIMIT %s
             ) AS timed
             WHERE queued_at >= '{EARLIEST}-01-01Z' AND delivered_at >= '{EARLIEST}-01-01Z'
-            GROUP BY {groups}"""
+            GROUP BY {", ".join(["()", *by])}"""
     with connection.cursor(binary=True) as cursor:  # a number as text takes thrice as long
         rows = cursor.execute(
             query.encode(), ("delivered", *sample, "read", *sample, DELIVERIES_TIMED)

@@ -166,15 +166,14 @@ class PostgresStore:
                 return
             left = None if left is None else left - len(page.messages)
 
-    def stats(self, since: str, until: str) -> Stats:
-        return self._count(lambda connection: counting.read_stats(connection, since, until))
-
     def history(self, edges: Sequence[str]) -> tuple[Sequence[Mapping[str, int]], Stats]:
         return self._count(lambda connection: counting.read_history(connection, edges))
 
-    def tally(self, since: str, until: str, by: Sequence[str], first_hour: str) -> Sequence[Tally]:
+    def tallies(
+        self, edges: Sequence[str], by: Sequence[str], first_hour: str
+    ) -> Sequence[Sequence[Tally]]:
         return self._count(
-            lambda connection: tallies.read_tally(connection, since, until, by, first_hour)
+            lambda connection: tallies.read_tallies(connection, edges, by, first_hour)
         )
 
     def delivery_times(

@@ -10,6 +10,7 @@ whoever writes them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from ..contract import Tally
@@ -43,14 +44,16 @@ _SUMS = f"since, {_KEPT}, messages, units, amount"
 _PARTS = f"""
     WITH days AS MATERIALIZED (
         SELECT day AS since, day + interval '24 hours' AS until FROM summed_days
-        WHERE pays AND day >= %(since)s AND day + interval '24 hours' <= %(until)s
+        WHERE pays AND day >= %(since)s AND day < %(until)s
+            AND day + interval '24 hours' <= %(until)s
             AND day + interval '23 hours' <= %(first)s AND {{}}
             AND NOT EXISTS (
                 SELECT FROM changed_hours WHERE hour >= day AND hour < day + interval '24 hours')
     ),
     hours AS MATERIALIZED (
         SELECT hour AS since, hour + interval '1 hour' AS until FROM summed_hours AS s
-        WHERE pays AND hour >= %(since)s AND hour + interval '1 hour' <= %(until)s AND {{}}
+        WHERE pays AND hour >= %(since)s AND hour < %(until)s
+            AND hour + interval '1 hour' <= %(until)s AND {{}}
             AND NOT EXISTS (SELECT FROM changed_hours AS c WHERE c.hour = s.hour)
             AND date_trunc('day', hour, 'UTC') NOT IN (SELECT since FROM days)
     ),
@@ -70,17 +73,24 @@ _PARTS = f"""
 From hours after the `first` on, those of a day are told apart.
 """
 
+_SLICE = "width_bucket({}, %(edges)s::timestamptz[])"
+_WHOLE = " = ".join(
+    [_SLICE.format("{0}"), _SLICE.format("{0} + interval '{1}' - interval '1 microsecond'")]
+)
+_PARTS_OF_SLICES = _PARTS.format(_WHOLE.format("day", "24 hours"), _WHOLE.format("hour", "1 hour"))
+
 _TALLY = f"""
-    {_PARTS.format("true", "true")}
+    {_PARTS_OF_SLICES}
     SELECT {{}}, country, status,
         coalesce(to_char(waiting AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24'), ''),
         sum(messages)::bigint, sum(units)::bigint, sum(amount)::bigint
     FROM (
-        SELECT {_KEPT}, CASE status WHEN 'sent' THEN greatest(since, %(first)s) END AS waiting,
+        SELECT {_SLICE.format("since")} AS slice,
+            {_KEPT}, CASE status WHEN 'sent' THEN greatest(since, %(first)s) END AS waiting,
             messages, units, amount
         FROM sums
         UNION ALL
-        SELECT {_KEPT}, CASE status WHEN 'sent'
+        SELECT {_SLICE.format("created_at")}, {_KEPT}, CASE status WHEN 'sent'
                 THEN greatest(date_trunc('hour', created_at, 'UTC'), %(first)s) END,
             1, coalesce(units, 0), coalesce(amount, 0)
         FROM gaps, LATERAL (
@@ -90,14 +100,8 @@ _TALLY = f"""
     ) AS alike GROUP BY {{}}, country, status, waiting
     """
 
-
-_SLICE = "width_bucket({}, %(edges)s::timestamptz[])"
-_WHOLE = " = ".join(
-    [_SLICE.format("{0}"), _SLICE.format("{0} + interval '{1}' - interval '1 microsecond'")]
-)
-
 _HISTORY = f"""
-    {_PARTS.format(_WHOLE.format("day", "24 hours"), _WHOLE.format("hour", "1 hour"))}
+    {_PARTS_OF_SLICES}
     SELECT slice, status, error_code, sum(messages)::bigint
     FROM (
         SELECT {_SLICE.format("since")} AS slice, status, error_code, messages FROM sums
@@ -149,26 +153,29 @@ def _sum_up(connection: Connection, span: _Span, start: str) -> None:
         connection.execute(statement.encode(), {"start": start, "pays": PAYS})
 
 
-def read_tally(
-    connection: Connection, since: str, until: str, by: Sequence[str], first_hour: str
-) -> list[Tally]:
+def read_tallies(
+    connection: Connection, edges: Sequence[str], by: Sequence[str], first_hour: str
+) -> list[list[Tally]]:
     """The sums of the hours that have them, and of the rows for what is between those."""
-    columns = ", ".join(["NULL", *by]), ", ".join(["()", *by])
+    columns = ", ".join(["slice", *by])
     rows = connection.execute(
-        _TALLY.format(*columns).encode(),
-        {"since": since, "until": until, "first": f"{first_hour}:00Z"},
+        _TALLY.format(columns, columns).encode(), _values(edges, f"{first_hour}:00Z")
     ).fetchall()
-    return [Tally(row[1:-6], *row[-6:]) for row in rows]
+    found: list[list[Tally]] = [[] for _ in pairwise(edges)]
+    for row in rows:
+        found[row[0] - 1].append(Tally(row[1:-6], *row[-6:]))
+    return found
 
 
 def read_slices(connection: Connection, edges: Sequence[str]) -> list[tuple[Any, ...]]:
     """Between each two neighbouring times, numbered from 1, how many messages of each status and
     error code were first seen: number, status, error code, count.
     """
-    return connection.execute(
-        _HISTORY.encode(),
-        {"since": edges[0], "until": edges[-1], "first": edges[-1], "edges": list(edges)},
-    ).fetchall()
+    return connection.execute(_HISTORY.encode(), _values(edges, edges[-1])).fetchall()
+
+
+def _values(edges: Sequence[str], first: str) -> dict[str, Any]:
+    return {"since": edges[0], "until": edges[-1], "first": first, "edges": [*edges]}
 
 
 def sum_up_one(connection: Connection, now: str) -> bool:

@@ -23,13 +23,6 @@ def count_by_status(path: Path, since: str = "", until: str = "~") -> dict[str, 
         return _count_by_status(connection, since, until)
 
 
-def read_stats(path: Path, since: str, until: str) -> Stats:
-    """Counts, error codes and delivery times of messages first seen in the window."""
-    with reading(path) as connection:
-        counts = _count_by_status(connection, since, until)
-        return _stats(connection, since, until, counts)
-
-
 def read_history(path: Path, edges: Sequence[str]) -> tuple[list[dict[str, int]], Stats]:
     """Counts by current_status between each two neighbouring times, and the stats of them all.
 

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import cast
 
@@ -203,14 +204,16 @@ class SqliteStore:
     def walk(self, filters: Filters, limit: int | None = None) -> Iterator[Message]:
         return listing.walk_messages(self.path, filters, limit)
 
-    def stats(self, since: str, until: str) -> Stats:
-        return counting.read_stats(self.path, since, until)
-
     def history(self, edges: Sequence[str]) -> tuple[Sequence[Mapping[str, int]], Stats]:
         return counting.read_history(self.path, edges)
 
-    def tally(self, since: str, until: str, by: Sequence[str], first_hour: str) -> Sequence[Tally]:
-        return tallies.read_tally(self.path, since, until, by, first_hour)
+    def tallies(
+        self, edges: Sequence[str], by: Sequence[str], first_hour: str
+    ) -> Sequence[Sequence[Tally]]:
+        return [
+            tallies.read_tally(self.path, since, until, by, first_hour)
+            for since, until in pairwise(edges)
+        ]
 
     def delivery_times(
         self, since: str, until: str, by: Sequence[str]
