@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 import pytest
 from flask import Flask
 
+from smsstatus.intake import leaving
 from smsstatus.intake.keep import Place, keep
 from smsstatus.intake.last_resort import read_log
 from smsstatus.intake.leaving import LEAVING_SECONDS, leave_nothing
@@ -92,9 +93,17 @@ def test_at_the_end_the_spool_goes_to_a_database_that_takes_it(
 
 
 def test_at_the_end_what_the_database_does_not_take_goes_to_the_log(
-    service: Service, writable: sqlite3.Connection, capfd: pytest.CaptureFixture[str]
+    service: Service,
+    writable: sqlite3.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """Also of an earlier process, which may have had no log."""
+    """Also of an earlier process, which may have had no log.
+
+    The database is tried for half a second, and the log has as long as a busy machine needs.
+    """
+    monkeypatch.setattr(leaving, "LEAVING_SECONDS", 60.5)
+    monkeypatch.setattr(leaving, "_LOGGING_SECONDS", 60.0)
     service.spool.keep(callback("a"), "a reason")
     service.spool.keep(callback("b"), "a reason")
     writable.execute("BEGIN IMMEDIATE")
