@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from math import comb
 
@@ -151,11 +152,11 @@ def test_what_is_usual_is_counted_once_an_hour(
     service = service_of(app)
     asked: list[str] = []
 
-    def tally(since: str, *more: object) -> list[Tally]:
-        asked.append(since)
-        return []
+    def tallies(edges: Sequence[str], *more: object) -> list[list[Tally]]:
+        asked.append(edges[0])
+        return [[]]
 
-    monkeypatch.setattr(service.store, "tally", tally)
+    monkeypatch.setattr(service.store, "tallies", tallies)
     clock.turn(3600 - clock.now().minute * 60 - clock.now().second)
     for _ in range(3):
         failure_shares(service)
