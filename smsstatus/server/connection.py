@@ -57,6 +57,7 @@ class State(Enum):
 
     IDLE = "its next request"
     READING = "the rest of a request"
+    READY = "its callback's turn"
     COMMITTING = "its callback's commit"
     SERVING = "a thread's answer"
     WRITING = "the client to take its answer"

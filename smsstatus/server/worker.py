@@ -182,6 +182,9 @@ class Worker(BaseWorker):  # type: ignore[misc]
             self._next_look = now + LOOK_SECONDS
             self.notify()
             self._look(now)
+        # Once all have been read: the same code again and again stays in the processor's cache.
+        for connection in self._connections.all_in(State.READY):
+            self._run(connection)
 
     def _look(self, now: float) -> None:
         """End what has taken too long."""
@@ -285,10 +288,20 @@ class Worker(BaseWorker):  # type: ignore[misc]
         environ["smsstatus.wake"] = self._wake
         environ["smsstatus.is_stopping"] = self._is_stopping
         connection.begin(response, environ)
-        if request.path not in self.loop_paths:
+        if request.path in self.loop_paths:
+            self._connections.move(connection, State.READY)
+        else:
             self._to_thread(connection, self._requests)
+
+    def _run(self, connection: Connection) -> None:
+        """Have the application begin with a callback, in the loop."""
+        response = connection.response
+        try:
+            connection.iterable = self.wsgi(connection.environ, response.start_response)
+        except Exception as error:
+            self._fail(connection, error)
+            self._after(connection)
             return
-        connection.iterable = self.wsgi(environ, response.start_response)
         if getattr(connection.iterable, "is_ready", True):
             self._give_answer(connection)
         else:
