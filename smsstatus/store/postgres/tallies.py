@@ -41,19 +41,25 @@ _OF_ROWS = ", ".join([f"{column} AS {name}" for name, column in COLUMNS.items()]
 
 _SUMS = f"since, {_KEPT}, messages, units, amount"
 
+_SLICE = "width_bucket({}, %(edges)s::timestamptz[])"
+_WHOLE = " = ".join(
+    [_SLICE.format("{0}"), _SLICE.format("{0} + interval '{1}' - interval '1 microsecond'")]
+)
+"""Whether a span lies between two neighbouring times."""
+
 _PARTS = f"""
     WITH days AS MATERIALIZED (
         SELECT day AS since, day + interval '24 hours' AS until FROM summed_days
         WHERE pays AND day >= %(since)s AND day < %(until)s
             AND day + interval '24 hours' <= %(until)s
-            AND day + interval '23 hours' <= %(first)s AND {{}}
+            AND day + interval '23 hours' <= %(first)s AND {_WHOLE.format("day", "24 hours")}
             AND NOT EXISTS (
                 SELECT FROM changed_hours WHERE hour >= day AND hour < day + interval '24 hours')
     ),
     hours AS MATERIALIZED (
         SELECT hour AS since, hour + interval '1 hour' AS until FROM summed_hours AS s
         WHERE pays AND hour >= %(since)s AND hour < %(until)s
-            AND hour + interval '1 hour' <= %(until)s AND {{}}
+            AND hour + interval '1 hour' <= %(until)s AND {_WHOLE.format("hour", "1 hour")}
             AND NOT EXISTS (SELECT FROM changed_hours AS c WHERE c.hour = s.hour)
             AND date_trunc('day', hour, 'UTC') NOT IN (SELECT since FROM days)
     ),
@@ -69,18 +75,12 @@ _PARTS = f"""
                 UNION ALL SELECT %(until)s::timestamptz, NULL) AS done
         ) AS found WHERE since < until
     )"""
-"""Of a window the sums that count, of the days and hours that suit, and the times between them.
+"""Of days and hours between two of the `edges` the sums that count, and the gaps that they leave.
 From hours after the `first` on, those of a day are told apart.
 """
 
-_SLICE = "width_bucket({}, %(edges)s::timestamptz[])"
-_WHOLE = " = ".join(
-    [_SLICE.format("{0}"), _SLICE.format("{0} + interval '{1}' - interval '1 microsecond'")]
-)
-_PARTS_OF_SLICES = _PARTS.format(_WHOLE.format("day", "24 hours"), _WHOLE.format("hour", "1 hour"))
-
 _TALLY = f"""
-    {_PARTS_OF_SLICES}
+    {_PARTS}
     SELECT {{}}, country, status,
         coalesce(to_char(waiting AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24'), ''),
         sum(messages)::bigint, sum(units)::bigint, sum(amount)::bigint
@@ -101,7 +101,7 @@ _TALLY = f"""
     """
 
 _HISTORY = f"""
-    {_PARTS_OF_SLICES}
+    {_PARTS}
     SELECT slice, status, error_code, sum(messages)::bigint
     FROM (
         SELECT {_SLICE.format("since")} AS slice, status, error_code, messages FROM sums
