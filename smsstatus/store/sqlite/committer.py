@@ -18,7 +18,7 @@ from ..outbox import Wanted
 from .database import LOCK_SECONDS, Database
 from .errors import FileDamaged, describe, is_damage
 from .forwards import Adding
-from .updates import apply_update
+from .updates import apply_updates
 
 log = logging.getLogger(__name__)
 
@@ -52,10 +52,11 @@ class Committer:
         self._database = Database(path, may_create=may_create)
         self._on_damage = on_damage
         self._on_change = on_change
-        self._apply: Callable[[sqlite3.Connection, StatusUpdate], Outcome] = apply_update
+        self._apply: Callable[[sqlite3.Connection, Sequence[StatusUpdate]], list[Outcome]]
+        self._apply = apply_updates
         self._adding = None if wanted is None else Adding(wanted)
         if self._adding is not None:
-            self._apply = partial(apply_update, note_standing=self._adding.note)
+            self._apply = partial(apply_updates, note_standing=self._adding.note)
 
     def commit(self, jobs: Sequence[Any]) -> list[Any]:
         """Do all of these in one transaction; their answers.
@@ -88,16 +89,18 @@ class Committer:
         return answers
 
     def _do(self, connection: sqlite3.Connection, jobs: Sequence[Any]) -> tuple[list[Any], bool]:
-        """The answers, and whether there are changes to hand on.
+        """The answers, and whether there are changes to hand on. Updates go before other jobs.
 
         Raises Mistake for what nobody foresaw.
         """
         try:
             if self._adding is not None:
                 self._adding.begin()
+            applied = iter(
+                self._apply(connection, [job for job in jobs if isinstance(job, StatusUpdate)])
+            )
             answers = [
-                self._apply(connection, job) if isinstance(job, StatusUpdate) else job(connection)
-                for job in jobs
+                next(applied) if isinstance(job, StatusUpdate) else job(connection) for job in jobs
             ]
             return answers, self._adding is not None and self._adding.add(connection)
         except (*_ROW_FAILURES, *_STORE_FAILURES):

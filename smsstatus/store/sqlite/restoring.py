@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from ..moving import Kept, Marks, as_replayed
-from .updates import apply_update
+from .updates import apply_updates
 
 
 def restore(connection: sqlite3.Connection, kept: Sequence[Kept]) -> None:
@@ -15,8 +15,7 @@ def restore(connection: sqlite3.Connection, kept: Sequence[Kept]) -> None:
     What was pruned there is not among them, so what was pruned here keeps none of them out.
     """
     pruned = connection.execute("DELETE FROM prunings RETURNING created_before").fetchall()
-    for update in as_replayed(kept):
-        apply_update(connection, update)
+    apply_updates(connection, list(as_replayed(kept)))
     for (created_before,) in pruned:
         restore_marks(connection, Marks((), (), created_before))
     connection.executemany(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -127,20 +127,38 @@ _set_back = _bind("""
     """)
 
 
-def apply_update(
+def apply_updates(
     connection: sqlite3.Connection,
-    update: StatusUpdate,
+    updates: Sequence[StatusUpdate],
     note_standing: Callable[[StatusUpdate, int | None], None] | None = None,
-) -> Outcome:
-    """Write one update inside the caller's transaction. Doing it again changes no row.
+) -> list[Outcome]:
+    """Write these inside the caller's transaction; what became of each. Again, it changes no row.
 
-    `note_standing` is called for one that stands, with its event's id.
+    `note_standing` is called for each one that stands, with its event's id.
 
     Whatever the order in which a message's updates come, its row ends the same: the guard in the
     statement keeps the greatest order key, the least of differing numbers and times is kept, and
     an update that comes late still fills in what only it says.
     """
-    if _is_pruned(connection, update):
+    pruned_before = _pruned_before(connection)
+    judged = [_judge(connection, update, pruned_before) for update in updates]
+    new = [update for update, known in zip(updates, judged, strict=True) if known is None]
+    written = iter(_write(connection, new, note_standing))
+    return [
+        next(written)
+        if known is None
+        else known
+        if isinstance(known, Outcome)
+        else _repeat(connection, update._replace(digest=known))
+        for update, known in zip(updates, judged, strict=True)
+    ]
+
+
+def _judge(
+    connection: sqlite3.Connection, update: StatusUpdate, pruned_before: str
+) -> Outcome | bytes | None:
+    """Why it is not to be written, or the digest with which it was; None if it is new."""
+    if _is_pruned(connection, update, pruned_before):
         return Outcome.PRUNED
     if update.v2_nonce and not claim_nonce(
         connection, update.v2_nonce, update.digest, update.parameters
@@ -150,41 +168,68 @@ def apply_update(
         claim_nonce(connection, update.used_nonce, update.digest, update.parameters)
     former = former_owner(connection, update)
     if former is not None:
-        return _repeat(connection, update._replace(digest=former))
-    if not _claim_text(connection, update.digest[:TEXT_DIGEST_SIZE]):
-        return _repeat(connection, update)
-    stands = _upsert_status(connection, update).rowcount == 1
-    is_filed = stands and update.reference is None
-    stands = stands or _upsert_whole(connection, update).rowcount == 1
-    inserted = _insert_event(connection, update, parameters.kept(connection, update))
-    standing = [] if stands else _fill_in(connection, update).fetchall()
-    if not is_filed:
-        _file_reference(connection, update)
-    file_facts(connection, update)
-    if stands:
-        if note_standing is not None:
-            note_standing(update, inserted.lastrowid)
-        return Outcome.APPLIED
+        return former
+    return None if _claim_text(connection, update.digest[:TEXT_DIGEST_SIZE]) else update.digest
+
+
+def _write(
+    connection: sqlite3.Connection,
+    new: Sequence[StatusUpdate],
+    note_standing: Callable[[StatusUpdate, int | None], None] | None,
+) -> list[Outcome]:
+    """Each statement for all of them, then the next one: so it stays in the processor's cache."""
+    stood = [_stand(connection, update) for update in new]
+    events = [
+        _insert_event(connection, update, parameters.kept(connection, update)).lastrowid
+        for update in new
+    ]
+    for update, (stands, _) in zip(new, stood, strict=True):
+        if not stands:
+            _fill_in_late(connection, update)
+    for update, (_, is_filed) in zip(new, stood, strict=True):
+        if update.reference is not None or not is_filed:
+            _file_reference(connection, update)
+    for update in new:
+        file_facts(connection, update)
+    if note_standing is not None:
+        for update, (stands, _), event_id in zip(new, stood, events, strict=True):
+            if stands:
+                note_standing(update, event_id)
+    return [Outcome.APPLIED if stands else Outcome.OLDER for stands, _ in stood]
+
+
+def _stand(connection: sqlite3.Connection, update: StatusUpdate) -> tuple[bool, bool]:
+    """Does it stand now? And is the message filed as it was?"""
+    if _upsert_status(connection, update).rowcount == 1:
+        return True, True
+    return _upsert_whole(connection, update).rowcount == 1, False
+
+
+def _fill_in_late(connection: sqlite3.Connection, update: StatusUpdate) -> None:
+    """Add what only an update says that does not stand."""
+    ((status, timestamp),) = _fill_in(connection, update).fetchall()
     log.info(
         "message %s: %s at %s came after %s at %s, which stands",
         update.message_uuid,
         update.status,
         update.status_timestamp or "unknown time",
-        standing[0][0],
-        standing[0][1] or "unknown time",
+        status,
+        timestamp or "unknown time",
     )
-    return Outcome.OLDER
 
 
-def _is_pruned(connection: sqlite3.Connection, update: StatusUpdate) -> bool:
+def _pruned_before(connection: sqlite3.Connection) -> str:
+    """Messages first seen before that were pruned; empty if none were."""
+    rows = connection.execute("SELECT created_before FROM prunings").fetchall()
+    return rows[0][0] if rows else ""
+
+
+def _is_pruned(connection: sqlite3.Connection, update: StatusUpdate, pruned_before: str) -> bool:
     """Would it bring back a message that was pruned? It does not where no time is given."""
     happened_at = max(update.status_timestamp, update.queued_at or "")
-    return bool(
-        happened_at
-        and connection.execute(
-            """SELECT 1 FROM prunings WHERE created_before > ?
-               AND NOT EXISTS (SELECT 1 FROM messages WHERE message_uuid = ?)""",
-            (happened_at, update.message_uuid),
+    return "" < happened_at < pruned_before and not (
+        connection.execute(
+            "SELECT 1 FROM messages WHERE message_uuid = ?", (update.message_uuid,)
         ).fetchall()
     )
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from smsstatus.model import StatusUpdate
 from smsstatus.settings import Settings
 from smsstatus.store.sqlite.store import SqliteStore
-from smsstatus.store.sqlite.updates import apply_update
+from smsstatus.store.sqlite.updates import apply_updates
 
 from ...conftest import Query
 from ...rounds import examples
@@ -30,7 +30,7 @@ def test_a_change_of_status_rewrites_no_index_of_what_stays(settings: Settings) 
     numbers = {"MessageUUID": "a-uuid", "From": "1", "To": "2"}
 
     def work(connection: sqlite3.Connection) -> set[str]:
-        apply_update(connection, update_of({**numbers, "Status": "sent"}))
+        apply_updates(connection, [update_of({**numbers, "Status": "sent"})])
         written: set[str] = set()
 
         def look(action: int, table: str | None, column: str | None, *_: object) -> int:
@@ -39,7 +39,7 @@ def test_a_change_of_status_rewrites_no_index_of_what_stays(settings: Settings) 
             return sqlite3.SQLITE_OK
 
         connection.set_authorizer(look)
-        apply_update(connection, update_of({**numbers, "Status": "delivered"}))
+        apply_updates(connection, [update_of({**numbers, "Status": "delivered"})])
         connection.set_authorizer(None)
         assert "current_status" in written
         return {name for name, text in indexes(connection) if written & set(_WORD.findall(text))}
@@ -125,12 +125,12 @@ class TwoFiles:
         self.examples = 0
 
 
-def leave(store: SqliteStore, updates: list[StatusUpdate]) -> Left:
-    """Write updates of one message in this order, and read what stands."""
+def leave(store: SqliteStore, updates: list[StatusUpdate], at_once: int) -> Left:
+    """Write updates of one message in this order, so many at a time, and read what stands."""
 
     def work(connection: sqlite3.Connection) -> Left:
-        for update in updates:
-            apply_update(connection, update)
+        for first in range(0, len(updates), at_once):
+            apply_updates(connection, updates[first : first + at_once])
         of_message = (updates[0].message_uuid,)
         (row,) = connection.execute(
             f"SELECT {', '.join(_COLUMNS)} FROM messages WHERE message_uuid = ?", of_message
@@ -171,7 +171,7 @@ def test_any_order_of_arrival_with_any_duplicates_leaves_the_same(
         ]
         for order in arrivals
     ]
-    one, other = map(leave, two_files.stores, orders)
+    one, other = map(leave, two_files.stores, orders, (1, len(orders[1])))
     assert one == other
     assert one.row["created_at"] == min(update.received_at for update in orders[0])
 
