@@ -115,7 +115,7 @@ CREATE INDEX IF NOT EXISTS kinds_by_all ON kinds (sender, network, status, error
 -- is over: so that figures of weeks need not read each message.
 CREATE TABLE IF NOT EXISTS summed_spans (
     span             TEXT    NOT NULL PRIMARY KEY,  -- 2026-11-01T12, 2026-11-01, or 2026-11-0: nine days
-    reader           TEXT    NOT NULL          -- who reads its messages now; '' = summed up
+    reader           TEXT    NOT NULL          -- who has summed it up, or with ~ before its name does so now
 ) STRICT, WITHOUT ROWID;
 
 -- The sums of those, one row for each kind of message.

@@ -66,6 +66,7 @@ class SqliteStore:
         self.runs = SqliteRuns(path, self.writer)
         self._may_create = may_create
         self._met_damage = False
+        self._kept = tallies.Kept()
         self.counts: Mapping[str, int] = {}
         self.damage = ""
         self._unreadable = ""
@@ -211,7 +212,7 @@ class SqliteStore:
         self, edges: Sequence[str], by: Sequence[str], first_hour: str
     ) -> Sequence[Sequence[Tally]]:
         return [
-            tallies.read_tally(self.path, since, until, by, first_hour)
+            tallies.read_tally(self.path, since, until, by, first_hour, self._kept)
             for since, until in pairwise(edges)
         ]
 

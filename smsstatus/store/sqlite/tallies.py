@@ -21,8 +21,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from itertools import pairwise
-from operator import add
+from itertools import chain, pairwise
+from operator import add, itemgetter
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -36,12 +36,15 @@ SETTLING = timedelta(hours=1)
 OLD = timedelta(hours=12)
 """The same of longer spans."""
 
-SUMMED = ""
-"""What summed_spans says of a span instead of who reads it."""
+READING = "~"
+"""What the name of a span's reader begins with until the span is summed up."""
 PUT = 500
 """So many sums are put in at a time: callbacks wait for that long."""
 
 T = TypeVar("T")
+_Spans = tuple[tuple[str, str], ...]
+"""Each with its reader."""
+_Sums = tuple[Any, ...]
 
 SENDER = "ltrim(m.sender_number, '+')"
 COLUMNS: Mapping[str, str] = {
@@ -69,82 +72,138 @@ class NoteSpan:
     reader: str
 
 
+class Kept:
+    """What the days and tens of days of the latest window came to, by kind of message.
+
+    They change seldom, and adding them up is most of the work of a window of weeks. Each time that
+    a span is summed up it has another name, so what was found by these names is still right.
+    """
+
+    def __init__(self) -> None:
+        self._found: dict[str, tuple[_Spans, Sequence[_Sums]]] = {}
+
+    def sums(self, connection: sqlite3.Connection, sign: str, spans: _Spans) -> Sequence[_Sums]:
+        """Of the kinds whose ids have this sign."""
+        found = self._found.get(sign)
+        if found is None or found[0] != spans:
+            found = spans, _by_kind(connection, sign, spans, "")
+            self._found[sign] = found
+        return found[1]
+
+
 def read_tally(
-    path: Path, since: str, until: str, by: Sequence[str], first_hour: str
+    path: Path, since: str, until: str, by: Sequence[str], first_hour: str, kept: Kept
 ) -> list[Tally]:
     """The sums of the spans that have them, and of the rows for what is between those."""
+    keys = (*by, "country", "status")
     found: dict[tuple[Any, ...], list[int]] = {}
     with reading(path) as connection:
+        connection.row_factory = None
         connection.execute("BEGIN")
-        for *key, messages, units, amount in _parts(connection, since, until, by, first_hour):
-            sums = found.setdefault(tuple(key), [0, 0, 0])
-            sums[0] += messages
-            sums[1] += units
-            sums[2] += amount
-    return [
-        Tally(tuple(group), country, status, hour, *sums)
-        for (*group, country, status, hour), sums in found.items()
-    ]
+        for key, messages, units, amount in chain(
+            _of_sums(connection, since, until, keys, first_hour, kept),
+            _of_rows(connection, since, until, keys, first_hour),
+        ):
+            sums = found.get(key)
+            if sums is None:
+                found[key] = [messages, units, amount]
+            else:
+                sums[0] += messages
+                sums[1] += units
+                sums[2] += amount
+    return [Tally(key[:-3], *key[-3:], *sums) for key, sums in found.items()]
 
 
-def _parts(
-    connection: sqlite3.Connection, since: str, until: str, by: Sequence[str], first_hour: str
-) -> Iterator[sqlite3.Row]:
-    keys = [*by, "country", "status"]
-    for equals, sign, hour, row_hour, suits in (
-        ("<>", ">", "''", "''", lambda span: True),
-        (
-            "=",
-            "<",
-            "max(span, :first)",
-            f"max(substr(m.created_at, 1, {HOUR}), :first)",
-            lambda span: len(span) == HOUR or _next(span) <= first_hour,
-        ),
+def _of_sums(
+    connection: sqlite3.Connection,
+    since: str,
+    until: str,
+    keys: Sequence[str],
+    first_hour: str,
+    kept: Kept,
+) -> Iterator[tuple[tuple[Any, ...], int, int, int]]:
+    key_of = itemgetter(*map(_KIND.index, keys))
+    for sign, first, done in (
+        (">", "", _done(connection, since, until)),
+        ("<", first_hour, _done(connection, since, until, first_hour)),
     ):
-        done = _done(connection, since, until, suits)
-        yield from connection.execute(
-            f"""SELECT {", ".join(keys)}, hour, {_SUMS} FROM (
-                    SELECT kind, {hour} AS hour, {_SUMS} FROM sums
-                    WHERE span IN (SELECT value FROM json_each(:spans)) AND kind {sign} 0
-                    GROUP BY kind, {hour}
-                ) JOIN kinds ON kinds.id = kind GROUP BY {_numbers(keys)}, hour""",
-            {"spans": json.dumps(done), "first": first_hour},
-        ).fetchall()
-        columns = [*[COLUMNS[name] for name in keys], row_hour]
-        for start, end in _between(since, until, done):
-            yield from connection.execute(
-                f"""SELECT {", ".join(columns)}, {_ROW_SUMS} {FROM_ROWS}
-                        AND m.current_status {equals} 'sent'
+        whole = tuple([span for span in done if len(span[0]) < HOUR])
+        hours = tuple([span for span in done if len(span[0]) == HOUR])
+        for *kind, hour, messages, units, amount in chain(
+            kept.sums(connection, sign, whole) if whole else (),
+            _by_kind(connection, sign, hours, first),
+        ):
+            yield (*key_of(kind), hour or first), messages, units, amount
+
+
+def _by_kind(
+    connection: sqlite3.Connection, sign: str, spans: _Spans, first_hour: str
+) -> Sequence[_Sums]:
+    """Country, network, sender, status, error code; the hour, if there is a first one; sums."""
+    hour = "max(span, :first)" if first_hour else "''"
+    return connection.execute(
+        f"""SELECT {", ".join(_KIND)}, hour, messages, units, amount FROM (
+                SELECT kind, {hour} AS hour, {_SUMS} FROM sums
+                WHERE span IN (SELECT value FROM json_each(:spans)) AND kind {sign} 0
+                GROUP BY kind, {hour}
+            ) JOIN kinds ON kinds.id = kind""",
+        {"spans": json.dumps([span for span, _ in spans]), "first": first_hour},
+    ).fetchall()
+
+
+def _of_rows(
+    connection: sqlite3.Connection, since: str, until: str, keys: Sequence[str], first_hour: str
+) -> Iterator[tuple[tuple[Any, ...], int, int, int]]:
+    hour = f"iif(m.current_status = 'sent', max(substr(m.created_at, 1, {HOUR}), :first), '')"
+    columns = [*[COLUMNS[name] for name in keys], hour]
+    others = _between(since, until, _done(connection, since, until))
+    sent = _between(since, until, _done(connection, since, until, first_hour))
+    for which, gaps in (
+        ("", others & sent),
+        ("AND m.current_status <> 'sent'", others - sent),
+        ("AND m.current_status = 'sent'", sent - others),
+    ):
+        for start, end in sorted(gaps):
+            for *key, messages, units, amount in connection.execute(
+                f"""SELECT {", ".join(columns)}, {_ROW_SUMS} {FROM_ROWS} {which}
                     GROUP BY {_numbers(columns)}""",
                 {"start": start, "end": end, "first": first_hour},
-            ).fetchall()
+            ).fetchall():
+                yield tuple(key), messages, units, amount
 
 
 def _done(
-    connection: sqlite3.Connection, since: str, until: str, suits: Callable[[str], bool]
-) -> list[str]:
-    """The spans of a window that are summed up, of those that suit, in their order; none within
-    another.
+    connection: sqlite3.Connection, since: str, until: str, whole_before: str = "~"
+) -> _Spans:
+    """The spans of a window that are summed up, in their order; none within another.
+
+    Of those that end later than `whole_before` the hours alone.
     """
-    found: list[str] = []
-    for (span,) in connection.execute(
-        "SELECT span FROM summed_spans WHERE reader = ? AND span >= ? AND span < ? ORDER BY span",
-        (SUMMED, since[:TEN], until),
+    firsts = {length: _first(since, length) for length in (HOUR, DAY, TEN)}
+    found: list[tuple[str, str]] = []
+    for span, reader in connection.execute(
+        """SELECT span, reader FROM summed_spans
+           WHERE reader < ? AND span >= ? AND span < ? ORDER BY span""",
+        (READING, since[:TEN], until),
     ).fetchall():
-        is_whole = _first(since, len(span)) <= span < until[: len(span)]
-        if is_whole and suits(span) and not (found and span.startswith(found[-1])):
-            found.append(span)  # a day stands before its hours
-    return found
+        length = len(span)
+        if (
+            firsts[length] <= span < until[:length]
+            and not (found and span.startswith(found[-1][0]))  # a day stands before its hours
+            and (length == HOUR or _next(span) <= whole_before)
+        ):
+            found.append((span, reader))
+    return tuple(found)
 
 
 def _numbers(columns: Sequence[str]) -> str:
     return ", ".join(str(number) for number in range(1, len(columns) + 1))
 
 
-def _between(since: str, until: str, done: Sequence[str]) -> Iterator[tuple[str, str]]:
+def _between(since: str, until: str, done: _Spans) -> set[tuple[str, str]]:
     """What these spans leave of a window."""
-    edges = [since, *(edge for span in done for edge in (span, _next(span))), until]
-    yield from ((start, end) for start, end in list(pairwise(edges))[::2] if start < end)
+    edges = [since, *(edge for span, _ in done for edge in (span, _next(span))), until]
+    return {(start, end) for start, end in list(pairwise(edges))[::2] if start < end}
 
 
 def _first(since: str, length: int) -> str:
@@ -176,7 +235,7 @@ def next_span(path: Path, now: str) -> NoteSpan | None:
             return None
         for end, length in ((over, HOUR), (old, DAY), (old, TEN)):
             if span := _newest_of(connection, oldest[:length], end[:length], length):
-                return NoteSpan(span, uuid4().hex)
+                return NoteSpan(span, f"{READING}{uuid4().hex}")
     return None
 
 
@@ -185,9 +244,9 @@ def _newest_of(connection: sqlite3.Connection, first: str, end: str, length: int
     before = end
     for (span,) in connection.execute(
         """SELECT span FROM summed_spans
-           WHERE reader = ? AND length(span) = ? AND span >= ? AND span < ?
+           WHERE reader < ? AND length(span) = ? AND span >= ? AND span < ?
            ORDER BY span DESC""",
-        (SUMMED, length, first, end),
+        (READING, length, first, end),
     ).fetchall():
         if _next(span) < before and (found := _newest(connection, _next(span), before)):
             return found[:length]
@@ -208,8 +267,8 @@ def note_span(connection: sqlite3.Connection, noted: NoteSpan) -> None:
     """From now on a change of its messages is noticed."""
     connection.execute(
         """INSERT INTO summed_spans (span, reader) VALUES (?, ?)
-           ON CONFLICT (span) DO UPDATE SET reader = excluded.reader WHERE reader <> ?""",
-        (noted.span, noted.reader, SUMMED),
+           ON CONFLICT (span) DO UPDATE SET reader = excluded.reader WHERE reader >= ?""",
+        (noted.span, noted.reader, READING),
     )
 
 
@@ -221,13 +280,13 @@ def sum_up(path: Path, noted: NoteSpan, submit: Callable[[object], Any]) -> None
     start, end = noted.span, _next(noted.span)
     with reading(path) as connection:
         connection.execute("BEGIN")
-        done = _done(connection, start, end, lambda span: len(span) > len(noted.span))
+        done = tuple([s for s in _done(connection, start, end) if len(s[0]) > len(noted.span)])
         rows = connection.execute(
             f"""SELECT kind, {_SUMS} FROM sums
                 WHERE span IN (SELECT value FROM json_each(?)) GROUP BY kind""",
-            (json.dumps(done),),
+            (json.dumps([span for span, _ in done]),),
         ).fetchall()
-        for first, last in _between(start, end, done):
+        for first, last in sorted(_between(start, end, done)):
             rows += connection.execute(
                 f"""SELECT id, messages, units, amount, {", ".join([f"found.{n}" for n in _KIND])}
                     FROM (SELECT {columns}, {_ROW_SUMS} {FROM_ROWS} GROUP BY {names}) AS found
@@ -302,5 +361,6 @@ def put_sums(
     )
     if is_last:
         connection.execute(
-            "UPDATE summed_spans SET reader = ? WHERE span = ?", (SUMMED, noted.span)
+            "UPDATE summed_spans SET reader = ? WHERE span = ?",
+            (noted.reader.removeprefix(READING), noted.span),
         )
