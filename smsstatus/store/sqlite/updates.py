@@ -144,14 +144,15 @@ def apply_updates(
     judged = [_judge(connection, update, pruned_before) for update in updates]
     new = [update for update, known in zip(updates, judged, strict=True) if known is None]
     written = iter(_write(connection, new, note_standing))
-    return [
-        next(written)
-        if known is None
-        else known
-        if isinstance(known, Outcome)
-        else _repeat(connection, update._replace(digest=known))
-        for update, known in zip(updates, judged, strict=True)
-    ]
+    outcomes = []
+    for update, known in zip(updates, judged, strict=True):
+        if known is None:
+            outcomes.append(next(written))
+        elif isinstance(known, Outcome):
+            outcomes.append(known)
+        else:
+            outcomes.append(_repeat(connection, update._replace(digest=known)))
+    return outcomes
 
 
 def _judge(
