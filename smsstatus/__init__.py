@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from flask import Flask, Request
@@ -29,6 +30,15 @@ class _NoSessions(SessionInterface):
         return self._none
 
 
+class _Routes(MapAdapter):
+    """Finds each route once: nearly all requests are for one of a few paths."""
+
+    match = lru_cache(64)(MapAdapter.match)  # what is not found, each time
+
+
+_routes = lru_cache(64)(_Routes)
+
+
 class _App(Flask):
     """Flask, with routes that are found by method and path alone, and no redirects.
 
@@ -45,7 +55,7 @@ class _App(Flask):
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
         if request is None:
             return super().create_url_adapter(None)
-        return MapAdapter(
+        return _routes(
             self.url_map,
             "",
             request.root_path or "/",
