@@ -57,7 +57,10 @@ def new_place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]
         def make() -> str:
             if request.param == "sqlite":
                 return f"sqlite:///{tmp_path / str(uuid4())}.db"
-            return held.enter_context(new_database(request.getfixturevalue("postgres_server_url")))
+            server, template = map(
+                request.getfixturevalue, ("postgres_server_url", "postgres_template")
+            )
+            return held.enter_context(new_database(server, template))
 
         yield make
 

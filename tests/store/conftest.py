@@ -52,7 +52,10 @@ def open_database(name: str, request: pytest.FixtureRequest, folder: Path) -> It
         else:
             from smsstatus.store.postgres.store import PostgresStore
 
-            url = held.enter_context(new_database(request.getfixturevalue("postgres_server_url")))
+            server, template = map(
+                request.getfixturevalue, ("postgres_server_url", "postgres_template")
+            )
+            url = held.enter_context(new_database(server, template))
             opener = Opener(
                 lambda wanted: PostgresStore(url, wanted=wanted), lambda sql: ask(url, sql)
             )
