@@ -75,7 +75,7 @@ class NoteSpan:
 class Kept:
     """What the days and tens of days of the latest window came to, by kind of message.
 
-    They change seldom, and adding them up is most of the work of a window of weeks. Each time that
+    They change rarely, and adding them up is most of the work of a window of weeks. Each time that
     a span is summed up it has another name, so what was found by these names is still right.
     """
 
