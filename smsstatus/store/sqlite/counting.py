@@ -17,10 +17,10 @@ from .connection import marks, reading
 from .tallies import COLUMNS
 
 
-def count_by_status(path: Path, since: str = "", until: str = "~") -> dict[str, int]:
-    """Messages by current_status, first seen in the window; from the index alone."""
+def count_by_status(path: Path) -> dict[str, int]:
+    """Messages by current_status; from the index alone."""
     with reading(path) as connection:
-        return _count_by_status(connection, since, until)
+        return _count_by_status(connection, "", "~")
 
 
 def read_history(path: Path, edges: Sequence[str]) -> tuple[list[dict[str, int]], Stats]:

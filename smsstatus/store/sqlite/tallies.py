@@ -44,6 +44,7 @@ PUT = 500
 T = TypeVar("T")
 _Spans = tuple[tuple[str, str], ...]
 """Each with its reader."""
+_Gaps = set[tuple[str, str]]
 _Sums = tuple[Any, ...]
 
 SENDER = "ltrim(m.sender_number, '+')"
@@ -100,9 +101,17 @@ def read_tally(
     with reading(path) as connection:
         connection.row_factory = None
         connection.execute("BEGIN")
+        others = _done(connection, since, until)
+        sent = _done(connection, since, until, first_hour)
         for key, messages, units, amount in chain(
-            _of_sums(connection, since, until, keys, first_hour, kept),
-            _of_rows(connection, since, until, keys, first_hour),
+            _of_sums(connection, others, sent, keys, first_hour, kept),
+            _of_rows(
+                connection,
+                _between(since, until, others),
+                _between(since, until, sent),
+                keys,
+                first_hour,
+            ),
         ):
             sums = found.get(key)
             if sums is None:
@@ -116,17 +125,14 @@ def read_tally(
 
 def _of_sums(
     connection: sqlite3.Connection,
-    since: str,
-    until: str,
+    others: _Spans,
+    sent: _Spans,
     keys: Sequence[str],
     first_hour: str,
     kept: Kept,
 ) -> Iterator[tuple[tuple[Any, ...], int, int, int]]:
     key_of = itemgetter(*map(_KIND.index, keys))
-    for sign, first, done in (
-        (">", "", _done(connection, since, until)),
-        ("<", first_hour, _done(connection, since, until, first_hour)),
-    ):
+    for sign, first, done in ((">", "", others), ("<", first_hour, sent)):
         whole = tuple([span for span in done if len(span[0]) < HOUR])
         hours = tuple([span for span in done if len(span[0]) == HOUR])
         for *kind, hour, messages, units, amount in chain(
@@ -152,12 +158,14 @@ def _by_kind(
 
 
 def _of_rows(
-    connection: sqlite3.Connection, since: str, until: str, keys: Sequence[str], first_hour: str
+    connection: sqlite3.Connection,
+    others: _Gaps,
+    sent: _Gaps,
+    keys: Sequence[str],
+    first_hour: str,
 ) -> Iterator[tuple[tuple[Any, ...], int, int, int]]:
     hour = f"iif(m.current_status = 'sent', max(substr(m.created_at, 1, {HOUR}), :first), '')"
     columns = [*[COLUMNS[name] for name in keys], hour]
-    others = _between(since, until, _done(connection, since, until))
-    sent = _between(since, until, _done(connection, since, until, first_hour))
     for which, gaps in (
         ("", others & sent),
         ("AND m.current_status <> 'sent'", others - sent),
@@ -200,7 +208,7 @@ def _numbers(columns: Sequence[str]) -> str:
     return ", ".join(str(number) for number in range(1, len(columns) + 1))
 
 
-def _between(since: str, until: str, done: _Spans) -> set[tuple[str, str]]:
+def _between(since: str, until: str, done: _Spans) -> _Gaps:
     """What these spans leave of a window."""
     edges = [since, *(edge for span, _ in done for edge in (span, _next(span))), until]
     return {(start, end) for start, end in list(pairwise(edges))[::2] if start < end}
