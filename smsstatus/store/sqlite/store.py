@@ -32,7 +32,7 @@ from ..contract import (
 from ..groupcommit import GroupCommit, Observer, Ticket
 from ..outbox import Wanted
 from ..runs import Step
-from . import counting, keys, listing, repair, tallies, updates, upgrade, upkeep, version
+from . import counting, keys, listing, repair, summing, tallies, updates, upgrade, upkeep, version
 from .committer import Committer
 from .connection import reading, rewrite_header
 from .database import LOCK_SECONDS, Database
@@ -122,12 +122,12 @@ class SqliteStore:
         return True
 
     def sum_up_some(self, now: str) -> bool:
-        """One hour or day: see `tallies`."""
-        noted = tallies.next_span(self.path, now)
+        """One hour or day: see `summing`."""
+        noted = summing.next_span(self.path, now)
         if noted is None or upgrade.lacks_facts(self.path):
             return False
-        self.writer.submit(partial(tallies.note_span, noted=noted))
-        tallies.sum_up(self.path, noted, self.writer.submit)
+        self.writer.submit(partial(summing.note_span, noted=noted))
+        summing.sum_up(self.path, noted, self.writer.submit)
         return True
 
     def claim_key(self, key: str, digest: bytes) -> Claim | None:

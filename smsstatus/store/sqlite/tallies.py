@@ -4,10 +4,7 @@ So are days and tens of days, from the sums of their hours and days, since the h
 many. A span, one of the three, is written as what its times begin with. What is `sent` counts by
 the hour until it has no report (see `rates`), so kinds of messages with that status are kept apart.
 
-It is summed up in three steps, since callbacks keep coming: it is noted, its messages are read with
-a connection of its own, and the sums are put in, some at a time, while the note is still there.
-Whatever changes a message removes the notes of its spans (triggers of schema.sql see to that, and
-nothing changes what a message cost alone), so the sums that count are those of its rows.
+`summing` makes the sums, and sees to it that those that count are those of the rows.
 
 Of many senders and networks a month has some hundred thousand sums. Grouping those by a number, the
 kind of message, takes half as long as by five texts.
@@ -17,31 +14,20 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import partial
 from itertools import chain, pairwise
-from operator import add, itemgetter
+from operator import itemgetter
 from pathlib import Path
-from typing import Any, TypeVar
-from uuid import uuid4
+from typing import Any
 
 from ..contract import Tally
-from .connection import marks, reading
+from .connection import reading
 
 HOUR, DAY, TEN = len("2026-11-01T12"), len("2026-11-01"), len("2026-11-0")
-SETTLING = timedelta(hours=1)
-"""An hour is summed up once it has been over for that long: few callbacks come any later."""
-OLD = timedelta(hours=12)
-"""The same of longer spans."""
-
 READING = "~"
 """What the name of a span's reader begins with until the span is summed up."""
-PUT = 500
-"""So many sums are put in at a time: callbacks wait for that long."""
 
-T = TypeVar("T")
 _Spans = tuple[tuple[str, str], ...]
 """Each with its reader."""
 _Gaps = set[tuple[str, str]]
@@ -57,20 +43,17 @@ COLUMNS: Mapping[str, str] = {
 }
 """What stands for each of contract.GROUPS in a query of messages m and their facts f."""
 
+KIND = ("country", "network", "sender", "status", "error_code")
+"""What the messages of a kind have in common."""
+
 FROM_ROWS = """
     FROM messages AS m INDEXED BY messages_by_time
     LEFT JOIN message_facts AS f ON f.message_id = m.id
     WHERE m.created_at >= :start AND m.created_at < :end
     """
-_SUMS = "sum(messages) AS messages, sum(units) AS units, sum(amount) AS amount"
-_ROW_SUMS = """count(*) AS messages, sum(coalesce(f.units, 0)) AS units,
+SUMS = "sum(messages) AS messages, sum(units) AS units, sum(amount) AS amount"
+ROW_SUMS = """count(*) AS messages, sum(coalesce(f.units, 0)) AS units,
     sum(coalesce(f.amount, 0)) AS amount"""
-
-
-@dataclass(frozen=True, slots=True)
-class NoteSpan:
-    span: str
-    reader: str
 
 
 class Kept:
@@ -101,14 +84,14 @@ def read_tally(
     with reading(path) as connection:
         connection.row_factory = None
         connection.execute("BEGIN")
-        others = _done(connection, since, until)
-        sent = _done(connection, since, until, first_hour)
+        others = done_spans(connection, since, until)
+        sent = done_spans(connection, since, until, first_hour)
         for key, messages, units, amount in chain(
             _of_sums(connection, others, sent, keys, first_hour, kept),
             _of_rows(
                 connection,
-                _between(since, until, others),
-                _between(since, until, sent),
+                gaps_between(since, until, others),
+                gaps_between(since, until, sent),
                 keys,
                 first_hour,
             ),
@@ -131,7 +114,7 @@ def _of_sums(
     first_hour: str,
     kept: Kept,
 ) -> Iterator[tuple[tuple[Any, ...], int, int, int]]:
-    key_of = itemgetter(*map(_KIND.index, keys))
+    key_of = itemgetter(*map(KIND.index, keys))
     for sign, first, done in ((">", "", others), ("<", first_hour, sent)):
         whole = tuple([span for span in done if len(span[0]) < HOUR])
         hours = tuple([span for span in done if len(span[0]) == HOUR])
@@ -148,8 +131,8 @@ def _by_kind(
     """Country, network, sender, status, error code; the hour, if there is a first one; sums."""
     hour = "max(span, :first)" if first_hour else "''"
     return connection.execute(
-        f"""SELECT {", ".join(_KIND)}, hour, messages, units, amount FROM (
-                SELECT kind, {hour} AS hour, {_SUMS} FROM sums
+        f"""SELECT {", ".join(KIND)}, hour, messages, units, amount FROM (
+                SELECT kind, {hour} AS hour, {SUMS} FROM sums
                 WHERE span IN (SELECT value FROM json_each(:spans)) AND kind {sign} 0
                 GROUP BY kind, {hour}
             ) JOIN kinds ON kinds.id = kind""",
@@ -173,14 +156,14 @@ def _of_rows(
     ):
         for start, end in sorted(gaps):
             for *key, messages, units, amount in connection.execute(
-                f"""SELECT {", ".join(columns)}, {_ROW_SUMS} {FROM_ROWS} {which}
+                f"""SELECT {", ".join(columns)}, {ROW_SUMS} {FROM_ROWS} {which}
                     GROUP BY {_numbers(columns)}""",
                 {"start": start, "end": end, "first": first_hour},
             ).fetchall():
                 yield tuple(key), messages, units, amount
 
 
-def _done(
+def done_spans(
     connection: sqlite3.Connection, since: str, until: str, whole_before: str = "~"
 ) -> _Spans:
     """The spans of a window that are summed up, in their order; none within another.
@@ -198,7 +181,7 @@ def _done(
         if (
             firsts[length] <= span < until[:length]
             and not (found and span.startswith(found[-1][0]))  # a day stands before its hours
-            and (length == HOUR or _next(span) <= whole_before)
+            and (length == HOUR or next_to(span) <= whole_before)
         ):
             found.append((span, reader))
     return tuple(found)
@@ -208,19 +191,20 @@ def _numbers(columns: Sequence[str]) -> str:
     return ", ".join(str(number) for number in range(1, len(columns) + 1))
 
 
-def _between(since: str, until: str, done: _Spans) -> _Gaps:
+def gaps_between(since: str, until: str, done: _Spans) -> _Gaps:
     """What these spans leave of a window."""
-    edges = [since, *(edge for span, _ in done for edge in (span, _next(span))), until]
+    edges = [since, *(edge for span, _ in done for edge in (span, next_to(span))), until]
     return {(start, end) for start, end in list(pairwise(edges))[::2] if start < end}
 
 
 def _first(since: str, length: int) -> str:
     """The first whole span of a window."""
     span = since[:length]
-    return span if since[length:].strip("T:0.Z") == "" else _next(span)
+    return span if since[length:].strip("T:0.Z") == "" else next_to(span)
 
 
-def _next(span: str) -> str:
+def next_to(span: str) -> str:
+    """What the times of the next span of this length begin with."""
     length = len(span)
     if length == TEN and span[-1] < "3":
         return f"{span[:-1]}{int(span[-1]) + 1}"
@@ -231,144 +215,3 @@ def _next(span: str) -> str:
         return (datetime.fromisoformat(f"{span}:00"[:16]) + step).isoformat()[:length]
     except OverflowError:
         return "~"
-
-
-def next_span(path: Path, now: str) -> NoteSpan | None:
-    """The newest hour that is over and not summed up, else day, else ten days; None if none is."""
-    moment = datetime.fromisoformat(now)
-    over, old = (moment - SETTLING).isoformat()[:HOUR], (moment - OLD).isoformat()[:DAY]
-    with reading(path) as connection:
-        ((oldest,),) = connection.execute("SELECT min(created_at) FROM messages").fetchall()
-        if oldest is None:
-            return None
-        for end, length in ((over, HOUR), (old, DAY), (old, TEN)):
-            if span := _newest_of(connection, oldest[:length], end[:length], length):
-                return NoteSpan(span, f"{READING}{uuid4().hex}")
-    return None
-
-
-def _newest_of(connection: sqlite3.Connection, first: str, end: str, length: int) -> str | None:
-    """The newest span of this length with messages that is not summed up; `first` is the first."""
-    before = end
-    for (span,) in connection.execute(
-        """SELECT span FROM summed_spans
-           WHERE reader < ? AND length(span) = ? AND span >= ? AND span < ?
-           ORDER BY span DESC""",
-        (READING, length, first, end),
-    ).fetchall():
-        if _next(span) < before and (found := _newest(connection, _next(span), before)):
-            return found[:length]
-        before = span
-    found = _newest(connection, first, before)
-    return None if found is None else found[:length]
-
-
-def _newest(connection: sqlite3.Connection, since: str, before: str) -> str | None:
-    ((newest,),) = connection.execute(
-        "SELECT max(created_at) FROM messages WHERE created_at >= ? AND created_at < ?",
-        (since, before),
-    ).fetchall()
-    return newest  # type: ignore[no-any-return]
-
-
-def note_span(connection: sqlite3.Connection, noted: NoteSpan) -> None:
-    """From now on a change of its messages is noticed."""
-    connection.execute(
-        """INSERT INTO summed_spans (span, reader) VALUES (?, ?)
-           ON CONFLICT (span) DO UPDATE SET reader = excluded.reader WHERE reader >= ?""",
-        (noted.span, noted.reader, READING),
-    )
-
-
-def sum_up(path: Path, noted: NoteSpan, submit: Callable[[object], Any]) -> None:
-    """Read what there is of a span that was noted, and put the sums in."""
-    names = ", ".join(_KIND)
-    columns = ", ".join([f"{COLUMNS[name]} AS {name}" for name in _KIND])
-    is_same = _IS_SAME.format(*[f"found.{name}" for name in _KIND])
-    start, end = noted.span, _next(noted.span)
-    with reading(path) as connection:
-        connection.execute("BEGIN")
-        done = tuple([s for s in _done(connection, start, end) if len(s[0]) > len(noted.span)])
-        rows = connection.execute(
-            f"""SELECT kind, {_SUMS} FROM sums
-                WHERE span IN (SELECT value FROM json_each(?)) GROUP BY kind""",
-            (json.dumps([span for span, _ in done]),),
-        ).fetchall()
-        for first, last in sorted(_between(start, end, done)):
-            rows += connection.execute(
-                f"""SELECT id, messages, units, amount, {", ".join([f"found.{n}" for n in _KIND])}
-                    FROM (SELECT {columns}, {_ROW_SUMS} {FROM_ROWS} GROUP BY {names}) AS found
-                    LEFT JOIN kinds ON {is_same}""",
-                {"start": first, "end": last},
-            ).fetchall()
-    sums: dict[int, tuple[int, ...]] = {}
-    new = [row for row in rows if row[0] is None]
-    found = [(row[0], *row[1:4]) for row in rows if row[0] is not None]
-    for some in _some(new):
-        ids = submit(partial(find_kinds, kinds=[row[4:] for row in some]))
-        found += [(kind, *row[1:4]) for kind, row in zip(ids, some, strict=True)]
-    for kind, *counts in found:
-        sums[kind] = tuple(map(add, sums.get(kind, (0, 0, 0)), counts))
-    parts = list(_some([(kind, *sums[kind]) for kind in sorted(sums)])) or [[]]
-    for number, part in enumerate(parts, 1):
-        is_last = number == len(parts)
-        submit(partial(put_sums, noted=noted, sums=part, is_first=number == 1, is_last=is_last))
-
-
-def _some(rows: Sequence[T]) -> Iterator[Sequence[T]]:
-    yield from (rows[start : start + PUT] for start in range(0, len(rows), PUT))
-
-
-_KIND = ("country", "network", "sender", "status", "error_code")
-_IS_SAME = " AND ".join([f"kinds.{name} IS {{}}" for name in _KIND])
-
-
-def find_kinds(
-    connection: sqlite3.Connection, kinds: Sequence[tuple[str | None, ...]]
-) -> list[int]:
-    """The ids of these kinds; those that are not there are added."""
-    return [_id_of(connection, kind) for kind in kinds]
-
-
-def _id_of(connection: sqlite3.Connection, kind: tuple[str | None, ...]) -> int:
-    marked = _IS_SAME.format(*"?" * len(_KIND))
-    found = connection.execute(f"SELECT id FROM kinds WHERE {marked}", kind).fetchall()
-    if found:
-        return int(found[0][0])
-    is_sent = kind[_KIND.index("status")] == "sent"
-    next_id = "min(id, 0) - 1" if is_sent else "max(id, 0) + 1"
-    last = "min(id)" if is_sent else "max(id)"
-    cursor = connection.execute(
-        f"""INSERT INTO kinds (id, {", ".join(_KIND)})
-            SELECT {next_id}, {marks(_KIND)} FROM (
-                SELECT coalesce({last}, 0) AS id FROM kinds)""",
-        kind,
-    )
-    assert cursor.lastrowid is not None
-    return cursor.lastrowid
-
-
-def put_sums(
-    connection: sqlite3.Connection,
-    noted: NoteSpan,
-    sums: Sequence[tuple[int, ...]],
-    *,
-    is_first: bool,
-    is_last: bool,
-) -> None:
-    """Put some sums in, unless a message has changed since the span was noted."""
-    if not connection.execute(
-        "SELECT 1 FROM summed_spans WHERE span = ? AND reader = ?", (noted.span, noted.reader)
-    ).fetchall():
-        return
-    if is_first:
-        connection.execute("DELETE FROM sums WHERE span = ?", (noted.span,))
-    connection.executemany(
-        "INSERT INTO sums (span, kind, messages, units, amount) VALUES (?, ?, ?, ?, ?)",
-        [(noted.span, *row) for row in sums],
-    )
-    if is_last:
-        connection.execute(
-            "UPDATE summed_spans SET reader = ? WHERE span = ?",
-            (noted.reader.removeprefix(READING), noted.span),
-        )
