@@ -278,6 +278,29 @@ def test_a_server_that_ended_the_connection_meanwhile_is_asked_again_at_once(
     assert found.current_status == "sent"
 
 
+def test_a_connection_has_ended_only_when_the_server_no_longer_counts_it(
+    postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a role that may have one connection could be refused the next one."""
+    monkeypatch.setattr(connections, "END_SECONDS", 60)
+    happened = []
+    link = Link(postgres)
+    link.run(lambda connection: connection.execute("CREATE TEMPORARY TABLE lasting ()"))
+    ((schema,),) = link.run(
+        lambda c: c.execute("SELECT pg_my_temp_schema()::regnamespace::text").fetchall()
+    )
+    with psycopg.connect(postgres, connect_timeout=30) as other, ThreadPoolExecutor(1) as pool:
+        # The server cannot drop it, so it cannot end the session.
+        other.execute(f"LOCK TABLE {schema}.lasting IN ACCESS SHARE MODE".encode())
+        ending = pool.submit(lambda: (link.end(), happened.append("ended")))
+        assert backends(postgres) == 2
+        happened.append("let go")
+        other.rollback()
+        ending.result(60)
+        assert backends(postgres) == 1
+    assert happened == ["let go", "ended"]
+
+
 def test_a_pooler_that_knows_other_prepared_statements_has_none_prepared_any_more(
     postgres: str,
 ) -> None:

@@ -22,6 +22,7 @@ Connection = psycopg.Connection[Any]
 
 RETRY_SECONDS = 1.0
 """What took longer is not tried again at once."""
+END_SECONDS = 1.0
 
 _BOUNDS: dict[str, Any] = {
     "connect_timeout": 2,  # for each host
@@ -111,6 +112,19 @@ class Link:
                 with WATCH.limit(self._line, promise.STATEMENT_SECONDS):
                     self._greet(connection)
         return self._connection, self._line
+
+    def end(self) -> None:
+        """Close it once the server has ended the session: a limit counts it for as long.
+
+        That is waited for a second at most. Raises nothing.
+        """
+        if self._connection is not None and self._line is not None:
+            with contextlib.suppress(psycopg.Error, OSError):
+                self._connection.close()
+                self._line.settimeout(END_SECONDS)
+                while self._line.recv(1024):
+                    pass
+        self.close()
 
     def close(self) -> None:
         """Close it; the next use makes another. Raises nothing."""

@@ -95,7 +95,7 @@ class PostgresStore:
         try:
             run(link, apply_schema, SCHEMA_SECONDS)
         finally:
-            link.close()
+            link.end()  # a role may have one connection only, which the next one is
 
     def begin(self, update: StatusUpdate, wake: Callable[[], None] | None = None) -> Ticket:
         return self.writer.begin(update, wake)
