@@ -19,6 +19,7 @@ from .service import Service, StartError
 from .settings import Settings
 from .variables import SettingsError
 from .web import current, health, messages, problems, webhook
+from .web.long_json import LongJSON
 
 
 class _NoSessions(SessionInterface):
@@ -47,6 +48,7 @@ class _App(Flask):
     """
 
     session_interface = _NoSessions()
+    json_provider_class = LongJSON
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """No view here is a coroutine, so none is looked at."""
@@ -85,7 +87,6 @@ def create_app(settings: Settings | None = None) -> Flask:
     app = _App(__name__)
     app.url_map.merge_slashes = False
     app.config["MAX_CONTENT_LENGTH"] = webhook.MAX_BODY
-    app.json.sort_keys = False  # type: ignore[attr-defined]  # the order in which it is documented
     app.cli = Commands(app.name)
     current.install(app, service)
     problems.install(app)

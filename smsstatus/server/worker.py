@@ -14,6 +14,7 @@ for anything else, such as the spool; it calls environ["smsstatus.wake"] when ei
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import queue
 import resource
@@ -120,6 +121,8 @@ class Worker(BaseWorker):  # type: ignore[misc]
                 threading.Thread(target=self._work, args=(jobs,), daemon=True).start()
                 self._served.add(jobs)
         self._poller.register(self.PIPE[0], READ)
+        gc.collect()
+        gc.freeze()  # else each full collection walks the whole program, 20 to 50 ms of no answers
         self._listen(True)
         while self.alive and os.getppid() == self.ppid:
             self._turn()

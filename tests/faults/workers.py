@@ -6,6 +6,7 @@ application. `make faults` takes the real numbers wherever a promise in seconds 
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import socket
@@ -92,11 +93,13 @@ class Short(Worker):
 
 
 class Telling(Worker):
-    """It says after how many seconds a thread has to let others run Python."""
+    """It says after how many seconds a thread has to let others run Python, and how many objects
+    no collection looks at.
+    """
 
     def run(self) -> None:
-        self.log.warning("turns of %g s", sys.getswitchinterval())
         super().run()
+        self.log.warning("turns of %g s, %d left", sys.getswitchinterval(), gc.get_freeze_count())
 
 
 class NarrowAndImpatient(Narrow, Impatient):
