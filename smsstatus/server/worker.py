@@ -52,6 +52,10 @@ TURN_SECONDS = 0.0005
 """For which a thread that computes keeps the others from running Python. A callback takes many
 turns, of two threads: with Python's 5 ms for each, long answers beside it cost it 200 ms.
 """
+COLLECTED = 10_000
+"""Objects after which Python looks for those that refer to each other. It takes milliseconds in
+which no thread answers, and 20 to 50 where it looks at the whole program, which is left out.
+"""
 RESERVED_FILES = 64
 """Descriptors that connections leave to the store, the spool, the log and Plivo's API."""
 _UNREAD = 65_536  # bytes taken in while a request is being served, or to be thrown away
@@ -122,7 +126,8 @@ class Worker(BaseWorker):  # type: ignore[misc]
                 self._served.add(jobs)
         self._poller.register(self.PIPE[0], READ)
         gc.collect()
-        gc.freeze()  # else each full collection walks the whole program, 20 to 50 ms of no answers
+        gc.freeze()
+        gc.set_threshold(COLLECTED)
         self._listen(True)
         while self.alive and os.getppid() == self.ppid:
             self._turn()

@@ -93,13 +93,14 @@ class Short(Worker):
 
 
 class Telling(Worker):
-    """It says after how many seconds a thread has to let others run Python, and how many objects
-    no collection looks at.
+    """It says after how many seconds a thread has to let others run Python, after how many objects
+    Python collects, and how many it does not look at then.
     """
 
     def run(self) -> None:
         super().run()
-        self.log.warning("turns of %g s, %d left", sys.getswitchinterval(), gc.get_freeze_count())
+        collects = gc.get_threshold()[0], gc.get_freeze_count()
+        self.log.warning("turns of %g s, %d objects but %d", sys.getswitchinterval(), *collects)
 
 
 class NarrowAndImpatient(Narrow, Impatient):
