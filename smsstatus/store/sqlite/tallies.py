@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import chain, pairwise
 from operator import itemgetter
@@ -56,23 +56,33 @@ ROW_SUMS = """count(*) AS messages, sum(coalesce(f.units, 0)) AS units,
     sum(coalesce(f.amount, 0)) AS amount"""
 
 
+KEPT = 4
+"""Times that sums are kept: of a window and of the time before it, what is `sent` apart."""
+MOST = 20_000
+"""Where there are more kinds of messages none are kept: 12,000 take some 7 MB."""
+
+
 class Kept:
-    """What the days and tens of days of the latest window came to, by kind of message.
+    """What the days and tens of days of the latest windows came to, by kind of message.
 
     They change rarely, and adding them up is most of the work of a window of weeks. Each time that
     a span is summed up it has another name, so what was found by these names is still right.
     """
 
     def __init__(self) -> None:
-        self._found: dict[str, tuple[_Spans, Sequence[_Sums]]] = {}
+        self._found: Sequence[tuple[tuple[str, _Spans], Sequence[_Sums]]] = ()
 
-    def sums(self, connection: sqlite3.Connection, sign: str, spans: _Spans) -> Sequence[_Sums]:
+    def sums(self, connection: sqlite3.Connection, sign: str, spans: _Spans) -> Iterable[_Sums]:
         """Of the kinds whose ids have this sign."""
-        found = self._found.get(sign)
-        if found is None or found[0] != spans:
-            found = spans, _by_kind(connection, sign, spans, "")
-            self._found[sign] = found
-        return found[1]
+        for key, kept in self._found:
+            if key == (sign, spans):
+                return kept
+        rows = _by_kind(connection, sign, spans, "")
+        sums = rows.fetchmany(MOST)
+        if len(sums) == MOST:
+            return chain(sums, rows)
+        self._found = (((sign, spans), sums), *self._found)[:KEPT]
+        return sums
 
 
 def read_tally(
@@ -127,7 +137,7 @@ def _of_sums(
 
 def _by_kind(
     connection: sqlite3.Connection, sign: str, spans: _Spans, first_hour: str
-) -> Sequence[_Sums]:
+) -> sqlite3.Cursor:
     """Country, network, sender, status, error code; the hour, if there is a first one; sums."""
     hour = "max(span, :first)" if first_hour else "''"
     return connection.execute(
@@ -137,7 +147,7 @@ def _by_kind(
                 GROUP BY kind, {hour}
             ) JOIN kinds ON kinds.id = kind""",
         {"spans": json.dumps([span for span, _ in spans]), "first": first_hour},
-    ).fetchall()
+    )
 
 
 def _of_rows(

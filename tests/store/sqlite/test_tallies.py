@@ -1,0 +1,54 @@
+"""What whole days came to is kept in memory: of the latest windows, and where that is not much."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from smsstatus.store.sqlite import tallies
+from smsstatus.store.sqlite.store import SqliteStore
+
+from ..conftest import write
+from ..updates import at, update_of
+
+EDGES = [f"2025-11-{day}T00:00:00.000000Z" for day in (10, 20, 30)]
+FIRST_HOUR = "2025-11-30T00"
+
+
+def counted(store: SqliteStore) -> list[int]:
+    """Messages of a window, after those of the time before it."""
+    return [
+        sum(tally.messages for tally in found) for found in store.tallies(EDGES, (), FIRST_HOUR)
+    ]
+
+
+def make(path: Path) -> SqliteStore:
+    """Three kinds of messages on each of 20 days, summed up."""
+    store = SqliteStore(path)
+    store.prepare()
+    write(
+        store,
+        [
+            update_of(at(status, MessageUUID=f"{day}-{status}"), f"2025-11-{day}T05:06:07.000000Z")
+            for day in range(10, 30)
+            for status in ("delivered", "failed", "sent")
+        ],
+    )
+    while store.sum_up_some("2999-01-01T00:00:00.000000Z"):
+        pass
+    return store
+
+
+@pytest.mark.parametrize(("most", "again"), [(tallies.MOST, [30, 30]), (1, [300, 300])])
+def test_of_two_windows_days_are_added_up_once_unless_they_have_many_kinds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, again: list[int]
+) -> None:
+    monkeypatch.setattr(tallies, "MOST", most)
+    with closing(make(tmp_path / "sms.db")) as store:
+        assert counted(store) == [30, 30]
+        with closing(sqlite3.connect(store.path)) as connection, connection:
+            connection.execute("UPDATE sums SET messages = 10 * messages")
+        assert counted(store) == again
