@@ -183,13 +183,14 @@ def change_marker(path: Path) -> str:
     """A word that differs once a message or an event was added, the oldest were pruned or rows of
     an earlier version corrected.
 
-    A repeated callback alone does not change it. It costs four look-ups, whatever there is.
+    A repeated callback alone does not change it. It costs five look-ups, whatever there is.
     """
     with reading(path) as connection:
         found = connection.execute(
             """SELECT (SELECT max(id) FROM status_events),
                       (SELECT max(id) FROM messages), (SELECT min(id) FROM messages),
-                      (SELECT sum(looked_at) FROM upgrades)"""
+                      (SELECT sum(looked_at) FROM upgrades),
+                      (SELECT looked_at FROM events_beside)"""
         ).fetchall()[0]
     return "-".join(str(value or 0) for value in found)
 

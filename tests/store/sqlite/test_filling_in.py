@@ -166,8 +166,10 @@ def test_what_a_program_of_version_5_still_writes_gets_its_facts_once_that_has_e
             write_as_version_5(former.path, new._replace(digest=new.digest[::-1]))
     assert not former.correct_some(utc_now())
     assert not former.sum_up_some(AFTER)  # since facts change no sums
+    marker = former.change_marker()
     while former.correct_some(AFTER):
-        pass
+        assert former.change_marker() != marker  # so a page that shows the facts is made again
+        marker = former.change_marker()
     direct = SqliteStore(tmp_path / "direct.db")
     direct.prepare()
     write(direct, lives())
