@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from typing import Any
 
 import psycopg
 import pytest
@@ -604,3 +605,21 @@ def test_pages_are_alike_wherever_their_messages_are_found(
     found_near = [pages(store, filters, 7) for filters, _ in FILTERS.values()]
     monkeypatch.setattr(listing, "NEAREST", nearest)
     assert [pages(store, filters, 7) for filters, _ in FILTERS.values()] == found_near
+
+
+@pytest.mark.parametrize(("limit", "statements"), [(6, 2), (7, 1)])
+def test_what_the_nearest_messages_cannot_fill_is_not_looked_for_among_them(
+    store: PostgresStore, monkeypatch: pytest.MonkeyPatch, limit: int, statements: int
+) -> None:
+    monkeypatch.setattr(listing, "NEAREST", 7)
+    store.list(Filters(), 1)  # so that there is a connection
+    asked: list[object] = []
+    execute = psycopg.Connection.execute
+
+    def noting(connection: Any, query: Any, *values: Any) -> Any:
+        asked.append(query)
+        return execute(connection, query, *values)
+
+    monkeypatch.setattr(psycopg.Connection, "execute", noting)
+    store.list(Filters(statuses=("delivered",)), limit)
+    assert len(asked) == statements

@@ -66,7 +66,8 @@ def list_messages(
 ) -> Page:
     """A page of messages, newest first."""
     rows: Sequence[Sequence[Any]] = []
-    for query in (_nearest_query, page_query) if _may_be_common(filters) else (page_query,):
+    is_near = limit < NEAREST and _may_be_common(filters)
+    for query in (_nearest_query, page_query) if is_near else (page_query,):
         sql, values = query(filters, limit + 1, after)
         rows = connection.execute(sql.encode(), values).fetchall()
         if len(rows) > limit:
