@@ -178,11 +178,12 @@ def _write(
     new: Sequence[StatusUpdate],
     note_standing: Callable[[StatusUpdate, int | None], None] | None,
 ) -> list[Outcome]:
-    """Each statement for all of them, then the next one: so it stays in the processor's cache."""
+    """Each step for all of them, then the next one: so its code stays in the processor's cache."""
     stood = [_stand(connection, update) for update in new]
+    packed = [parameters.kept(connection, update) for update in new]
     events = [
-        _insert_event(connection, update, parameters.kept(connection, update)).lastrowid
-        for update in new
+        _insert_event(connection, update, kept).lastrowid
+        for update, kept in zip(new, packed, strict=True)
     ]
     for update, (stands, _) in zip(new, stood, strict=True):
         if not stands:
