@@ -12,7 +12,7 @@ import inspect
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
@@ -61,34 +61,51 @@ Ask = Callable[[Path], object]
 PlanOf = Callable[[str, list[Any]], list[str]]
 
 
+STATISTICS = ("with statistics", "without")
+"""For SQLite's planner. What they count is how messages are in `filled`."""
+
+
 @pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def filled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A database with many messages."""
     path = tmp_path_factory.mktemp("filled") / "sms.db"
     SqliteStore(path).prepare()
+    with filling(path) as connection:
+        for statement in (FILL, FILL_REFERENCES, FILL_PAIRS):
+            connection.execute(statement)
+    return with_and_without_statistics(path)
+
+
+@pytest.fixture(params=STATISTICS)
+def full(filled: dict[str, Path], request: pytest.FixtureRequest) -> Path:
+    return filled[request.param]
+
+
+def with_and_without_statistics(path: Path) -> dict[str, Path]:
+    """A file that nobody has open with statistics, made now if it has none, and a copy without."""
+    with filling(path) as connection:
+        if not statistics_of(connection):
+            connection.execute("ANALYZE")
+    without = path.with_name("without.db")
+    shutil.copy(path, without)
+    with filling(without) as connection:
+        for table in statistics_of(connection):
+            connection.execute(f"DROP TABLE {table}")
+    return dict(zip(STATISTICS, (path, without), strict=True))
+
+
+def statistics_of(connection: sqlite3.Connection) -> list[str]:
+    """The tables that ANALYZE makes."""
+    found = connection.execute("SELECT name FROM sqlite_master WHERE name LIKE 'sqlite_stat%'")
+    return [name for (name,) in found]
+
+
+@contextmanager
+def filling(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection that is quick: nothing of the file has to survive."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA synchronous = OFF")
-        connection.execute(FILL)
-        connection.execute(FILL_REFERENCES)
-        connection.execute(FILL_PAIRS)
-    return path
-
-
-@pytest.fixture(scope="module", params=["", "ANALYZE"])
-def full(filled: Path, tmp_path_factory: pytest.TempPathFactory, request: Any) -> Path:
-    """It without and with statistics for SQLite's planner."""
-    path = tmp_path_factory.mktemp("full") / "sms.db"
-    with closing(copy(filled, path)) as connection:
-        connection.execute(request.param)
-    return path
-
-
-def copy(source: Path, target: Path) -> sqlite3.Connection:
-    """Copy a database that nobody has open; the copy, open and without fsyncs."""
-    shutil.copy(source, target)
-    connection = sqlite3.connect(target, isolation_level=None)
-    connection.execute("PRAGMA synchronous = OFF")
-    return connection
+        yield connection
 
 
 @pytest.fixture
@@ -279,14 +296,22 @@ def test_of_a_reference_and_another_filter_the_rarer_one_is_walked(
 
 
 @pytest.fixture(scope="module")
-def lopsided(full: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def lopsided_ones(
+    filled: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
     """One sender has sent nearly everything, one rarely sends, and one has just begun; only the
     newest messages are not final yet.
     """
     path = tmp_path_factory.mktemp("lopsided") / "sms.db"
-    with closing(copy(full, path)) as connection:
+    shutil.copy(filled["with statistics"], path)
+    with filling(path) as connection:
         connection.execute(LOPSIDED, (MESSAGES - 300, MESSAGES - 6000))
-    return path
+    return with_and_without_statistics(path)
+
+
+@pytest.fixture(params=STATISTICS)
+def lopsided(lopsided_ones: dict[str, Path], request: pytest.FixtureRequest) -> Path:
+    return lopsided_ones[request.param]
 
 
 OTHERS: dict[str, Ask] = {

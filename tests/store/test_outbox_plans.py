@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import inspect
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,13 @@ from smsstatus.store.outbox import COUNTED, Fate, Settlement, Wanted
 from smsstatus.store.sqlite import changes, connection
 from smsstatus.store.sqlite.store import SqliteStore
 
-from ..api.test_plans import Watched, full_scans
+from ..api.test_plans import (
+    STATISTICS,
+    Watched,
+    filling,
+    full_scans,
+    with_and_without_statistics,
+)
 
 MESSAGES = 30_000
 NOW = "2026-11-02T00:00:00.000000Z"
@@ -50,21 +55,20 @@ FILL_FORWARDS = """
     """
 
 
-def run(path: Path, statements: Iterable[str]) -> None:
-    """Fill a file quickly: nothing of it has to survive."""
-    with closing(sqlite3.connect(path, isolation_level=None)) as filling:
-        filling.execute("PRAGMA synchronous = OFF")
-        for statement in statements:
-            filling.execute(statement)
-
-
-@pytest.fixture(scope="module", params=["", "ANALYZE"])
-def full(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
-    """Many changes wait and many are dead, without and with statistics for SQLite's planner."""
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Many changes wait and many are dead."""
     path = tmp_path_factory.mktemp("outbox") / "sms.db"
     SqliteStore(path).prepare()
-    run(path, (FILL_MESSAGES, FILL_EVENTS, FILL_FORWARDS, request.param))
-    return path
+    with filling(path) as connection:
+        for statement in (FILL_MESSAGES, FILL_EVENTS, FILL_FORWARDS):
+            connection.execute(statement)
+    return with_and_without_statistics(path)
+
+
+@pytest.fixture(params=STATISTICS)
+def full(filled: dict[str, Path], request: pytest.FixtureRequest) -> Path:
+    return filled[request.param]
 
 
 @pytest.fixture
