@@ -52,9 +52,11 @@ TURN_SECONDS = 0.0005
 """For which a thread that computes keeps the others from running Python. A callback takes many
 turns, of two threads: with Python's 5 ms for each, long answers beside it cost it 200 ms.
 """
-COLLECTED = 10_000
-"""Objects after which Python looks for those that refer to each other. It takes milliseconds in
-which no thread answers, and 20 to 50 where it looks at the whole program, which is left out.
+COLLECTED = 2_000
+"""Objects after which Python looks for those that refer to each other, as 3.13 does by itself; 3.11
+looks after 700. Each time no thread answers for milliseconds, and for 20 to 50 of them where the
+whole program is looked at, which is left out. With 10,000, requests of 64 KiB that were refused
+were kept by the hundred.
 """
 RESERVED_FILES = 64
 """Descriptors that connections leave to the store, the spool, the log and Plivo's API."""
