@@ -6,14 +6,14 @@ As in `listing`, each function reads all it needs at once.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
 from ...model import EARLIEST, FINAL_STATUSES, SIMULATED
 from ..contract import DELIVERIES_TIMED, WAITING_COUNTED, Group, Pulse, Stats
 from ..runs import Step
-from .connection import marks, reading
+from .connection import marks, reading, rows_of
 from .tallies import COLUMNS
 
 
@@ -90,11 +90,11 @@ def _delivery_times(
                     AND created_at < ? AND (created_at, id) >= (?, ?))
             WHERE queued_at >= '{EARLIEST}' AND delivered_at >= '{EARLIEST}'""",
         (oldest, until, oldest, oldest_id),
-    ).fetchall()
-    return _by_group(rows)
+    )
+    return _by_group(rows_of(rows))
 
 
-def _by_group(rows: Sequence[sqlite3.Row]) -> dict[Group, list[float]]:
+def _by_group(rows: Iterable[sqlite3.Row]) -> dict[Group, list[float]]:
     found: dict[Group, list[float]] = {}
     for *group, seconds in rows:
         if seconds is not None:  # else one of the times is no time

@@ -16,13 +16,13 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from itertools import chain, pairwise
+from itertools import chain, islice, pairwise
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from ..contract import Tally
-from .connection import reading
+from .connection import reading, rows_of
 
 HOUR, DAY, TEN = len("2026-11-01T12"), len("2026-11-01"), len("2026-11-0")
 READING = "~"
@@ -78,7 +78,7 @@ class Kept:
             if key == (sign, spans):
                 return kept
         rows = _by_kind(connection, sign, spans, "")
-        sums = rows.fetchmany(MOST)
+        sums = list(islice(rows, MOST))
         if len(sums) == MOST:
             return chain(sums, rows)
         self._found = (((sign, spans), sums), *self._found)[:KEPT]
@@ -137,10 +137,10 @@ def _of_sums(
 
 def _by_kind(
     connection: sqlite3.Connection, sign: str, spans: _Spans, first_hour: str
-) -> sqlite3.Cursor:
+) -> Iterator[_Sums]:
     """Country, network, sender, status, error code; the hour, if there is a first one; sums."""
     hour = "max(span, :first)" if first_hour else "''"
-    return connection.execute(
+    found = connection.execute(
         f"""SELECT {", ".join(KIND)}, hour, messages, units, amount FROM (
                 SELECT kind, {hour} AS hour, {SUMS} FROM sums
                 WHERE span IN (SELECT value FROM json_each(:spans)) AND kind {sign} 0
@@ -148,6 +148,7 @@ def _by_kind(
             ) JOIN kinds ON kinds.id = kind""",
         {"spans": json.dumps([span for span, _ in spans]), "first": first_hour},
     )
+    return rows_of(found)
 
 
 def _of_rows(
@@ -165,11 +166,12 @@ def _of_rows(
         ("AND m.current_status = 'sent'", sent - others),
     ):
         for start, end in sorted(gaps):
-            for *key, messages, units, amount in connection.execute(
+            found = connection.execute(
                 f"""SELECT {", ".join(columns)}, {ROW_SUMS} {FROM_ROWS} {which}
                     GROUP BY {_numbers(columns)}""",
                 {"start": start, "end": end, "first": first_hour},
-            ).fetchall():
+            )
+            for *key, messages, units, amount in rows_of(found):
                 yield tuple(key), messages, units, amount
 
 
