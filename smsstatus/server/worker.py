@@ -23,6 +23,7 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from datetime import timedelta
 from io import BytesIO
 from typing import Any
@@ -167,7 +168,7 @@ class Worker(BaseWorker):  # type: ignore[misc]
         seconds = PAUSE_SECONDS if self._pauses_until else LOOK_SECONDS
         for key, events in self._poller.select(0 if self._again else seconds):
             if key.data is not None:
-                self._serve(key.data, events)
+                self._guard(self._read_or_write, key.data, events)
             elif key.fd == self.PIPE[0]:
                 is_woken = True
                 with contextlib.suppress(BlockingIOError):
@@ -177,13 +178,13 @@ class Worker(BaseWorker):  # type: ignore[misc]
         for _ in range(len(self._again)):
             connection = self._again.popleft()
             if connection in self._connections:  # else it had to make room for another
-                self._next(connection)
+                self._guard(self._next, connection)
         if is_woken:
             for connection in self._connections.all_in(State.COMMITTING):
                 if connection.iterable.is_ready:
-                    self._give_answer(connection)
+                    self._guard(self._give_answer, connection)
             while self._answered:
-                self._take_back(self._answered.popleft())
+                self._guard(self._take_back, self._answered.popleft())
         now = time.monotonic()
         if self._pauses_until and now >= self._pauses_until:
             self._pauses_until = 0.0
@@ -194,7 +195,7 @@ class Worker(BaseWorker):  # type: ignore[misc]
             self._look(now)
         # Once all have been read: the same code again and again stays in the processor's cache.
         for connection in self._connections.all_in(State.READY):
-            self._run(connection)
+            self._guard(self._run, connection)
 
     def _look(self, now: float) -> None:
         """End what has taken too long."""
@@ -225,15 +226,16 @@ class Worker(BaseWorker):  # type: ignore[misc]
 
     # Requests.
 
-    def _serve(self, connection: Connection, events: int) -> None:
-        """Something can be read, or written. A mistake of ours costs this connection alone."""
+    def _guard(self, step: Callable[..., None], connection: Connection, *more: int) -> None:
+        """Do a step. A mistake of ours costs this connection alone."""
         try:
-            self._read_or_write(connection, events)
+            step(connection, *more)
         except Exception as error:
             self.log.error("a mistake in the worker: %s", without_text(error))
             self._connections.close(connection)
 
     def _read_or_write(self, connection: Connection, events: int) -> None:
+        """As far as that is possible now."""
         try:
             if events & WRITE:
                 connection.send_more()

@@ -359,7 +359,7 @@ class Store(Protocol):
         """Correct some rows that an earlier version left; False if that is done."""
 
     def sum_up_some(self, now: str) -> bool:
-        """Do some of what makes `tally` quick; False if nothing is left to do."""
+        """Do some of what makes `tallies` quick; False if nothing is left to do."""
 
     def take_suspicion(self) -> bool:
         """Has a write or a count met damage since this was last asked?"""

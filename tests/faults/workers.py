@@ -103,6 +103,24 @@ class Telling(Worker):
         self.log.warning("turns of %g s, %d objects but %d", sys.getswitchinterval(), *collects)
 
 
+class Mistaken(Worker):
+    """The application fails for those who ask for it, and so does what would answer them."""
+
+    def load_wsgi(self) -> None:
+        super().load_wsgi()
+        app = self.wsgi.wsgi_app
+
+        def fails(environ: dict[str, Any], start_response: Any) -> Any:
+            if "HTTP_X_MISTAKE" in environ:
+                raise LookupError
+            return app(environ, start_response)
+
+        self.wsgi.wsgi_app = fails
+
+    def handle_error(self, *about: Any) -> None:
+        raise ArithmeticError
+
+
 class NarrowAndImpatient(Narrow, Impatient):
     """Both."""
 

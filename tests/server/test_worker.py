@@ -21,7 +21,7 @@ from smsstatus.server.worker import COLLECTED, TURN_SECONDS
 from ..faults.raw import chunked, connect, head, read_reply, wire
 from ..faults.test_nothing_left import fill
 from ..faults.tracing import held, worker_pid
-from ..faults.workers import Impatient, Narrow, Short, Telling, serve_with
+from ..faults.workers import Impatient, Mistaken, Narrow, Short, Telling, serve_with
 from ..live import API_TOKEN, LiveService, live_service, wait_until
 from ..plivo_api import AUTH_ID, Asked, Reply, plivo_api
 
@@ -423,6 +423,18 @@ def test_who_waits_to_be_accepted_is_answered_once_a_stopping_worker_has_descrip
         assert service.process.wait(60) == 0
         log = service.log.read_text()
     assert int(log.partition("tried to accept ")[2].split()[0]) < 200
+
+
+def test_a_mistake_in_the_loop_costs_one_connection_alone(tmp_path: Path) -> None:
+    request = head("POST /plivo/status HTTP/1.1", {"X-Mistake": "", "Content-Length": "0"})
+    with live_service(tmp_path, **serve_with(Mistaken)) as service:
+        with connect(service.port) as other, connect(service.port) as client:
+            client.sendall(request)
+            assert client.recv(1) == b""
+            other.sendall(get("/healthz"))
+            assert read_reply(other).status == 200
+        assert service.stop() == 0
+    assert "a mistake in the worker: ArithmeticError" in service.log.read_text()
 
 
 def test_what_a_thread_computes_and_throws_away_keeps_callbacks_waiting_for_moments_only(

@@ -78,7 +78,7 @@ def sum_up(store: Store) -> None:
 
 
 def recounted(messages: Sequence[Message], by: Sequence[str], first_hour: str) -> set[Tally]:
-    """What `tally` has to answer for these messages."""
+    """What `tallies` have to answer for these messages."""
     counted: Counter[tuple[object, ...]] = Counter()
     units: Counter[tuple[object, ...]] = Counter()
     amounts: Counter[tuple[object, ...]] = Counter()

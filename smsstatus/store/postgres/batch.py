@@ -1,6 +1,6 @@
 """How StatusUpdates change the tables: a whole batch in one statement with one parameter.
 
-It does what `sqlite.updates` does one by one, and ends in the same rows whatever the order, the
+It does what `sqlite.updates` does, and ends in the same rows whatever the order, the
 batches and the number of connections. All that decides stands in the message's own row, which the
 statement locks: a statement does not see what another one commits meanwhile. So the upsert has no
 WHERE, which would keep the id of a row that stays as it is from coming back.
@@ -216,7 +216,8 @@ one, but a single row where a value is compared, and would join each row with al
 def record(connection: Connection, updates: Sequence[StatusUpdate]) -> list[Outcome]:
     """Write these in the caller's transaction, or in one of their own; what became of each.
 
-    Of several updates of a message only the last can be APPLIED.
+    Of several updates of a message only the last can be APPLIED; in SQLite each one that stands is,
+    until the next one.
     """
     outcomes = [Outcome.OLDER] * len(updates)
     came = {update.digest: n for n, update in reversed([*enumerate(updates)])}

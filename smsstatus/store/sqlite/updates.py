@@ -1,4 +1,4 @@
-"""How one StatusUpdate changes the tables: the guarded upsert and the event beside it."""
+"""How StatusUpdates change the tables: the guarded upsert and the event beside it."""
 
 from __future__ import annotations
 
@@ -138,7 +138,8 @@ def apply_updates(
 
     Whatever the order in which a message's updates come, its row ends the same: the guard in the
     statement keeps the greatest order key, the least of differing numbers and times is kept, and
-    an update that comes late still fills in what only it says.
+    an update that comes late still fills in what only it says. (Not the history of a message whose
+    first updates come in one commit, some of before a pruning: those are left out then.)
     """
     pruned_before = _pruned_before(connection)
     judged = [_judge(connection, update, pruned_before) for update in updates]
