@@ -8,6 +8,7 @@ import ssl
 import subprocess
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -181,31 +182,42 @@ def _pour(begin: bytes, more: bytes) -> Act:
     return act
 
 
-@pytest.mark.parametrize(
-    "act",
-    [
-        _hang,
-        _drip(b"", b"H"),
-        _drip(b"HTTP/1.1 200 OK\r\n", b"a"),
-        _drip(b"HTTP/1.1 200 OK\r\n", b"A: b\r\n"),
-        _drip(b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 100 Continue\r\n\r\n"),
-    ],
-    ids=["hang", "line", "header", "headers", "continue"],
-)
-def test_who_hangs_or_drips_is_given_up_in_time(act: Act) -> None:
-    assert result_of(act, SHORT) == "timeout"
+NEVER_BEGIN = {
+    "hang": _hang,
+    "line": _drip(b"", b"H"),
+    "header": _drip(b"HTTP/1.1 200 OK\r\n", b"a"),
+    "headers": _drip(b"HTTP/1.1 200 OK\r\n", b"A: b\r\n"),
+    "continue": _drip(b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 100 Continue\r\n\r\n"),
+}
+NEVER_END = {
+    "200": _drip(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n", b"a"),
+    "500": _drip(b"HTTP/1.1 500 No\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\na\r\n"),
+}
 
 
-@pytest.mark.parametrize(
-    ("act", "result"),
-    [
-        (_drip(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n", b"a"), "200"),
-        (_drip(b"HTTP/1.1 500 No\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\na\r\n"), "500"),
-    ],
-    ids=["body", "chunks"],
-)
-def test_the_code_counts_of_an_answer_whose_rest_drips(act: Act, result: str) -> None:
-    assert result_of(act, 3.0) == result
+def test_who_hangs_or_drips_is_given_up_in_time() -> None:
+    assert results_of(NEVER_BEGIN, SHORT) == dict.fromkeys(NEVER_BEGIN, "timeout")
+
+
+def test_the_code_counts_of_an_answer_whose_rest_drips() -> None:
+    assert results_of(NEVER_END, 3.0) == {code: code for code in NEVER_END}
+
+
+def results_of(acts: dict[str, Act], seconds: float) -> dict[str, str]:
+    """All at once, as each takes all of the time."""
+    found = {}
+    with ExitStack() as held:
+        urls = {name: held.enter_context(odd_receiver(act)).url for name, act in acts.items()}
+
+        def post(name: str) -> None:
+            found[name] = post_to(urls[name], seconds).result
+
+        threads = [threading.Thread(target=post, args=(name,), daemon=True) for name in acts]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(LONG)
+        return dict(found)
 
 
 BOMB = gzip.compress(bytes(10_000_000))
