@@ -126,7 +126,7 @@ def test_the_chart_is_told_in_words() -> None:
 )
 def test_the_last_bar_of_a_window_holds_now(window: figures.Window, name: str) -> None:
     place = zone.zone_of(name)
-    for hours in range(0, 24 * 366, 29):
+    for hours in range(0, 24 * 366, 97):
         now = NOW + timedelta(hours=hours, minutes=7)
         edges = window.edges(window.number_at(now, place), place)
         assert len(edges) == window.bars + 1
