@@ -59,8 +59,8 @@ class Process:
             self.clock.turn(60)
         self.clock.beat = lambda: None
 
-    def look_after(self, length: timedelta, every: float = EVERY) -> None:
-        """Only do what is due, for so long."""
+    def look_after(self, length: timedelta, every: float = 3600.0) -> None:
+        """Only do what is due, for so long: a look at the timetable every so many seconds."""
         end = self.clock.now() + length
         while self.clock.now() < end:
             self.timetable.look()

@@ -187,7 +187,7 @@ def test_silent_messages_are_asked_about_less_and_less_often(
     plivo_list.send(1, plivo_list.clock.now() - HOUR, "sent")
     process = start()
     process.live(HOUR)
-    process.look_after(4 * DAY)
+    process.look_after(4 * DAY, every=1800.0)
     began = plivo_list.gets[0]
     hours = [round((moment - began) / 3600, 1) for moment in plivo_list.gets]
     assert len(hours) == 5
