@@ -49,6 +49,9 @@ ENOUGH_MEMORY = 1 << 30
 
 compile_once()
 
+# Tests leave little garbage, and there is much to look through: everything that was collected.
+gc.set_threshold(10_000)
+
 # A machine may be busy: seconds are promised by services of their own, in tests/faults.
 for seconds, place in enumerate(("STORE", "STATEMENT", "SPOOL", "LOG", "SPARE"), 60):
     setattr(promise, f"{place}_SECONDS", float(seconds))
