@@ -22,6 +22,7 @@ from smsstatus import create_app
 from smsstatus.locking import FileLock
 from smsstatus.model import utc_timestamp
 from smsstatus.settings import Settings
+from smsstatus.store.sqlite import committer
 from smsstatus.store.sqlite.store import SqliteStore
 from smsstatus.web.current import service_of
 
@@ -231,8 +232,10 @@ def test_an_answer_that_could_not_be_kept_is_not_sent_again(
     api: FlaskClient,
     standin: PlivoApi,
     settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    monkeypatch.setattr(committer, "LOCK_SECONDS", 0.05)
     lock = FileLock(Path(f"{settings.database_path}.lock"))
     with ExitStack() as held:
         standin.reply = lambda asked: held.enter_context(lock.hold(10))

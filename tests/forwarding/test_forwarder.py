@@ -60,7 +60,8 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(schedule, "_WAITS", (0.02,) * 7)
     monkeypatch.setattr(schedule, "_LAST_WAIT", 0.02)
     monkeypatch.setattr(schedule, "SHORTEST_PAUSE", 0.005)
-    monkeypatch.setattr(schedule, "LONGEST_PAUSE", 0.05)
+    monkeypatch.setattr(schedule, "LONGEST_PAUSE", 0.02)
+    monkeypatch.setattr(forwarder, "LOOK_SECONDS", 0.05)
 
 
 def live(receive: Receive, message_uuid: str) -> None:

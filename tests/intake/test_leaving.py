@@ -21,6 +21,7 @@ from smsstatus.intake.leaving import LEAVING_SECONDS, leave_nothing
 from smsstatus.intake.records import read_record
 from smsstatus.plivo.callback import Callback
 from smsstatus.service import Service
+from smsstatus.store.sqlite import connection
 from smsstatus.web.current import service_of
 
 from ..commands.conftest import command
@@ -35,6 +36,12 @@ TOKEN = Plivo.token
 def callback(message_uuid: str) -> Callback:
     fields = Plivo().fields("sent", message_uuid)
     return Callback("POST", "", urlencode(fields), "2026-11-01T12:00:00.000000Z")
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database that somebody else writes to is not waited for."""
+    monkeypatch.setattr(connection, "BUSY_SECONDS", 0.01)
 
 
 @pytest.fixture
