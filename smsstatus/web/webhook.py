@@ -101,10 +101,8 @@ class _OnceKept(Response):
     `is_ready`; then it waits only if it is not `is_stored`.
     """
 
-    default_mimetype = None  # its headers are made in that step
-
     def __init__(self, service: Service, keeping: Keeping, query: Pairs) -> None:
-        super().__init__()
+        super().__init__(content_type=PLAIN_TEXT)
         self._service = service
         self._keeping = keeping
         self._query = query
