@@ -57,7 +57,7 @@ class State(Enum):
 
     IDLE = "its next request"
     READING = "the rest of a request"
-    READY = "its callback's turn"
+    READY = "its request's turn"
     COMMITTING = "its callback's commit"
     SERVING = "a thread's answer"
     WRITING = "the client to take its answer"
@@ -101,7 +101,7 @@ class Connection:
         self.received = bytearray()
         self.unsent = bytearray()
         self.request: Request | None = None
-        """The one whose head is there, and whose body is not yet."""
+        """The one whose head is there, until it is served."""
         self.number = 0
         self.response: Any = None
         self.environ: dict[str, Any] = {}
@@ -128,10 +128,8 @@ class Connection:
         self.iterable = None
         self.began = time.monotonic()
 
-    def next_request(
-        self, config: Config, *, is_late: bool = False
-    ) -> tuple[Request, bytes] | None:
-        """The next request and its body, once it is whole. Raises what gunicorn's parser raises.
+    def has_request(self, config: Config, *, is_late: bool = False) -> bool:
+        """Is the next request whole? Then it is `request`. Raises what gunicorn's parser raises.
 
         A body is shorter than announced if the client sends no more, or if the rest `is_late`: the
         application says so.
@@ -139,7 +137,7 @@ class Connection:
         if self.request is None:
             head = self._head(config)
             if head is None:
-                return None
+                return False
             self.number += 1
             self._at = self._size = self._chunks = 0
             self.request = _Request(config, _Whole(head), self.address, self.number)
@@ -150,10 +148,10 @@ class Connection:
             if self.request._expected_100_continue:
                 self.request._expected_100_continue = False
                 self.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-            return None
-        request, self.request = self.request, None
-        request._expected_100_continue = False
-        return request, body
+            return False
+        self.request._expected_100_continue = False
+        self.request.body = BytesIO(body)
+        return True
 
     def _head(self, config: Config) -> bytes | None:
         received = self.received

@@ -25,7 +25,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from datetime import timedelta
-from io import BytesIO
 from typing import Any
 
 from gunicorn.arbiter import Arbiter
@@ -193,7 +192,9 @@ class Worker(BaseWorker):  # type: ignore[misc]
             self._next_look = now + LOOK_SECONDS
             self.notify()
             self._look(now)
-        # Once all have been read: the same code again and again stays in the processor's cache.
+        # Each step for all that have come: its code stays in the processor's cache.
+        for connection in self._connections.all_in(State.READY):
+            self._begin(connection)
         for connection in self._connections.all_in(State.READY):
             self._guard(self._run, connection)
 
@@ -266,12 +267,9 @@ class Worker(BaseWorker):  # type: ignore[misc]
     def _next(self, connection: Connection, *, is_late: bool = False) -> None:
         """Serve the next request if it is whole, or if the rest of it is not waited for."""
         had_head = connection.request is not None
-        request = None
         try:
-            found = connection.next_request(self.cfg, is_late=is_late)
-            if found is not None:
-                request, body = found
-                self._begin(connection, request, body)
+            if connection.has_request(self.cfg, is_late=is_late):
+                self._connections.move(connection, State.READY)
             elif connection.at_end:
                 self.log.debug("Ignored premature client disconnection.")
                 self._connections.close(connection)
@@ -283,26 +281,33 @@ class Worker(BaseWorker):  # type: ignore[misc]
         except ConnectionError:
             self._connections.close(connection)
         except Exception as error:
-            self.handle_error(request, connection, connection.address, error)
-            self._connections.hang_up(connection)
+            self._refuse(connection, None, error)
 
-    def _begin(self, connection: Connection, request: Request, body: bytes) -> None:
+    def _refuse(self, connection: Connection, request: Request | None, error: Exception) -> None:
+        self.handle_error(request, connection, connection.address, error)
+        self._connections.hang_up(connection)
+
+    def _begin(self, connection: Connection) -> None:
+        """Make of its request what the application is called with."""
         self.nr += 1
         if self.nr >= self.max_requests:
             self.alive = False
+        request, connection.request = connection.request, None
+        assert request is not None
         if not self.alive or not self.cfg.keepalive:
             request.force_close()
-        response, environ = wsgi.create(
-            request, connection, connection.address, connection.server, self.cfg, Answer
-        )
-        environ["wsgi.input"] = BytesIO(body)
+        try:
+            response, environ = wsgi.create(
+                request, connection, connection.address, connection.server, self.cfg, Answer
+            )
+        except Exception as error:
+            self._refuse(connection, request, error)
+            return
         environ["wsgi.multithread"] = True
         environ["smsstatus.wake"] = self._wake
         environ["smsstatus.is_stopping"] = self._is_stopping
         connection.begin(response, environ)
-        if request.path in self.loop_paths:
-            self._connections.move(connection, State.READY)
-        else:
+        if request.path not in self.loop_paths:
             self._to_thread(connection, self._requests)
 
     def _run(self, connection: Connection) -> None:
