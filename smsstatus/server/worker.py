@@ -194,7 +194,7 @@ class Worker(BaseWorker):  # type: ignore[misc]
             self._look(now)
         # Each step for all that have come: its code stays in the processor's cache.
         for connection in self._connections.all_in(State.READY):
-            self._begin(connection)
+            self._guard(self._begin, connection)
         for connection in self._connections.all_in(State.READY):
             self._guard(self._run, connection)
 
