@@ -48,7 +48,7 @@ LINGER_SECONDS = 2.0
 LOOK_SECONDS = 0.25
 PAUSE_SECONDS = 0.002
 """Between two connections where several processes accept: else the first one awake has them all."""
-TURN_SECONDS = 0.0005
+TURN_SECONDS = 0.0001
 """For which a thread that computes keeps the others from running Python. A callback takes many
 turns, of two threads: with Python's 5 ms for each, long answers beside it cost it 200 ms.
 """
