@@ -6,6 +6,7 @@ A network is its MCC and MNC, `310-260`. Of countries that share a code the larg
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from .country_table import COUNTRIES, NETWORKS
 
@@ -46,6 +47,7 @@ def country_name(country: str) -> str:
     return _NAMES.get(country, country)
 
 
+@lru_cache(2048)
 def network_name(network: str) -> str:
     """`T-Mobile (310-260)`, or the codes alone."""
     mcc, _, mnc = network.partition("-")

@@ -14,7 +14,7 @@ from ..contract import StoreUnavailable
 BUSY_SECONDS = 1.5
 CHECKPOINT_PAGES = 4000  # of the WAL; pages that are written often are copied once
 
-ROWS_AT_ONCE = 200
+ROWS_AT_ONCE = 400
 PAUSE_SECONDS = 0.0001
 
 closed_to_readers: set[Path] = set()
