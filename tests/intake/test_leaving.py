@@ -38,7 +38,7 @@ def callback(message_uuid: str) -> Callback:
     return Callback("POST", "", urlencode(fields), "2026-11-01T12:00:00.000000Z")
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A database that somebody else writes to is not waited for."""
     monkeypatch.setattr(connection, "BUSY_SECONDS", 0.01)
@@ -52,6 +52,7 @@ def service(app: Flask) -> Service:
     return service
 
 
+@pytest.mark.usefixtures("impatient")
 def test_what_is_spooled_is_also_in_a_line_of_the_log_and_that_only_once(
     service: Service, writable: sqlite3.Connection, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -64,6 +65,7 @@ def test_what_is_spooled_is_also_in_a_line_of_the_log_and_that_only_once(
     assert service.spool.depth().waiting == 1
 
 
+@pytest.mark.usefixtures("impatient")
 def test_where_the_disk_is_kept_the_log_gets_none_of_it(
     app: Flask, writable: sqlite3.Connection, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -73,6 +75,7 @@ def test_where_the_disk_is_kept_the_log_gets_none_of_it(
     assert list(read_log(capfd.readouterr().err.splitlines(), [TOKEN])) == []
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_log_that_fails_changes_nothing_for_what_is_spooled(
     service: Service,
     writable: sqlite3.Connection,
@@ -99,6 +102,7 @@ def test_at_the_end_the_spool_goes_to_a_database_that_takes_it(
     assert list(read_log(capfd.readouterr().err.splitlines(), [TOKEN])) == []
 
 
+@pytest.mark.usefixtures("impatient")
 def test_at_the_end_what_the_database_does_not_take_goes_to_the_log(
     service: Service,
     writable: sqlite3.Connection,
