@@ -265,7 +265,7 @@ class Worker(BaseWorker):  # type: ignore[misc]
             self._next(connection)
 
     def _next(self, connection: Connection, *, is_late: bool = False) -> None:
-        """Serve the next request if it is whole, or if the rest of it is not waited for."""
+        """Have the next request served if it is whole, or if the rest of it is not waited for."""
         had_head = connection.request is not None
         try:
             if connection.has_request(self.cfg, is_late=is_late):
@@ -284,6 +284,7 @@ class Worker(BaseWorker):  # type: ignore[misc]
             self._refuse(connection, None, error)
 
     def _refuse(self, connection: Connection, request: Request | None, error: Exception) -> None:
+        """Say why what was sent is no request."""
         self.handle_error(request, connection, connection.address, error)
         self._connections.hang_up(connection)
 
