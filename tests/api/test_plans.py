@@ -352,7 +352,7 @@ def test_a_narrow_window_costs_little(full: Path, watched: Watched, name: str) -
 def test_a_message_is_found_in_a_few_steps(full: Path, watched: Watched) -> None:
     assert listing.find_message(full, f"{77_777:08}-0000-4000-8000-000000000000")
     assert listing.find_message(full, "none") is None
-    assert watched.steps < 700
+    assert watched.steps < 2_000  # which differs from one SQLite to the next; a walk takes 100,000
 
 
 def test_no_query_was_left_out() -> None:
