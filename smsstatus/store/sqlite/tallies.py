@@ -14,10 +14,9 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from itertools import chain, islice, pairwise
-from operator import itemgetter
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,8 @@ _Spans = tuple[tuple[str, str], ...]
 """Each with its reader."""
 _Gaps = set[tuple[str, str]]
 _Sums = tuple[Any, ...]
+_Question = tuple[str, _Spans, tuple[str, ...], str]
+"""The sign of the kinds' ids, the spans, what to group by, and the first hour, if hours count."""
 
 SENDER = "ltrim(m.sender_number, '+')"
 COLUMNS: Mapping[str, str] = {
@@ -56,32 +57,33 @@ ROW_SUMS = """count(*) AS messages, sum(coalesce(f.units, 0)) AS units,
     sum(coalesce(f.amount, 0)) AS amount"""
 
 
-KEPT = 4
-"""Times that sums are kept: of a window and of the time before it, what is `sent` apart."""
-MOST = 20_000
-"""Where there are more kinds of messages none are kept: 12,000 take some 7 MB."""
+MOST_KEPT = 40_000
+"""Groups that are kept in memory, of all questions together: some 600 bytes each."""
 
 
 class Kept:
-    """What the days and tens of days of the latest windows came to, by kind of message.
+    """What the spans of the latest windows came to.
 
     They change rarely, and adding them up is most of the work of a window of weeks. Each time that
     a span is summed up it has another name, so what was found by these names is still right.
     """
 
     def __init__(self) -> None:
-        self._found: Sequence[tuple[tuple[str, _Spans], Sequence[_Sums]]] = ()
+        self._found: Mapping[_Question, Sequence[_Sums]] = {}
 
-    def sums(self, connection: sqlite3.Connection, sign: str, spans: _Spans) -> Iterable[_Sums]:
-        """Of the kinds whose ids have this sign."""
-        for key, kept in self._found:
-            if key == (sign, spans):
-                return kept
-        rows = _by_kind(connection, sign, spans, "")
-        sums = list(islice(rows, MOST))
-        if len(sums) == MOST:
-            return chain(sums, rows)
-        self._found = (((sign, spans), sums), *self._found)[:KEPT]
+    def sums(self, connection: sqlite3.Connection, question: _Question) -> Sequence[_Sums]:
+        """The answer to `question`, found or remembered."""
+        found = dict(self._found)
+        sums = found.pop(question, None)
+        if sums is None:
+            sums = list(_of_spans(connection, question))
+        room = MOST_KEPT
+        kept = {}
+        for asked, answer in ((question, sums), *found.items()):  # the latest first
+            if len(answer) <= room:
+                kept[asked] = answer
+                room -= len(answer)
+        self._found = kept
         return sums
 
 
@@ -96,8 +98,9 @@ def read_tally(
         connection.execute("BEGIN")
         others = done_spans(connection, since, until)
         sent = done_spans(connection, since, until, first_hour)
-        for key, messages, units, amount in chain(
-            _of_sums(connection, others, sent, keys, first_hour, kept),
+        for *group, hour, messages, units, amount in chain(
+            _of_sums(connection, others, ">", keys, "", kept),
+            _of_sums(connection, sent, "<", keys, first_hour, kept),
             _of_rows(
                 connection,
                 gaps_between(since, until, others),
@@ -106,6 +109,9 @@ def read_tally(
                 first_hour,
             ),
         ):
+            if group[-1] == "sent":
+                hour = hour or first_hour
+            key = (*group, hour)
             sums = found.get(key)
             if sums is None:
                 found[key] = [messages, units, amount]
@@ -118,34 +124,34 @@ def read_tally(
 
 def _of_sums(
     connection: sqlite3.Connection,
-    others: _Spans,
-    sent: _Spans,
-    keys: Sequence[str],
+    done: _Spans,
+    sign: str,
+    keys: tuple[str, ...],
     first_hour: str,
     kept: Kept,
-) -> Iterator[tuple[tuple[Any, ...], int, int, int]]:
-    key_of = itemgetter(*map(KIND.index, keys))
-    for sign, first, done in ((">", "", others), ("<", first_hour, sent)):
-        whole = tuple([span for span in done if len(span[0]) < HOUR])
-        hours = tuple([span for span in done if len(span[0]) == HOUR])
-        for *kind, hour, messages, units, amount in chain(
-            kept.sums(connection, sign, whole) if whole else (),
-            _by_kind(connection, sign, hours, first),
-        ):
-            yield (*key_of(kind), hour or first), messages, units, amount
-
-
-def _by_kind(
-    connection: sqlite3.Connection, sign: str, spans: _Spans, first_hour: str
 ) -> Iterator[_Sums]:
-    """Country, network, sender, status, error code; the hour, if there is a first one; sums."""
+    """Of the kinds whose ids have this sign. All up to the last whole day is before the first hour.
+
+    What comes after that changes more often, so it is asked for apart.
+    """
+    last = max((number for number, (span, _) in enumerate(done, 1) if len(span) < HOUR), default=0)
+    for spans, first in ((done[:last], ""), (done[last:], first_hour)):
+        if spans:
+            yield from kept.sums(connection, (sign, spans, keys, first))
+
+
+def _of_spans(connection: sqlite3.Connection, question: _Question) -> Iterator[_Sums]:
+    """The keys, the hour if there is a first one, and the sums. By the kinds' numbers first."""
+    sign, spans, keys, first_hour = question
     hour = "max(span, :first)" if first_hour else "''"
+    columns = [*keys, "hour"]
     found = connection.execute(
-        f"""SELECT {", ".join(KIND)}, hour, messages, units, amount FROM (
+        f"""SELECT {", ".join(columns)}, {SUMS} FROM (
                 SELECT kind, {hour} AS hour, {SUMS} FROM sums
                 WHERE span IN (SELECT value FROM json_each(:spans)) AND kind {sign} 0
                 GROUP BY kind, {hour}
-            ) JOIN kinds ON kinds.id = kind""",
+            ) JOIN kinds ON kinds.id = kind
+            GROUP BY {_numbers(columns)}""",
         {"spans": json.dumps([span for span, _ in spans]), "first": first_hour},
     )
     return rows_of(found)
@@ -155,9 +161,9 @@ def _of_rows(
     connection: sqlite3.Connection,
     others: _Gaps,
     sent: _Gaps,
-    keys: Sequence[str],
+    keys: tuple[str, ...],
     first_hour: str,
-) -> Iterator[tuple[tuple[Any, ...], int, int, int]]:
+) -> Iterator[_Sums]:
     hour = f"iif(m.current_status = 'sent', max(substr(m.created_at, 1, {HOUR}), :first), '')"
     columns = [*[COLUMNS[name] for name in keys], hour]
     for which, gaps in (
@@ -171,8 +177,7 @@ def _of_rows(
                     GROUP BY {_numbers(columns)}""",
                 {"start": start, "end": end, "first": first_hour},
             )
-            for *key, messages, units, amount in rows_of(found):
-                yield tuple(key), messages, units, amount
+            yield from rows_of(found)
 
 
 def done_spans(

@@ -1,4 +1,4 @@
-"""What whole days came to is kept in memory: of the latest windows, and where that is not much."""
+"""What spans came to is kept in memory: of the latest windows, and where that is not much."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ def make(path: Path) -> SqliteStore:
     return store
 
 
-@pytest.mark.parametrize(("most", "again"), [(tallies.MOST, [30, 30]), (1, [300, 300])])
-def test_of_two_windows_days_are_added_up_once_unless_they_have_many_kinds(
+@pytest.mark.parametrize(("most", "again"), [(tallies.MOST_KEPT, [30, 30]), (0, [300, 300])])
+def test_of_two_windows_spans_are_added_up_once_unless_they_have_many_groups(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, again: list[int]
 ) -> None:
-    monkeypatch.setattr(tallies, "MOST", most)
+    monkeypatch.setattr(tallies, "MOST_KEPT", most)
     with closing(make(tmp_path / "sms.db")) as store:
         assert counted(store) == [30, 30]
         with closing(sqlite3.connect(store.path)) as connection, connection:
