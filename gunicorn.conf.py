@@ -77,14 +77,11 @@ def on_starting(server):  # noqa: ANN001, ANN201 - gunicorn's hooks
 
 def post_worker_init(worker):  # noqa: ANN001, ANN201
     """Start the background work in the process that serves."""
-    import gc
-
     from smsstatus.server import serving
     from smsstatus.settings import WEBHOOK_PATH
     from smsstatus.web.current import service_of
 
     serving.running = serving.gunicorn_server(worker.cfg)
-    gc.freeze()  # what is loaded by now stays, so there is no use in collecting it again and again
     service = service_of(worker.wsgi)
     service.start()
     worker.loop_paths = {WEBHOOK_PATH, service.settings.prefix + WEBHOOK_PATH}
