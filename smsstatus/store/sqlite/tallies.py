@@ -217,7 +217,8 @@ def gaps_between(since: str, until: str, done: _Spans) -> _Gaps:
 def _first(since: str, length: int) -> str:
     """The first whole span of a window."""
     span = since[:length]
-    return span if since[length:].strip("T:0.Z") == "" else next_to(span)
+    begins = f"{span}1" if length == TEN and span[-1] == "0" else span  # no day is the 0th
+    return span if since.removeprefix(begins).strip("T:0.Z") == "" else next_to(span)
 
 
 def next_to(span: str) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from smsstatus.store.sqlite import tallies
+from smsstatus.store.sqlite.connection import reading
 from smsstatus.store.sqlite.store import SqliteStore
 
 from ..conftest import write
@@ -25,15 +27,17 @@ def counted(store: SqliteStore) -> list[int]:
     ]
 
 
-def make(path: Path) -> SqliteStore:
-    """Three kinds of messages on each of 20 days, summed up."""
+def make(path: Path, days: Iterable[int] = range(10, 30)) -> SqliteStore:
+    """Three kinds of messages on each of some days, summed up."""
     store = SqliteStore(path)
     store.prepare()
     write(
         store,
         [
-            update_of(at(status, MessageUUID=f"{day}-{status}"), f"2025-11-{day}T05:06:07.000000Z")
-            for day in range(10, 30)
+            update_of(
+                at(status, MessageUUID=f"{day}-{status}"), f"2025-11-{day:02}T05:06:07.000000Z"
+            )
+            for day in days
             for status in ("delivered", "failed", "sent")
         ],
     )
@@ -52,3 +56,18 @@ def test_of_two_windows_spans_are_added_up_once_unless_they_have_many_groups(
         with closing(sqlite3.connect(store.path)) as connection, connection:
             connection.execute("UPDATE sums SET messages = 10 * messages")
         assert counted(store) == again
+
+
+@pytest.mark.parametrize(
+    ("since", "spans"),
+    [
+        ("2025-11-01T00", ["2025-11-0", "2025-11-1", "2025-11-2", "2025-11-3"]),
+        ("2025-11-10T00", ["2025-11-1", "2025-11-2", "2025-11-3"]),
+    ],
+)
+def test_a_window_that_begins_with_ten_days_counts_them_at_once(
+    tmp_path: Path, since: str, spans: list[str]
+) -> None:
+    with closing(make(tmp_path / "sms.db", range(1, 31))) as store, reading(store.path) as found:
+        done = tallies.done_spans(found, f"{since}:00:00.000000Z", "2025-12-01T00:00:00.000000Z")
+        assert [span for span, _ in done] == spans
