@@ -13,8 +13,8 @@ from ..contract import StoreUnavailable
 
 BUSY_SECONDS = 1.5
 CHECKPOINT_PAGES = 1000
-"""Of the WAL, before they are copied into the file: a commit in that many waits for that too. With
-4,000, as many as pages that are written often would want, it was 40 ms beside 5,000,000 messages.
+"""Of the WAL. The commit that fills them copies them into the file, and callbacks wait for that:
+with 4,000 it was 40 ms beside 5,000,000 messages.
 """
 
 ROWS_AT_ONCE = 400

@@ -94,11 +94,12 @@ def _delivery_times(
             GROUP BY {names} ''""",
         (oldest, until, oldest, oldest_id),
     )
-    return {tuple(group): _sorted(json.loads(times)) for *group, times in rows_of(rows)}
+    found = {tuple(group): _sorted(json.loads(times)) for *group, times in rows_of(rows)}
+    return {group: times for group, times in found.items() if times}
 
 
 def _sorted(times: Iterable[float | None]) -> list[float]:
-    """None: what was said to be a time is none."""
+    """None is of a time that cannot be read."""
     return sorted([max(time, 0.0) for time in times if time is not None])
 
 

@@ -14,11 +14,13 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import threading
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import chain, pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..contract import Tally
 from .connection import reading, rows_of
@@ -31,8 +33,17 @@ _Spans = tuple[tuple[str, str], ...]
 """Each with its reader."""
 _Gaps = set[tuple[str, str]]
 _Sums = tuple[Any, ...]
-_Question = tuple[str, _Spans, tuple[str, ...], str]
-"""The sign of the kinds' ids, the spans, what to group by, and the first hour, if hours count."""
+
+
+class _Question(NamedTuple):
+    """Which sums of kinds whose ids have this sign."""
+
+    sign: str
+    spans: _Spans
+    keys: tuple[str, ...]
+    first_hour: str
+    """Empty where hours do not count."""
+
 
 SENDER = "ltrim(m.sender_number, '+')"
 COLUMNS: Mapping[str, str] = {
@@ -58,40 +69,45 @@ ROW_SUMS = """count(*) AS messages, sum(coalesce(f.units, 0)) AS units,
 
 
 MOST_KEPT = 40_000
-"""Groups that are kept in memory, of all questions together: some 600 bytes each."""
+"""Groups and spans that are kept in memory, of all questions together: some 600 bytes each."""
 
 
 class Kept:
-    """What the spans of the latest windows came to.
+    """What the spans of the latest windows came to. Safe to use from any thread.
 
-    They change rarely, and adding them up is most of the work of a window of weeks. Each time that
-    a span is summed up it has another name, so what was found by these names is still right.
+    Adding them up is most of the work of a window of weeks, and most of them do not change. Each
+    time that a span is summed up its reader has another name, so what was found is still right.
     """
 
     def __init__(self) -> None:
-        self._found: Mapping[_Question, Sequence[_Sums]] = {}
+        self._found: OrderedDict[_Question, Sequence[_Sums]] = OrderedDict()
+        self._lock = threading.Lock()
 
     def sums(self, connection: sqlite3.Connection, question: _Question) -> Sequence[_Sums]:
         """The answer to `question`, found or remembered."""
-        found = dict(self._found)
-        sums = found.pop(question, None)
-        if sums is None:
-            sums = list(_of_spans(connection, question))
-        room = MOST_KEPT
-        kept = {}
-        for asked, answer in ((question, sums), *found.items()):  # the latest first
-            if len(answer) <= room:
-                kept[asked] = answer
-                room -= len(answer)
-        self._found = kept
+        with self._lock:
+            if question in self._found:
+                self._found.move_to_end(question)
+                return self._found[question]
+        sums = list(_of_spans(connection, question))
+        with self._lock:
+            self._found[question] = sums
+            while sum(map(_size, self._found.items())) > MOST_KEPT:
+                self._found.popitem(last=False)
         return sums
+
+
+def _size(kept: tuple[_Question, Sequence[_Sums]]) -> int:
+    question, sums = kept
+    return len(question.spans) + len(sums)
 
 
 def read_tally(
     path: Path, since: str, until: str, by: Sequence[str], first_hour: str, kept: Kept
 ) -> list[Tally]:
     """The sums of the spans that have them, and of the rows for what is between those."""
-    keys = (*by, "country", "status")
+    keys = tuple([name for name in KIND if name in {*by, "country", "status"}])
+    status = keys.index("status")
     found: dict[tuple[Any, ...], list[int]] = {}
     with reading(path) as connection:
         connection.row_factory = None
@@ -109,8 +125,8 @@ def read_tally(
                 first_hour,
             ),
         ):
-            if group[-1] == "sent":
-                hour = hour or first_hour
+            if group[status] == "sent" and not hour:  # of whole days, all before the first hour
+                hour = first_hour
             key = (*group, hour)
             sums = found.get(key)
             if sums is None:
@@ -119,7 +135,12 @@ def read_tally(
                 sums[0] += messages
                 sums[1] += units
                 sums[2] += amount
-    return [Tally(key[:-3], *key[-3:], *sums) for key, sums in found.items()]
+    group_of = [keys.index(name) for name in by]
+    country = keys.index("country")
+    return [
+        Tally(tuple([key[i] for i in group_of]), key[country], key[status], key[-1], *sums)
+        for key, sums in found.items()
+    ]
 
 
 def _of_sums(
@@ -130,18 +151,18 @@ def _of_sums(
     first_hour: str,
     kept: Kept,
 ) -> Iterator[_Sums]:
-    """Of the kinds whose ids have this sign. All up to the last whole day is before the first hour.
+    """Of the kinds whose ids have this sign. Hours change more often, so they are asked for apart.
 
-    What comes after that changes more often, so it is asked for apart.
+    Where there is a first hour, whole days are before it.
     """
-    last = max((number for number, (span, _) in enumerate(done, 1) if len(span) < HOUR), default=0)
-    for spans, first in ((done[:last], ""), (done[last:], first_hour)):
+    for is_whole, first in ((True, ""), (False, first_hour)):
+        spans = tuple([span for span in done if (len(span[0]) < HOUR) == is_whole])
         if spans:
-            yield from kept.sums(connection, (sign, spans, keys, first))
+            yield from kept.sums(connection, _Question(sign, spans, keys, first))
 
 
 def _of_spans(connection: sqlite3.Connection, question: _Question) -> Iterator[_Sums]:
-    """The keys, the hour if there is a first one, and the sums. By the kinds' numbers first."""
+    """The keys, the hour if there is a first one, and the sums."""
     sign, spans, keys, first_hour = question
     hour = "max(span, :first)" if first_hour else "''"
     columns = [*keys, "hour"]

@@ -71,3 +71,27 @@ def test_a_window_that_begins_with_ten_days_counts_them_at_once(
     with closing(make(tmp_path / "sms.db", range(1, 31))) as store, reading(store.path) as found:
         done = tallies.done_spans(found, f"{since}:00:00.000000Z", "2025-12-01T00:00:00.000000Z")
         assert [span for span, _ in done] == spans
+
+
+def test_what_was_not_asked_for_longest_is_forgotten_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Each window of ten days has a span and two groups of what is no more `sent`, and a span and a
+    # group of what is: five, and there is room for two windows.
+    monkeypatch.setattr(tallies, "MOST_KEPT", 10)
+    tens = [
+        ("2025-11-01", "2025-11-10"),
+        ("2025-11-10", "2025-11-20"),
+        ("2025-11-20", "2025-11-30"),
+    ]
+
+    def count(ten: int) -> int:
+        since, until = (f"{day}T00:00:00.000000Z" for day in tens[ten])
+        ((*found,),) = store.tallies([since, until], (), "2025-12-30T00")
+        return sum(tally.messages for tally in found)
+
+    with closing(make(tmp_path / "sms.db", range(1, 31))) as store:
+        assert [count(ten) for ten in (0, 1, 0, 2)] == [27, 30, 27, 30]
+        with closing(sqlite3.connect(store.path)) as connection, connection:
+            connection.execute("UPDATE sums SET messages = 10 * messages")
+        assert [count(ten) for ten in (0, 2, 1)] == [27, 30, 300]
