@@ -22,9 +22,10 @@ import click
 
 from bench.callbacks import CARRIER_ERRORS, NETWORKS, RANKS, SENDERS, random_uuid
 from bench.paths import REPOSITORY
-from smsstatus.model import TEXT_DIGEST_SIZE
+from smsstatus.model import TEXT_DIGEST_SIZE, utc_timestamp
 from smsstatus.plivo.countries import country_of
 from smsstatus.store.packing import pack
+from smsstatus.store.sqlite.store import SqliteStore
 
 DAYS = 90
 BATCH = 5000  # messages under way at once: events of all of them go in status by status
@@ -156,13 +157,16 @@ def _open_for_filling(database: Path) -> sqlite3.Connection:
 
 
 def _hand_over(database: Path) -> None:
-    """Leave the file as the service keeps it: WAL, no log left, and everything on disk.
+    """Leave the file as the service keeps it: WAL, no log left, hours summed up, all of it on disk.
 
     What is not yet on disk would be written during the measurement, and slow its fsyncs.
     """
     with closing(sqlite3.connect(database, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = WAL").fetchall()
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    with closing(SqliteStore(database)) as store:
+        store.prepare()
+        while store.sum_up_some(utc_timestamp(str(datetime.now(UTC)))):
+            pass
     with database.open("rb") as file:
         os.fsync(file.fileno())
 
