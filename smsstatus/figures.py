@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,7 +11,7 @@ from .last_hour import failure_shares
 from .model import utc_timestamp
 from .rates import LEARNING, Rates, first_hour, rates_by_group, waits_of
 from .service import Service
-from .store.contract import Group, Stats, Tally
+from .store.contract import Group, Tally
 from .views import group_json, rates_json, share_json, stats_json
 
 LEARN_SECONDS = 600.0
@@ -20,45 +20,47 @@ LEARN_SECONDS = 600.0
 
 def window_figures(service: Service, since: str, until: str) -> dict[str, Any]:
     """What GET /stats answers. Raises StoreUnavailable."""
-    before, tallies = tallies_around(service, since, until, ("error_code",))
-    counts, errors = Counter[str](), Counter[str]()
-    for tally in tallies:
-        counts[tally.status] += tally.messages
-        if tally.group[0] is not None:
-            errors[tally.group[0]] += tally.messages
+    around = tallies_around(service, since, until)
     times = service.store.delivery_times(since, until, ()).get((), ())
-    stats = Stats(dict(sorted(counts.items())), dict(sorted(errors.items())), times)
     return {
-        **with_rates(service, stats, since, until, (before, tallies)),
+        **stats_of(service, since, until, around, times),
         "unusual_failures": [
             share_json(share) for share in failure_shares(service) if share.is_unusual
         ],
     }
 
 
-def tallies_around(
-    service: Service, since: str, until: str, by: Sequence[str] = ()
-) -> Sequence[Sequence[Tally]]:
-    """Of the time before a window, as long as that is, and of the window.
+def tallies_around(service: Service, since: str, until: str) -> Sequence[Sequence[Tally]]:
+    """By error code, of the time before a window, as long as that is, and of the window.
 
     Raises StoreUnavailable.
     """
     edges = (earlier(since, until), since, until)
-    return service.store.tallies(edges, by, first_hour(service.clock.now()))
+    return service.store.tallies(edges, ("error_code",), first_hour(service.clock.now()))
 
 
-def with_rates(
-    service: Service, stats: Stats, since: str, until: str, around: Sequence[Sequence[Tally]]
+def stats_of(
+    service: Service,
+    since: str,
+    until: str,
+    around: Sequence[Sequence[Tally]],
+    delivered_in: Sequence[float],
 ) -> dict[str, Any]:
     """What was counted over a window, as the API shows it, and what it was in the time before.
 
-    `around`: the `tallies_around` it. Raises StoreUnavailable.
+    `around`: the `tallies_around` it; `delivered_in`: its sorted delivery times. Raises
+    StoreUnavailable.
     """
     earlier_rates, rates = [_rates_of_all(service, tallies) for tallies in around]
+    errors = Counter[str]()
+    for tally in around[1]:
+        if tally.group[0] is not None:
+            errors[tally.group[0]] += tally.messages
     before = rates_json(earlier_rates)
     compared = {"since": earlier(since, until), "until": since, "total": before["failure_rate_of"]}
     compared.update((name, before[name]) for name in ("delivery_rate", "failure_rate", "amount"))
-    return {**stats_json(stats, since, until), **rates_json(rates), "before": compared}
+    stats = stats_json(rates, errors, delivered_in)
+    return {"since": since, "until": until, **stats, "before": compared}
 
 
 def earlier(since: str, until: str) -> str:
@@ -74,14 +76,24 @@ def group_figures(service: Service, since: str, until: str, by: Sequence[str]) -
     """What GET /stats?group_by= answers: the largest group first. Raises StoreUnavailable."""
     times = service.store.delivery_times(since, until, by)
     (tallies,) = service.store.tallies((since, until), by, first_hour(service.clock.now()))
-    groups = [
+    groups = groups_of(service, by, tallies, times)
+    return {"since": since, "until": until, "currency": "USD", "groups": groups}
+
+
+def groups_of(
+    service: Service,
+    by: Sequence[str],
+    tallies: Sequence[Tally],
+    times: Mapping[Group, Sequence[float]],
+) -> list[dict[str, Any]]:
+    """The groups as the API shows them, the largest first. Raises StoreUnavailable."""
+    return [
         group_json(by, group, rates, times.get(group, ()))
         for group, rates in sorted(
             _rates(service, tallies).items(),
             key=lambda item: (-item[1].messages, [value or "" for value in item[0]]),
         )
     ]
-    return {"since": since, "until": until, "currency": "USD", "groups": groups}
 
 
 def _rates_of_all(service: Service, tallies: Sequence[Tally]) -> Rates:

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from .model import FAILURES
 from .notation import percentile
-from .store.contract import Group, Tally
+from .store.contract import HOUR, Group, Tally
 
 DELIVERED = ("delivered", "read")
 REPORTED = (*DELIVERED, "undelivered")
@@ -28,8 +28,6 @@ LEARNING = timedelta(days=30)
 NO_REPORTS = "no delivery reports come from the countries of these messages"
 NOTHING_FINAL = "no message has a final status yet"
 NOTHING = "there is no message"
-
-HOUR = len("2026-11-01T12")
 
 
 @dataclass(slots=True)

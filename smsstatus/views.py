@@ -8,15 +8,14 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from .model import FINAL_STATUSES
 from .notation import dollars, number, percentile, reference_json
 from .plivo.countries import country_name, network_name
 from .plivo.error_codes import explain
 from .rates import Rates
-from .store.contract import Event, Group, Message, Stats
+from .store.contract import Event, Group, Message
 from .store.outbox import Forward
 from .unusual import Share
 
@@ -111,17 +110,18 @@ def _forward_json(forward: Forward) -> dict[str, Any]:
     }
 
 
-def stats_json(stats: Stats, since: str, until: str) -> dict[str, Any]:
-    """Stats as the API shows them, without rates."""
-    worst = sorted(stats.errors.items(), key=lambda item: (-item[1], item[0]))[:TOP_ERRORS]
+def stats_json(
+    rates: Rates, errors: Mapping[str, int], delivered_in: Sequence[float]
+) -> dict[str, Any]:
+    """What was counted over a window. `errors`: messages by error code."""
+    worst = sorted(errors.items(), key=lambda item: (-item[1], item[0]))[:TOP_ERRORS]
     return {
-        "since": since,
-        "until": until,
-        "total": sum(stats.counts.values()),
-        "counts": stats.counts,
-        "final": sum(stats.counts.get(status, 0) for status in FINAL_STATUSES),
-        "seconds_to_deliver": _seconds_json(stats.delivered_in),
+        "total": rates.messages,
+        "counts": dict(sorted(rates.counts.items())),
+        "final": rates.final,
+        "seconds_to_deliver": _seconds_json(delivered_in),
         "top_errors": [{**explain(code), "count": count} for code, count in worst],
+        **rates_json(rates),
     }
 
 

@@ -151,24 +151,15 @@ class Page:
     next: Position | None
 
 
-@dataclass(frozen=True, slots=True)
-class Stats:
-    """Counts of messages first seen in a window, by current_status and by error code.
-
-    `delivered_in` are seconds from queued to delivered, sorted: what was read was delivered before,
-    and a message is left out where no update says when.
-    """
-
-    counts: Mapping[str, int]
-    errors: Mapping[str, int]
-    delivered_in: Sequence[float]
-
-
 GROUPS = ("country", "network", "sender", "error_code", "status")
 """What messages can be grouped by. A sender is its number without `+`."""
 
 Group = tuple[str | None, ...]
 """A value for each that was asked for, in that order."""
+
+
+HOUR = len("2026-11-01T12")
+"""So much of a time says its hour."""
 
 
 class Tally(NamedTuple):
@@ -281,8 +272,8 @@ class Store(Protocol):
     def walk(self, filters: Filters, limit: int | None = None) -> Iterator[Message]:
         """All matching messages, newest first; no read stays open between them."""
 
-    def history(self, edges: Sequence[str]) -> tuple[Sequence[Mapping[str, int]], Stats]:
-        """Counts by status between each two neighbouring times, and the stats of the whole."""
+    def history(self, edges: Sequence[str]) -> Sequence[Mapping[str, int]]:
+        """Messages by status first seen between each two neighbouring times."""
 
     def tallies(
         self, edges: Sequence[str], by: Sequence[str], first_hour: str
@@ -296,7 +287,12 @@ class Store(Protocol):
     def delivery_times(
         self, since: str, until: str, by: Sequence[str]
     ) -> Mapping[Group, Sequence[float]]:
-        """`Stats.delivered_in` by group: together they are as many as those."""
+        """Seconds from queued to delivered, sorted, by group.
+
+        Of the newest deliveries of the window, whatever their group: those of all groups together
+        are the same for any `by`. What was read was delivered before; a message is left out where
+        no update says when.
+        """
 
     def change_marker(self) -> str:
         """A word that differs once something that is listed or counted has changed."""

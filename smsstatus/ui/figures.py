@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
+from itertools import chain
 from typing import Any
 
 from ..cache import Cache
-from ..figures import group_figures, tallies_around, with_rates
+from ..figures import groups_of, stats_of, tallies_around
 from ..model import utc_timestamp
 from ..service import Service
 from .chart import Bucket, Chart, buckets, draw
@@ -116,9 +117,13 @@ def _count(service: Service, window: Window, key: tuple[str, int], zone: tzinfo)
     started = clock.monotonic()
     edges = window.edges(key[1], zone)
     since, until = edges[0], edges[-1]
-    slices, counted = service.store.history(edges)
-    stats = with_rates(service, counted, since, until, tallies_around(service, since, until))
-    countries = group_figures(service, since, until, ("country",))["groups"]
+    slices = service.store.history(edges)
+    around = tallies_around(service, since, until)
+    by_country = [tally._replace(group=(tally.country,)) for tally in around[1]]
+    times = service.store.delivery_times(since, until, ("country",))
+    delivered_in = sorted(chain.from_iterable(times.values()))
+    stats = stats_of(service, since, until, around, delivered_in)
+    countries = groups_of(service, ("country",), by_country, times)
     return Figures(
         key,
         clock.monotonic() - started,
@@ -127,7 +132,7 @@ def _count(service: Service, window: Window, key: tuple[str, int], zone: tzinfo)
         failures(stats),
         countries,
         draw(edges, slices, window.ticks_every),
-        buckets(counted.delivered_in),
+        buckets(delivered_in),
     )
 
 

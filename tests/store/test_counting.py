@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import pytest
 
-from smsstatus.store.contract import WAITING_COUNTED, Filters, Stats, Store
+from smsstatus.store.contract import WAITING_COUNTED, Filters, Store
 
 from .conftest import Opener, write
 from .updates import DAY, EARLIEST, LATEST, at, second, update_of
@@ -41,31 +39,27 @@ def filled(open_shared: Opener) -> Store:
     return store
 
 
-def stats_of(store: Store, since: str, until: str) -> Stats:
-    return store.history((since, until))[1]
+def times_of(store: Store, since: str, until: str) -> list[float]:
+    return list(store.delivery_times(since, until, ()).get((), ()))
 
 
-def test_stats_count_a_window_that_includes_its_start_and_not_its_end(filled: Store) -> None:
-    stats = stats_of(filled, second(6), second(18))
-    assert stats.counts == dict.fromkeys(WORDS, 2)
-    assert stats.errors == {"450": 2}
-    assert list(stats.delivered_in) == pytest.approx([8.0, 14.0], abs=0.001)
+def test_a_window_includes_its_start_and_not_its_end(filled: Store) -> None:
+    window = second(6), second(18)
+    assert list(filled.history(window)) == [dict.fromkeys(WORDS, 2)]
+    assert times_of(filled, *window) == pytest.approx([8.0, 14.0], abs=0.001)
 
 
-def test_stats_of_a_window_with_nothing_in_it(filled: Store) -> None:
-    stats = stats_of(filled, second(100), second(200))
-    assert (stats.counts, stats.errors, list(stats.delivered_in)) == ({}, {}, [])
+def test_a_window_with_nothing_in_it(filled: Store) -> None:
+    window = second(100), second(200)
+    assert (list(filled.history(window)), times_of(filled, *window)) == ([{}], [])
 
 
-def test_history_is_the_stats_of_each_slice_and_of_them_all(filled: Store) -> None:
-    edges = [second(number) for number in (0, 6, 12, 12, 30)]
-    slices, whole = filled.history(edges)
-    assert [dict(counts) for counts in slices] == [
-        dict(stats_of(filled, since, until).counts) for since, until in pairwise(edges)
-    ]
-    expected = stats_of(filled, edges[0], edges[-1])
-    assert (whole.counts, whole.errors) == (expected.counts, expected.errors)
-    assert list(whole.delivered_in) == list(expected.delivered_in)
+def test_history_counts_each_slice(filled: Store) -> None:
+    edges = [second(number) for number in (0, 6, 12, 12, 30, 33)]
+    three = dict.fromkeys(WORDS, 3)
+    some = {"queued": 1, "sent": 1, "delivered": 1}
+    one = dict.fromkeys(WORDS, 1)
+    assert list(filled.history(edges)) == [one, one, {}, three, some]
 
 
 def test_what_was_read_was_delivered_before(store: Store) -> None:
@@ -74,8 +68,7 @@ def test_what_was_read_was_delivered_before(store: Store) -> None:
     store.record(update_of(at("read", "12:30:00", **queued)))
     store.record(update_of(at("read", "12:30:00", **{**queued, "MessageUUID": "other"})))
     store.record(update_of(at("delivered", MessageUUID="no-time")))
-    delivered_in = list(stats_of(store, second(0), second(1)).delivered_in)
-    assert delivered_in == pytest.approx([7.5], abs=0.001)
+    assert times_of(store, second(0), second(1)) == pytest.approx([7.5], abs=0.001)
 
 
 def test_counts_are_those_of_the_last_count(store: Store) -> None:

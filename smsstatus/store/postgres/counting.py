@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from itertools import pairwise
 
 from ...model import EARLIEST, SIMULATED
-from ..contract import DELIVERIES_TIMED, WAITING_COUNTED, Group, Pulse, Stats
+from ..contract import DELIVERIES_TIMED, WAITING_COUNTED, Group, Pulse
 from ..runs import Step
 from .batch import as_text
 from .connection import Connection
-from .tallies import COLUMNS, read_slices
+from .tallies import COLUMNS
 
 LATE_COMMITS = 1000
 """Of two transactions the one that began later can end first: so many ids are looked at again."""
@@ -23,24 +21,6 @@ def count_by_status(connection: Connection) -> dict[str, int]:
         connection.execute(
             "SELECT current_status, count(*) FROM messages GROUP BY current_status"
         ).fetchall()
-    )
-
-
-def read_history(
-    connection: Connection, edges: Sequence[str]
-) -> tuple[list[dict[str, int]], Stats]:
-    """Counts by current_status between each two neighbouring times, and the stats of them all."""
-    slices: list[Counter[str]] = [Counter() for _ in pairwise(edges)]
-    counts, errors = Counter[str](), Counter[str]()
-    for number, status, error_code, count in read_slices(connection, edges):
-        slices[number - 1][status] += count
-        counts[status] += count
-        if error_code is not None:
-            errors[error_code] += count
-    times = read_delivery_times(connection, edges[0], edges[-1], ())
-    return (
-        [dict(sorted(each.items())) for each in slices],
-        Stats(dict(sorted(counts.items())), dict(sorted(errors.items())), times.get((), [])),
     )
 
 

@@ -22,7 +22,6 @@ from ..contract import (
     Pending,
     Position,
     Pulse,
-    Stats,
     Tally,
     WorkRefused,
 )
@@ -166,8 +165,8 @@ class PostgresStore:
                 return
             left = None if left is None else left - len(page.messages)
 
-    def history(self, edges: Sequence[str]) -> tuple[Sequence[Mapping[str, int]], Stats]:
-        return self._count(lambda connection: counting.read_history(connection, edges))
+    def history(self, edges: Sequence[str]) -> Sequence[Mapping[str, int]]:
+        return self._count(lambda connection: tallies.read_history(connection, edges))
 
     def tallies(
         self, edges: Sequence[str], by: Sequence[str], first_hour: str

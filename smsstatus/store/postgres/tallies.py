@@ -9,11 +9,12 @@ whoever writes them.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from ..contract import Tally
+from ..contract import HOUR, Tally
 from .connection import Connection
 
 LOCK = 7_305_431_969_000_002
@@ -100,20 +101,6 @@ _TALLY = f"""
     ) AS alike GROUP BY {{}}, country, status, waiting
     """
 
-_HISTORY = f"""
-    {_PARTS}
-    SELECT slice, status, error_code, sum(messages)::bigint
-    FROM (
-        SELECT {_SLICE.format("since")} AS slice, status, error_code, messages FROM sums
-        UNION ALL
-        SELECT {_SLICE.format("created_at")}, current_status, error_code, 1
-        FROM gaps, LATERAL (
-            SELECT created_at, current_status, error_code FROM messages
-            WHERE created_at >= since AND created_at < until OFFSET 0
-        ) AS unsummed
-    ) AS alike GROUP BY slice, status, error_code
-    """
-
 
 class _Span(NamedTuple):
     """What is summed up as a whole: its length, and the tables that say which are, and their sums.
@@ -159,7 +146,13 @@ def read_tallies(
     """The sums of the hours that have them, and of the rows for what is between those."""
     columns = ", ".join(["slice", *by])
     rows = connection.execute(
-        _TALLY.format(columns, columns).encode(), _values(edges, f"{first_hour}:00Z")
+        _TALLY.format(columns, columns).encode(),
+        {
+            "since": edges[0],
+            "until": edges[-1],
+            "first": f"{first_hour}:00Z",
+            "edges": [*edges],
+        },
     ).fetchall()
     found: list[list[Tally]] = [[] for _ in pairwise(edges)]
     for row in rows:
@@ -167,15 +160,15 @@ def read_tallies(
     return found
 
 
-def read_slices(connection: Connection, edges: Sequence[str]) -> list[tuple[Any, ...]]:
-    """Between each two neighbouring times, numbered from 1, how many messages of each status and
-    error code were first seen: number, status, error code, count.
-    """
-    return connection.execute(_HISTORY.encode(), _values(edges, edges[-1])).fetchall()
-
-
-def _values(edges: Sequence[str], first: str) -> dict[str, Any]:
-    return {"since": edges[0], "until": edges[-1], "first": first, "edges": [*edges]}
+def read_history(connection: Connection, edges: Sequence[str]) -> list[Counter[str]]:
+    """Messages by status between each two neighbouring times."""
+    found = []
+    for tallies in read_tallies(connection, edges, (), edges[-1][:HOUR]):
+        counts = Counter[str]()
+        for tally in tallies:
+            counts[tally.status] += tally.messages
+        found.append(counts)
+    return found
 
 
 def sum_up_one(connection: Connection, now: str) -> bool:

@@ -12,7 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from ...model import EARLIEST, FINAL_STATUSES, SIMULATED
-from ..contract import DELIVERIES_TIMED, WAITING_COUNTED, Group, Pulse, Stats
+from ..contract import DELIVERIES_TIMED, WAITING_COUNTED, Group, Pulse
 from ..runs import Step
 from .connection import marks, reading, rows_of
 from .tallies import COLUMNS
@@ -21,80 +21,49 @@ from .tallies import COLUMNS
 def count_by_status(path: Path) -> dict[str, int]:
     """Messages by current_status; from the index alone."""
     with reading(path) as connection:
-        return _count_by_status(connection, "", "~")
+        return _count_by_status(connection, "", "~", _statuses(connection))
 
 
-def read_history(path: Path, edges: Sequence[str]) -> tuple[list[dict[str, int]], Stats]:
-    """Counts by current_status between each two neighbouring times, and the stats of them all.
-
-    Both at once, so that the index is walked once.
-    """
+def read_history(path: Path, edges: Sequence[str]) -> list[dict[str, int]]:
+    """Counts by current_status between each two neighbouring times; from the index alone."""
     with reading(path) as connection:
-        statuses = _distinct(connection, "current_status", "messages_by_status_and_sender")
-        slices = [
+        statuses = _statuses(connection)
+        return [
             _count_by_status(connection, since, until, statuses) for since, until in pairwise(edges)
         ]
-        counts: dict[str, int] = {}
-        for slice_counts in slices:
-            for status, count in slice_counts.items():
-                counts[status] = counts.get(status, 0) + count
-        return slices, _stats(connection, edges[0], edges[-1], counts)
-
-
-def _stats(connection: sqlite3.Connection, since: str, until: str, counts: dict[str, int]) -> Stats:
-    errors = {
-        code: connection.execute(
-            """SELECT count(*) FROM messages INDEXED BY messages_by_error
-               WHERE error_code = ? AND created_at >= ? AND created_at < ?""",
-            (code, since, until),
-        ).fetchall()[0][0]
-        for code in _distinct(connection, "error_code", "messages_by_error")
-    }
-    times = _delivery_times(connection, since, until, ())
-    return Stats(
-        counts,
-        {code: count for code, count in errors.items() if count},
-        times.get((), []),
-    )
 
 
 def read_delivery_times(
     path: Path, since: str, until: str, by: Sequence[str]
 ) -> dict[Group, list[float]]:
     """By group, from queued to delivered, sorted; of the newest deliveries of the window."""
-    with reading(path) as connection:
-        return _delivery_times(connection, since, until, by)
-
-
-def _delivery_times(
-    connection: sqlite3.Connection, since: str, until: str, by: Sequence[str]
-) -> dict[Group, list[float]]:
     delivered = """FROM messages AS m INDEXED BY messages_by_status_and_sender
         WHERE current_status = ? AND created_at >= ? AND created_at < ?"""
     window = ("delivered", since, until, "read", since, until)
-    ((oldest, oldest_id),) = connection.execute(
-        f"""SELECT created_at, id {delivered} UNION ALL SELECT created_at, id {delivered}
-            ORDER BY created_at DESC, id DESC LIMIT 1 OFFSET ?""",
-        (*window, DELIVERIES_TIMED - 1),
-    ).fetchall() or [(since, 0)]
     names = "".join([f"{name}, " for name in by])
     values = "".join([f"{COLUMNS[name]} AS {name}, " for name in by])
     facts = "LEFT JOIN message_facts AS f ON f.message_id = m.id" if by else ""
-    rows = connection.execute(  # one for each group: thousands keep others waiting, see rows_of
-        f"""SELECT {names}
-                json_group_array((julianday(delivered_at) - julianday(queued_at)) * 86400)
-            FROM (
-                SELECT {values} queued_at, iif(current_status = 'delivered', status_timestamp, (
-                    SELECT max(e.status_timestamp) FROM status_events AS e
-                    WHERE e.message_id = m.id AND e.status = 'delivered')) AS delivered_at
-                FROM messages AS m INDEXED BY messages_by_status_and_sender {facts}
-                WHERE current_status IN ('delivered', 'read') AND created_at >= ?
-                    AND created_at < ? AND (created_at, id) >= (?, ?))
-            WHERE queued_at >= '{EARLIEST}' AND delivered_at >= '{EARLIEST}'
-            GROUP BY {names} ''""",
-        (oldest, until, oldest, oldest_id),
-    )
-    found = {tuple(group): _sorted(json.loads(times)) for *group, times in rows_of(rows)}
+    with reading(path) as connection:
+        ((oldest, oldest_id),) = connection.execute(
+            f"""SELECT created_at, id {delivered} UNION ALL SELECT created_at, id {delivered}
+                ORDER BY created_at DESC, id DESC LIMIT 1 OFFSET ?""",
+            (*window, DELIVERIES_TIMED - 1),
+        ).fetchall() or [(since, 0)]
+        rows = connection.execute(  # one for each group: thousands keep others waiting, see rows_of
+            f"""SELECT {names}
+                    json_group_array((julianday(delivered_at) - julianday(queued_at)) * 86400)
+                FROM (
+                    SELECT {values} queued_at, iif(current_status = 'delivered', status_timestamp, (
+                        SELECT max(e.status_timestamp) FROM status_events AS e
+                        WHERE e.message_id = m.id AND e.status = 'delivered')) AS delivered_at
+                    FROM messages AS m INDEXED BY messages_by_status_and_sender {facts}
+                    WHERE current_status IN ('delivered', 'read') AND created_at >= ?
+                        AND created_at < ? AND (created_at, id) >= (?, ?))
+                WHERE queued_at >= '{EARLIEST}' AND delivered_at >= '{EARLIEST}'
+                GROUP BY {names} ''""",
+            (oldest, until, oldest, oldest_id),
+        )
+        found = {tuple(group): _sorted(json.loads(times)) for *group, times in rows_of(rows)}
     return {group: times for group, times in found.items() if times}
 
 
@@ -104,10 +73,8 @@ def _sorted(times: Iterable[float | None]) -> list[float]:
 
 
 def _count_by_status(
-    connection: sqlite3.Connection, since: str, until: str, statuses: Sequence[str] | None = None
+    connection: sqlite3.Connection, since: str, until: str, statuses: Sequence[str]
 ) -> dict[str, int]:
-    if statuses is None:
-        statuses = _distinct(connection, "current_status", "messages_by_status_and_sender")
     counts = {
         status: connection.execute(
             """SELECT count(*) FROM messages INDEXED BY messages_by_status_and_sender
@@ -119,20 +86,16 @@ def _count_by_status(
     return {status: count for status, count in counts.items() if count}
 
 
-def _distinct(connection: sqlite3.Connection, column: str, index: str) -> list[str]:
-    """The values of an index's first column, found by jumping from one to the next."""
-    values: list[str] = []
-    value = ""
-    while True:
-        found = connection.execute(
-            f"""SELECT {column} FROM messages INDEXED BY {index}
-                WHERE {column} > ? ORDER BY {column} LIMIT 1""",
-            (value,),
-        ).fetchall()
-        if not found:
-            return values
-        value = found[0][0]
-        values.append(value)
+def _statuses(connection: sqlite3.Connection) -> list[str]:
+    """Those in the database, found by jumping in the index from one to the next."""
+    statuses = [""]
+    while found := connection.execute(
+        """SELECT current_status FROM messages INDEXED BY messages_by_status_and_sender
+           WHERE current_status > ? ORDER BY current_status LIMIT 1""",
+        (statuses[-1],),
+    ).fetchall():
+        statuses.append(found[0][0])
+    return statuses[1:]
 
 
 def waiting_messages(
@@ -176,8 +139,7 @@ def waiting_messages(
 
 def _waiting_statuses(connection: sqlite3.Connection) -> list[str]:
     """Those of the statuses in the database that are not final, the undocumented ones too."""
-    statuses = _distinct(connection, "current_status", "messages_by_status_and_sender")
-    return [status for status in statuses if status not in FINAL_STATUSES]
+    return [status for status in _statuses(connection) if status not in FINAL_STATUSES]
 
 
 def change_marker(path: Path) -> str:

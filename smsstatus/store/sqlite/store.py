@@ -25,7 +25,6 @@ from ..contract import (
     Position,
     Pulse,
     SchemaTooNew,
-    Stats,
     StoreUnavailable,
     Tally,
 )
@@ -205,7 +204,7 @@ class SqliteStore:
     def walk(self, filters: Filters, limit: int | None = None) -> Iterator[Message]:
         return listing.walk_messages(self.path, filters, limit)
 
-    def history(self, edges: Sequence[str]) -> tuple[Sequence[Mapping[str, int]], Stats]:
+    def history(self, edges: Sequence[str]) -> Sequence[Mapping[str, int]]:
         return counting.read_history(self.path, edges)
 
     def tallies(

@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
+from ..contract import HOUR
 from .connection import marks, reading
 from .tallies import (
     COLUMNS,
     DAY,
     FROM_ROWS,
-    HOUR,
     KIND,
     READING,
     ROW_SUMS,

@@ -22,10 +22,10 @@ from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..contract import Tally
+from ..contract import HOUR, Tally
 from .connection import reading, rows_of
 
-HOUR, DAY, TEN = len("2026-11-01T12"), len("2026-11-01"), len("2026-11-0")
+DAY, TEN = len("2026-11-01"), len("2026-11-0")
 READING = "~"
 """What the name of a span's reader begins with until the span is summed up."""
 
