@@ -93,9 +93,9 @@ def _answer(ask: Callable[[], Outcome]) -> Kept:
 
 
 class Keeping:
-    """A callback on its way to where it is safe. Making it does not wait; `end` may."""
+    """A callback on its way to where it is safe: `hand_in` does not wait, `end` may."""
 
-    __slots__ = ("_callback", "_error", "_pending", "_places")
+    __slots__ = ("_callback", "_error", "_pending", "_places", "_update", "_wake")
 
     def __init__(
         self,
@@ -104,19 +104,31 @@ class Keeping:
         read: Callable[[], StatusUpdate],
         wake: Callable[[], None] | None = None,
     ) -> None:
-        """Begin to write what `read` returns to the store; `wake` is called once it `is_ready`."""
+        """What `read` returns is for the store; `wake` is called once that has answered."""
         self._places = places
         self._callback = callback
+        self._wake = wake
+        self._update: StatusUpdate | None = None
         self._pending: Pending | None = None
         self._error: Exception | None = None
         try:
-            self._pending = places.store.begin(read(), wake)
+            self._update = read()
         except Exception as error:  # `end` says what it means
+            self._error = error
+
+    def hand_in(self) -> None:
+        """Have the store begin to write it, if it has not."""
+        update, self._update = self._update, None
+        if update is None:
+            return
+        try:
+            self._pending = self._places.store.begin(update, self._wake)
+        except Exception as error:
             self._error = error
 
     @property
     def is_ready(self) -> bool:
-        """Has the store answered, so that `end` does not wait for it?"""
+        """Has the store answered what was handed in, so that `end` does not wait for it?"""
         return self._pending is None or self._pending.finished
 
     @property
@@ -129,6 +141,7 @@ class Keeping:
 
         Where it is NONCE_TAKEN or TEXT_TAKEN the callback is a forgery and kept nowhere.
         """
+        self.hand_in()
         return _keep(self._places, self._callback, self._ask)
 
     def _ask(self) -> Outcome:

@@ -58,6 +58,7 @@ class State(Enum):
     IDLE = "its next request"
     READING = "the rest of a request"
     READY = "its request's turn"
+    GATHERED = "callbacks that can share its commit"
     COMMITTING = "its callback's commit"
     SERVING = "a thread's answer"
     WRITING = "the client to take its answer"

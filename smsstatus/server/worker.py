@@ -6,9 +6,12 @@ client that is slow holds nothing but its own connection, and that only for as l
 allows.
 
 What the loop relies on is PEP 3333: an application may call start_response as late as in the first
-step of its iterable. The webhook's does so once the callback is kept. Such an iterable says by
-`is_ready` whether that step would wait for the commit, and by `is_stored` whether it would wait
-for anything else, such as the spool; it calls environ["smsstatus.wake"] when either may change.
+step of its iterable. The webhook's does so once the callback is kept. Such an iterable has a method
+`hand_in`, which gives the callback to the store: the loop calls it for all of them once nobody has
+sent another, so that the writer, once awake, has them all. After that the iterable says by
+`is_ready` whether its first step would wait for the commit, and by `is_stored` whether it would
+wait for anything else, such as the spool; it calls environ["smsstatus.wake"] when either may
+change.
 """
 
 from __future__ import annotations
@@ -48,6 +51,8 @@ LINGER_SECONDS = 2.0
 LOOK_SECONDS = 0.25
 PAUSE_SECONDS = 0.002
 """Between two connections where several processes accept: else the first one awake has them all."""
+GATHER_SECONDS = 0.01
+"""After which a callback no longer waits for others that are coming in, to share its commit."""
 TURN_SECONDS = 0.0001
 """For which a thread that computes keeps the others from running Python. A callback takes many
 turns, of two threads: with Python's 5 ms for each, long answers beside it cost it 200 ms.
@@ -61,6 +66,8 @@ were kept by the hundred.
 RESERVED_FILES = 64
 """Descriptors that connections leave to the store, the spool, the log and Plivo's API."""
 _UNREAD = 65_536  # bytes taken in while a request is being served, or to be thrown away
+_UNANSWERED = (State.GATHERED, State.COMMITTING)
+"""In these the loop still looks at what the client sends."""
 
 
 _Queue = queue.SimpleQueue[Connection]
@@ -165,7 +172,9 @@ class Worker(BaseWorker):  # type: ignore[misc]
         """Do what can be done now, or wait up to LOOK_SECONDS for something."""
         is_woken = False
         seconds = PAUSE_SECONDS if self._pauses_until else LOOK_SECONDS
-        for key, events in self._poller.select(0 if self._again else seconds):
+        gathered = self._connections.all_in(State.GATHERED)
+        found = self._poller.select(0 if self._again or gathered else seconds)
+        for key, events in found:
             if key.data is not None:
                 self._guard(self._read_or_write, key.data, events)
             elif key.fd == self.PIPE[0]:
@@ -197,6 +206,9 @@ class Worker(BaseWorker):  # type: ignore[misc]
             self._guard(self._begin, connection)
         for connection in self._connections.all_in(State.READY):
             self._guard(self._run, connection)
+        until = time.monotonic() - GATHER_SECONDS if found else None
+        for connection in self._connections.all_in(State.GATHERED, until):
+            self._guard(self._hand_in, connection)
 
     def _look(self, now: float) -> None:
         """End what has taken too long."""
@@ -246,7 +258,7 @@ class Worker(BaseWorker):  # type: ignore[misc]
         except BlockingIOError:
             return
         except OSError:
-            if connection.state is not State.COMMITTING:
+            if connection.state not in _UNANSWERED:
                 self._connections.close(connection)
                 return
             connection.at_end = True
@@ -256,7 +268,7 @@ class Worker(BaseWorker):  # type: ignore[misc]
         if state is State.LINGERING:
             if is_over:
                 self._connections.close(connection)
-        elif state is State.COMMITTING:  # the next one, before this one's answer
+        elif state in _UNANSWERED:  # the next one, before this one's answer
             if is_over:
                 self._connections.watch(connection, 0)
         elif connection.at_end and state is State.IDLE:
@@ -320,7 +332,15 @@ class Worker(BaseWorker):  # type: ignore[misc]
             self._fail(connection, error)
             self._after(connection)
             return
-        if getattr(connection.iterable, "is_ready", True):
+        if hasattr(connection.iterable, "hand_in"):
+            self._connections.move(connection, State.GATHERED)
+        else:
+            self._give_answer(connection)
+
+    def _hand_in(self, connection: Connection) -> None:
+        """Have its callback committed."""
+        connection.iterable.hand_in()
+        if connection.iterable.is_ready:
             self._give_answer(connection)
         else:
             self._connections.move(connection, State.COMMITTING)

@@ -97,8 +97,8 @@ def receive_status() -> Response:
 class _OnceKept(Response):
     """The answer to a genuine callback, given once it is kept: in the first step of the iterable.
 
-    A server may take that step at once, and wait (PEP 3333), or when the iterable says that it
-    `is_ready`; then it waits only if it is not `is_stored`.
+    A server may take that step at once, and wait (PEP 3333). Or it has the callback handed in, and
+    takes it when the iterable says that it `is_ready`; then it waits only if it is not `is_stored`.
     """
 
     def __init__(self, service: Service, keeping: Keeping, query: Pairs) -> None:
@@ -111,6 +111,9 @@ class _OnceKept(Response):
         self._environ = environ
         self._start_response = start_response
         return self
+
+    def hand_in(self) -> None:
+        self._keeping.hand_in()
 
     @property
     def is_ready(self) -> bool:

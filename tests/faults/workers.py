@@ -11,6 +11,7 @@ import os
 import resource
 import socket
 import sys
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 from smsstatus.forwarding import forwarder, schedule
 from smsstatus.intake import drainer
 from smsstatus.server import backlog, worker
+from smsstatus.server.connection import Connection
 from smsstatus.server.worker import Worker
 from smsstatus.store.sqlite import connection
 
@@ -119,6 +121,26 @@ class Mistaken(Worker):
 
     def handle_error(self, *about: Any) -> None:
         raise ArithmeticError
+
+
+class Slow(Worker):
+    """It takes a moment over each callback, and waits long for others that are coming in."""
+
+    def init_process(self) -> None:
+        worker.GATHER_SECONDS = 600.0
+        super().init_process()
+
+    def _run(self, connection: Connection) -> None:
+        super()._run(connection)
+        time.sleep(0.1)
+
+
+class Wakeful(Worker):
+    """Something is to be done all the time."""
+
+    def _turn(self) -> None:
+        self._wake()
+        super()._turn()
 
 
 class NarrowAndImpatient(Narrow, Impatient):

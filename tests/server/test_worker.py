@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import struct
@@ -21,7 +22,16 @@ from smsstatus.server.worker import COLLECTED, TURN_SECONDS
 from ..faults.raw import chunked, connect, head, read_reply, wire
 from ..faults.test_nothing_left import fill
 from ..faults.tracing import held, worker_pid
-from ..faults.workers import Impatient, Mistaken, Narrow, Short, Telling, serve_with
+from ..faults.workers import (
+    Impatient,
+    Mistaken,
+    Narrow,
+    Short,
+    Slow,
+    Telling,
+    Wakeful,
+    serve_with,
+)
 from ..live import API_TOKEN, LiveService, live_service, wait_until
 from ..plivo_api import AUTH_ID, Asked, Reply, plivo_api
 
@@ -122,6 +132,39 @@ def test_more_kept_connections_than_threads_are_all_served(service: LiveService)
             for client in clients:
                 client.sendall(callback(service))
             assert [read_reply(client).status for client in clients] == [200] * len(clients)
+
+
+def test_callbacks_that_came_together_share_a_commit(tmp_path: Path) -> None:
+    with live_service(tmp_path, **serve_with(Slow)) as service, contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(connect(service.port)) for _ in range(9)]
+        for client in clients:
+            client.sendall(get("/healthz"))
+            read_reply(client)
+        with held(int(worker_of(service))):
+            for client in clients:
+                client.sendall(callback(service))
+        assert [read_reply(client).status for client in clients] == [200] * 9
+        sizes = dict(re.findall(r"_batch_size_(\S+) (\d+)", service.get("/metrics")[1].decode()))
+    assert int(sizes["count"]) - int(sizes['bucket{le="4"}']) == 1
+
+
+def test_a_client_may_send_the_next_one_while_its_callback_waits_for_others(tmp_path: Path) -> None:
+    with live_service(tmp_path, **serve_with(Slow)) as service, connect(service.port) as client:
+        client.sendall(callback(service))
+        wait_until(lambda: _queues(service.port) == [0], what="it is read")
+        client.sendall(callback(service) + get("/nowhere"))
+        assert [read_reply(client).status for _ in range(3)] == [200, 200, 404]
+
+
+def test_a_callback_does_not_wait_for_others_without_end(tmp_path: Path) -> None:
+    """Nor is one that cannot be stored answered twice, if the loop is woken by something else."""
+    odd = {"MessageUUID": ""}
+    with live_service(tmp_path, **serve_with(Wakeful)) as service, connect(service.port) as client:
+        for fields in (service.plivo.fields("sent"), service.plivo.fields("sent") | odd):
+            client.sendall(wire(service.plivo.post(fields)) + get("/nowhere"))
+            assert [read_reply(client).status for _ in range(2)] == [200, 404]
+        assert service.stop() == 0
+        assert "mistake" not in service.log.read_text()
 
 
 def test_requests_that_came_together_are_answered_in_turn(service: LiveService) -> None:
