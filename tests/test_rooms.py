@@ -88,7 +88,6 @@ TOOLS = [
     "metrics",
     "paths",
     "promise",
-    "scheduling",
 ]
 
 SETTINGS = [

@@ -22,7 +22,6 @@ from typing import Any, Protocol, TypeVar, overload
 
 from .. import promise
 from ..logs import without_text
-from ..scheduling import wait_for_a_turn
 from .breaker import Breaker
 from .contract import StoreUnavailable, WorkRefused
 
@@ -200,7 +199,6 @@ class GroupCommit:
         return True
 
     def _run(self, tickets: _Tickets) -> None:
-        wait_for_a_turn()
         committer = self._make_committer()
         while True:
             batch, closing = next_batch(tickets)

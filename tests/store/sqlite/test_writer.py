@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from smsstatus.scheduling import wait_for_a_turn
 from smsstatus.store.breaker import REST_SECONDS
 from smsstatus.store.contract import StoreUnavailable, WorkRefused
 from smsstatus.store.groupcommit import MAX_BATCH, GroupCommit, next_batch
@@ -341,14 +340,3 @@ def test_work_that_comes_just_when_the_writer_is_closed_does_not_stop_the_next_w
     writer.answer_seconds = PATIENT
     clock.now += 1000
     assert writer.submit(done) == "done"
-
-
-@pytest.mark.skipif(not hasattr(os, "sched_setscheduler"), reason="not Linux")
-def test_a_policy_that_somebody_chose_stays() -> None:
-    def run() -> int:
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-        wait_for_a_turn()
-        return os.sched_getscheduler(0)
-
-    with ThreadPoolExecutor(1) as executor:
-        assert executor.submit(run).result(60) == os.SCHED_IDLE
