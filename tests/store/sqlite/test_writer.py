@@ -269,16 +269,6 @@ def test_a_writer_that_cannot_be_started_is_a_store_that_is_not_there(
     probe(writer)  # the next caller tries again
 
 
-@pytest.mark.skipif(
-    not hasattr(os, "sched_getscheduler") or os.sched_getscheduler(0) != os.SCHED_OTHER,
-    reason="not Linux, or somebody chose another policy",
-)
-def test_the_writer_waits_for_its_turn_whoever_started_it(writer: GroupCommit) -> None:
-    policy = writer.submit(lambda connection: os.sched_getscheduler(0))
-    assert os.sched_getscheduler(0) == os.SCHED_OTHER
-    assert policy == os.SCHED_BATCH
-
-
 def test_a_file_that_vacuum_made_smaller_is_not_taken_for_a_cut_one(
     writer: GroupCommit, tmp_path: Path
 ) -> None:
