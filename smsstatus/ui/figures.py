@@ -117,7 +117,7 @@ def _count(service: Service, window: Window, key: tuple[str, int], zone: tzinfo)
     started = clock.monotonic()
     edges = window.edges(key[1], zone)
     since, until = edges[0], edges[-1]
-    slices = service.store.history(edges)
+    slices = service.store.history(edges)  # what comes before the next line is not in the bars
     around = tallies_around(service, since, until)
     by_country = [tally._replace(group=(tally.country,)) for tally in around[1]]
     times = service.store.delivery_times(since, until, ("country",))
