@@ -30,6 +30,9 @@ FINAL_STATUSES = frozenset(word for word, rank in RANKS.items() if PHASES[rank] 
 FAILURES = frozenset(word for word, rank in RANKS.items() if rank == 3)
 """Of these, the ones after which the message has not arrived."""
 
+DELIVERED = tuple([word for word in RANKS if word in FINAL_STATUSES - FAILURES])
+"""Of these, the others: `delivered`, and `read` after it."""
+
 SIMULATED = "simulated=smsstatus"
 """The reference of messages that `simulate` made up: Plivo knows nothing of them."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from smsstatus.store.contract import WAITING_COUNTED, Filters, Store
+from smsstatus.store.contract import DELIVERIES_TIMED, SAMPLE, WAITING_COUNTED, Filters, Store
 
 from .conftest import Opener, write
 from .updates import DAY, EARLIEST, LATEST, at, second, update_of
@@ -52,6 +52,41 @@ def test_a_window_includes_its_start_and_not_its_end(filled: Store) -> None:
 def test_a_window_with_nothing_in_it(filled: Store) -> None:
     window = second(100), second(200)
     assert (list(filled.history(window)), times_of(filled, *window)) == ([{}], [])
+
+
+def of_the_day(number: int) -> str:
+    """A time of the day above, four seconds after the one before it."""
+    minutes, seconds = divmod(number * 4, 60)
+    return f"{DAY}T{minutes // 60:02}:{minutes % 60:02}:{seconds:02}.000000Z"
+
+
+def test_of_many_deliveries_those_timed_are_from_all_over_the_window(store: Store) -> None:
+    """Where they are the newest, reports that come after hours are hardly among them."""
+    half = DELIVERIES_TIMED // 2 + 500
+    sent = [at("sent", MessageUUID=f"sent-{n}") for n in range(3000)]
+    delivered = [
+        at(
+            "delivered",
+            f"00:00:{40 if number < half else 2:02}",
+            MessageUUID=f"delivered-{number}",
+            QueuedTime=f"{DAY} 00:00:00",
+            From=("14155550100", "14155550101")[number % 2],
+        )
+        for number in range(2 * half)
+    ]
+    updates = [update_of(of, of_the_day(n)) for n, of in enumerate((*sent, *delivered))]
+    for start in range(0, len(updates), 500):
+        write(store, updates[start : start + 500])
+    window = of_the_day(0), of_the_day(len(updates))
+    times = times_of(store, *window)
+    assert 0.9 * SAMPLE <= len(times) <= SAMPLE
+    assert times == sorted(times)
+    assert 0.4 < sum(seconds > 30 for seconds in times) / len(times) < 0.6
+    by_sender = store.delivery_times(*window, ("sender",)).values()
+    assert len(by_sender) == 2
+    assert sorted(seconds for of_one in by_sender for seconds in of_one) == times
+    few = of_the_day(3000 + half - 20), of_the_day(3000 + half + 30)
+    assert times_of(store, *few) == pytest.approx([2.0] * 30 + [40.0] * 20, abs=0.001)
 
 
 def test_history_counts_each_slice(filled: Store) -> None:

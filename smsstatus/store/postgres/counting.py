@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...model import EARLIEST, SIMULATED
-from ..contract import DELIVERIES_TIMED, WAITING_COUNTED, Group, Pulse
+from ..contract import DELIVERIES_TIMED, PARTS, SAMPLE, WAITING_COUNTED, Group, Pulse
 from ..runs import Step
-from .batch import as_text
+from .batch import as_text, bucket
 from .connection import Connection
 from .tallies import COLUMNS
 
@@ -27,28 +27,68 @@ def count_by_status(connection: Connection) -> dict[str, int]:
 def read_delivery_times(
     connection: Connection, since: str, until: str, by: Sequence[str]
 ) -> dict[Group, list[float]]:
-    """By group, from queued to delivered, sorted; of what was read, by the event that says so."""
-    groups = "".join([f"{COLUMNS[name]} AS {name}, " for name in by])
-    newest = f"""(
-        SELECT {groups} {{}} AS delivered_at, queued_at, created_at FROM messages AS m
-        WHERE outcome = %s AND created_at >= %s AND created_at < %s
-        ORDER BY created_at DESC LIMIT %s)"""
+    """By group, from queued to delivered, sorted; of what was read, by the event that says so. Of
+    many deliveries of the window a sample.
+    """
+    window = {"since": since, "until": until}
+    sampled = {**window, "parts": PARTS, "timed": DELIVERIES_TIMED}
+    parts = connection.execute(_CUT.encode(), sampled).fetchall()
+    columns = "".join([f"{COLUMNS[name]} AS {name}, " for name in by])
     of_event = """(SELECT max(e.status_timestamp) FROM status_events AS e
         WHERE e.message_id = m.id AND e.status = 'delivered')"""
-    sample = (since, until, DELIVERIES_TIMED)
+    arms = " UNION ALL ".join(
+        [
+            f"""(SELECT {columns} {delivered_at} AS delivered_at, queued_at, {_TIME} AS time
+                FROM messages AS m
+                WHERE outcome = '{outcome}' AND {_OF_PART if parts else _OF_WINDOW}
+                ORDER BY {_TIME} DESC LIMIT %(most)s)"""
+            for outcome, delivered_at in (("delivered", "status_timestamp"), ("read", of_event))
+        ]
+    )
     query = f"""SELECT {"".join([f"{name}, " for name in by])}
                 array_agg(greatest(date_part('epoch', delivered_at - queued_at), 0))
-            FROM (
-                {newest.format("status_timestamp")} UNION ALL {newest.format(of_event)}
-                ORDER BY created_at DESC LIMIT %s
-            ) AS timed
+            FROM {f"{_PARTS}, LATERAL" if parts else ""} (
+                {arms} ORDER BY time DESC LIMIT %(most)s) AS timed
             WHERE queued_at >= '{EARLIEST}-01-01Z' AND delivered_at >= '{EARLIEST}-01-01Z'
             GROUP BY {", ".join(["()", *by])}"""
+    bounds = {"firsts": [first for first, _ in parts], "nexts": [next_ for _, next_ in parts]}
+    values = {**window, **bounds, "most": SAMPLE // len(parts) if parts else DELIVERIES_TIMED}
     with connection.cursor(binary=True) as cursor:  # a number as text takes thrice as long
-        rows = cursor.execute(
-            query.encode(), ("delivered", *sample, "read", *sample, DELIVERIES_TIMED)
-        ).fetchall()
+        rows = cursor.execute(query.encode(), values).fetchall()
     return {tuple(group): sorted(times) for *group, times in rows if times}
+
+
+_TIME = bucket("created_at")
+"""In steps of two minutes, as the index of outcomes knows it. The server does not know the times of
+a part when it chooses how to find its newest, so they are asked for as that index has them.
+"""
+_PARTS = "unnest(%(firsts)s::integer[], %(nexts)s::integer[]) AS part (first, next)"
+_OF_PART = f"{_TIME} >= part.first AND {_TIME} < part.next"
+_OF_WINDOW = "created_at >= %(since)s AND created_at < %(until)s"
+_WAS_DELIVERED = "outcome IN ('delivered', 'read')"
+
+
+_CUT = f"""
+    WITH ends AS (
+        SELECT (SELECT id FROM messages WHERE {_OF_WINDOW} ORDER BY created_at LIMIT 1) AS first,
+            (SELECT id FROM messages WHERE {_OF_WINDOW} ORDER BY created_at DESC LIMIT 1) AS last
+    ),
+    cuts AS (
+        SELECT {bucket("%(since)s::timestamptz")} + 1 AS cut
+        UNION SELECT {bucket("%(until)s::timestamptz")}
+        UNION SELECT {_TIME} FROM ends, generate_series(1, %(parts)s - 1) AS n, LATERAL (
+            SELECT created_at FROM messages WHERE id >= first + (last - first) * n / %(parts)s
+            ORDER BY id LIMIT 1) AS found
+        WHERE {_OF_WINDOW}
+    )
+    SELECT first, next
+    FROM (SELECT cut AS first, lead(cut) OVER (ORDER BY cut) AS next FROM cuts) AS part
+    WHERE EXISTS (SELECT FROM messages WHERE {_WAS_DELIVERED} AND {_OF_WINDOW} OFFSET %(timed)s)
+        AND EXISTS (SELECT FROM messages WHERE {_WAS_DELIVERED} AND {_OF_PART})
+    """
+"""If more was delivered than is timed, those parts of the window, of equally many messages each, in
+which something was; of its whole two minutes.
+"""
 
 
 def waiting_messages(

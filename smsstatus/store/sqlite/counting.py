@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from ...model import EARLIEST, FINAL_STATUSES, SIMULATED
-from ..contract import DELIVERIES_TIMED, WAITING_COUNTED, Group, Pulse
+from ...model import DELIVERED, EARLIEST, FINAL_STATUSES, SIMULATED
+from ..contract import DELIVERIES_TIMED, PARTS, SAMPLE, WAITING_COUNTED, Group, Pulse
 from ..runs import Step
 from .connection import marks, reading, rows_of
 from .tallies import COLUMNS
@@ -36,19 +36,13 @@ def read_history(path: Path, edges: Sequence[str]) -> list[dict[str, int]]:
 def read_delivery_times(
     path: Path, since: str, until: str, by: Sequence[str]
 ) -> dict[Group, list[float]]:
-    """By group, from queued to delivered, sorted; of the newest deliveries of the window."""
-    delivered = """FROM messages AS m INDEXED BY messages_by_status_and_sender
-        WHERE current_status = ? AND created_at >= ? AND created_at < ?"""
-    window = ("delivered", since, until, "read", since, until)
+    """By group, from queued to delivered, sorted; of many deliveries of the window a sample."""
     names = "".join([f"{name}, " for name in by])
     values = "".join([f"{COLUMNS[name]} AS {name}, " for name in by])
     facts = "LEFT JOIN message_facts AS f ON f.message_id = m.id" if by else ""
     with reading(path) as connection:
-        ((oldest, oldest_id),) = connection.execute(
-            f"""SELECT created_at, id {delivered} UNION ALL SELECT created_at, id {delivered}
-                ORDER BY created_at DESC, id DESC LIMIT 1 OFFSET ?""",
-            (*window, DELIVERIES_TIMED - 1),
-        ).fetchall() or [(since, 0)]
+        parts = _parts(connection, since, until)
+        most = SAMPLE // len(parts) if len(parts) > 1 else DELIVERIES_TIMED
         rows = connection.execute(  # one for each group: thousands keep others waiting, see rows_of
             f"""SELECT {names}
                     json_group_array((julianday(delivered_at) - julianday(queued_at)) * 86400)
@@ -56,15 +50,57 @@ def read_delivery_times(
                     SELECT {values} queued_at, iif(current_status = 'delivered', status_timestamp, (
                         SELECT max(e.status_timestamp) FROM status_events AS e
                         WHERE e.message_id = m.id AND e.status = 'delivered')) AS delivered_at
-                    FROM messages AS m INDEXED BY messages_by_status_and_sender {facts}
-                    WHERE current_status IN ('delivered', 'read') AND created_at >= ?
-                        AND created_at < ? AND (created_at, id) >= (?, ?))
+                    FROM {_PARTS} AS part CROSS JOIN messages AS m ON m.id IN (
+                        SELECT id FROM (
+                            {_DELIVERIES} ORDER BY created_at DESC, id DESC LIMIT :most))
+                    {facts})
                 WHERE queued_at >= '{EARLIEST}' AND delivered_at >= '{EARLIEST}'
                 GROUP BY {names} ''""",
-            (oldest, until, oldest, oldest_id),
+            {"parts": json.dumps(parts), "most": most},
         )
         found = {tuple(group): _sorted(json.loads(times)) for *group, times in rows_of(rows)}
     return {group: times for group, times in found.items() if times}
+
+
+_PARTS = """(SELECT json_extract(value, '$[0]') AS since, json_extract(value, '$[1]') AS until
+    FROM json_each(:parts))"""
+_DELIVERIES = " UNION ALL ".join(
+    [
+        f"""SELECT id, created_at FROM messages INDEXED BY messages_by_status_and_sender
+            WHERE current_status = '{status}' AND created_at >= part.since
+                AND created_at < part.until"""
+        for status in DELIVERED
+    ]
+)
+
+
+def _parts(connection: sqlite3.Connection, since: str, until: str) -> list[tuple[str, str]]:
+    """The window; if more was delivered than is timed, those of its parts, of equally many messages
+    each, in which something was.
+    """
+    of_part = f"SELECT since, until FROM {_PARTS} AS part WHERE EXISTS ({{}})"
+    whole = {"parts": json.dumps([(since, until)]), "most": DELIVERIES_TIMED}
+    too_many = f"SELECT 1 FROM ({_DELIVERIES}) LIMIT 1 OFFSET :most"
+    if not connection.execute(of_part.format(too_many), whole).fetchall():
+        return [(since, until)]
+    first, last = [
+        connection.execute(
+            f"""SELECT id FROM messages INDEXED BY messages_by_time
+                WHERE created_at >= ? AND created_at < ? ORDER BY created_at {order} LIMIT 1""",
+            (since, until),
+        ).fetchall()[0][0]
+        for order in ("", "DESC")
+    ]
+    ids = [first + (last - first) * n // PARTS for n in range(1, PARTS)]
+    cuts = connection.execute(
+        """SELECT DISTINCT m.created_at FROM json_each(?) AS cut JOIN messages AS m
+           ON m.id = (SELECT min(id) FROM messages WHERE id >= cut.value)
+           WHERE m.created_at > ? AND m.created_at < ? ORDER BY m.created_at""",
+        (json.dumps(ids), since, until),
+    ).fetchall()
+    parts = [*pairwise([since, *(cut for (cut,) in cuts), until])]
+    found = connection.execute(of_part.format(_DELIVERIES), {"parts": json.dumps(parts)})
+    return [(start, end) for start, end in found.fetchall()]
 
 
 def _sorted(times: Iterable[float | None]) -> list[float]:
