@@ -9,9 +9,9 @@ from typing import Any
 
 from .last_hour import failure_shares
 from .model import utc_timestamp
-from .rates import LEARNING, Rates, first_hour, rates_by_group, waits_of
+from .rates import LEARNING, Rates, first_hour, has_no_report, rates_by_group, waits_of
 from .service import Service
-from .store.contract import Group, Tally
+from .store.contract import Group, Message, Tally
 from .views import group_json, rates_json, share_json, stats_json
 
 LEARN_SECONDS = 600.0
@@ -94,6 +94,15 @@ def groups_of(
             key=lambda item: (-item[1].messages, [value or "" for value in item[0]]),
         )
     ]
+
+
+def is_without_report(service: Service, message: Message) -> bool:
+    """Whether the message was sent, and no delivery report is to be expected any more.
+
+    Raises StoreUnavailable.
+    """
+    now = service.clock.now()
+    return has_no_report(message, _waits(service, now), now)
 
 
 def _rates_of_all(service: Service, tallies: Sequence[Tally]) -> Rates:

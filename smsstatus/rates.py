@@ -4,6 +4,9 @@ In some countries, the United States among them, carriers send Plivo no delivery
 the last that anybody hears. So a message that stays `sent` for longer than deliveries to its
 country take has no report: it is neither delivered nor on its way. The delivery rate rests on
 countries alone from which reports do come; the failure rate rests on all messages.
+
+Whether they come is judged by the messages themselves. Of a country with none that could tell, as
+in an hour that has only just passed, it is judged by whether some came lately.
 """
 
 from __future__ import annotations
@@ -12,11 +15,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from .model import FAILURES
+from .model import DELIVERED, FAILURES
 from .notation import percentile
-from .store.contract import HOUR, Group, Tally
+from .store.contract import HOUR, Group, Message, Tally
 
-DELIVERED = ("delivered", "read")
 REPORTED = (*DELIVERED, "undelivered")
 """What a carrier reports. `failed` and `rejected` are said before a carrier has the message."""
 
@@ -25,7 +27,9 @@ LEAST, MOST = timedelta(hours=1), timedelta(days=3)
 LEARNING = timedelta(days=30)
 """Deliveries of this time say how long reports take."""
 
-NO_REPORTS = "no delivery reports come from the countries of these messages"
+NO_REPORTS = "no delivery reports have come yet from the countries of these messages"
+FEW_REPORTS = "most delivery reports from the countries of these messages are missing"
+NO_CARRIER = "no message has reached a carrier"
 NOTHING_FINAL = "no message has a final status yet"
 NOTHING = "there is no message"
 
@@ -43,8 +47,10 @@ class Rates:
     """Of countries from which reports come."""
     known: int = 0
     """Messages of those with a final status: what the delivery rate rests on."""
-    silent: dict[str | None, int] = field(default_factory=dict)
-    """Countries from which no reports come, with their messages that are sent."""
+    silent: set[str | None] = field(default_factory=set)
+    """Countries that have messages which are sent, and from which no reports come."""
+    few: set[str | None] = field(default_factory=set)
+    """Countries from which some come, but most are missing."""
     units: int = 0
     amount: int = 0
     """In millionths of a US dollar."""
@@ -68,7 +74,11 @@ class Rates:
             return None
         if not self.messages:
             return NOTHING
-        return NO_REPORTS if self.silent or self.final else NOTHING_FINAL
+        if self.few:
+            return FEW_REPORTS
+        if self.silent:
+            return NO_REPORTS
+        return NO_CARRIER if self.final else NOTHING_FINAL
 
     @property
     def headline(self) -> str | None:
@@ -82,21 +92,26 @@ class Rates:
 def rates_by_group(
     tallies: Iterable[Tally], waits: Mapping[str | None, timedelta], now: datetime
 ) -> dict[Group, Rates]:
-    """The rates of each group. `waits`: how long reports of a country take, if that is known.
+    """The rates of each group. `waits`: how long reports of a country take, where some came lately.
 
-    Reports come from a country if there are some, and as many as messages without one. `now` is
-    the end of the hour in which a message that was `sent` so long ago has no report.
+    Reports come from a country if there are some, and as many as messages without one; if there is
+    neither, where some came lately. `now` is the end of the hour in which a message that was `sent`
+    so long ago has no report.
     """
     tallies = list(tallies)
     countries = {tally.country for tally in tallies}
-    before = {country: _hour_before(now, waits.get(country, LEAST)) for country in countries}
+    before = {country: _overdue_before(country, waits, now) for country in countries}
     reported, overdue = dict.fromkeys(countries, 0), dict.fromkeys(countries, 0)
     for _, country, status, hour, messages, _, _ in tallies:
         if status in REPORTED:
             reported[country] += messages
         elif status == "sent" and hour < before[country]:
             overdue[country] += messages
-    reporting = {country for country in countries if 0 < reported[country] >= overdue[country]}
+    reporting = {
+        country
+        for country in countries
+        if reported[country] >= overdue[country] and (reported[country] or country in waits)
+    }
     found: dict[Group, Rates] = {}
     for group, country, status, hour, messages, units, amount in tallies:
         rates = found.get(group)
@@ -116,12 +131,23 @@ def rates_by_group(
             rates.failed += messages
             if reports:
                 rates.known += messages
-        elif status == "sent":
-            if hour < before[country]:
-                rates.no_report += messages
-            if not reports:
-                rates.silent[country] = rates.silent.get(country, 0) + messages
+        elif status == "sent" and hour < before[country]:
+            rates.no_report += messages
+        if not reports and (status == "sent" or reported[country]):
+            (rates.few if reported[country] else rates.silent).add(country)
     return found
+
+
+def has_no_report(message: Message, waits: Mapping[str | None, timedelta], now: datetime) -> bool:
+    """Whether a message was sent so long ago that no report is to be expected any more."""
+    overdue = message.created_at[:HOUR] < _overdue_before(message.country, waits, now)
+    return message.current_status == "sent" and overdue
+
+
+def _overdue_before(
+    country: str | None, waits: Mapping[str | None, timedelta], now: datetime
+) -> str:
+    return _hour_before(now, waits.get(country, LEAST))
 
 
 def _hour_before(now: datetime, wait: timedelta) -> str:

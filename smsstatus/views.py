@@ -138,6 +138,7 @@ def rates_json(rates: Rates) -> dict[str, Any]:
         "failure_rate": rates.failure_rate,
         "failure_rate_of": rates.messages,
         "without_reports": sorted(country for country in rates.silent if country),
+        "few_reports": sorted(country for country in rates.few if country),
         "units": rates.units,
         "amount": dollars(rates.amount),
         "currency": "USD",

@@ -129,7 +129,7 @@ def nice_top(highest: int) -> int:
 
 
 def _pieces(counts: dict[str, int], top: int) -> list[Piece]:
-    """From the axis upwards: delivered, on their way, not delivered."""
+    """From the axis upwards, in the order of OUTCOMES."""
     heights = {name: max(count / top * HEIGHT, THINNEST) for name, count in counts.items() if count}
     too_high = sum(heights.values()) - HEIGHT
     if too_high > 0:

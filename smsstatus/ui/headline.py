@@ -59,8 +59,6 @@ def silent_countries(codes: Sequence[str]) -> str:
     left = len(codes) - len(names)
     if left:
         names.append(words.count(left, "other country", "other countries"))
-    if not names:
-        return "the countries of these messages"
     *first, last = names
     return f"{', '.join(first)} and {last}" if first else last
 
@@ -69,10 +67,22 @@ def rate_of_failures(stats: dict[str, Any]) -> str:
     """`3 % of all 1,500 messages failed or were undelivered`, and where nobody reports."""
     rate = words.percent(stats["failure_rate"])
     failed = f"{rate} % of all {_messages(stats)} failed or were undelivered."
-    if not stats["without_reports"]:
-        return failed
-    silent = silent_countries(stats["without_reports"])
-    return f"{failed} No delivery reports have come from {silent}."
+    missing = _missing(stats)
+    return f"{failed} {missing[:1].upper()}{missing[1:]}".rstrip()
+
+
+def _missing(stats: dict[str, Any]) -> str:
+    """`no delivery reports have come from the United States; most of those from India are missing.`
+    Empty where they come.
+    """
+    parts = []
+    if stats["without_reports"]:
+        silent = silent_countries(stats["without_reports"])
+        parts.append(f"no delivery reports have come from {silent}")
+    if stats["few_reports"]:
+        what = "of those" if parts else "delivery reports"
+        parts.append(f"most {what} from {silent_countries(stats['few_reports'])} are missing")
+    return f"{'; '.join(parts)}." if parts else ""
 
 
 def _failed(stats: dict[str, Any]) -> str:
@@ -80,19 +90,19 @@ def _failed(stats: dict[str, Any]) -> str:
 
 
 def _how_many_arrived(stats: dict[str, Any]) -> str:
-    silent = f"no delivery reports have come from {silent_countries(stats['without_reports'])}."
+    missing = _missing(stats)
     if stats["delivery_rate"] is None:
-        if not (stats["without_reports"] or stats["final"]):
-            return "How many were delivered is not known yet."
-        return f"How many were delivered is not known: {silent}"
+        reason = missing or f"{stats['delivery_rate_reason']}."
+        return f"How many were delivered is not known: {reason}"
     rate = words.percent(stats["delivery_rate"])
     known = words.count(stats["delivery_rate_of"], "message", "messages")
-    return f"Where reports come, {rate} % of {known} were delivered; {silent}"
+    delivered = f"{rate} % of {known} were delivered"
+    return f"Where reports come, {delivered}; {missing}" if missing else f"{delivered}."
 
 
 def _delivered(stats: dict[str, Any]) -> str:
     known = words.count(stats["delivery_rate_of"], "message", "messages")
-    where = " where delivery reports come" if stats["without_reports"] else ""
+    where = " where delivery reports come" if _missing(stats) else ""
     return f"delivered, of {known} with a final status{where}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flask import Response, request
 
+from ..figures import is_without_report
 from ..notation import reference_pairs
 from ..plivo.api import NotConfigured, PlivoError, UnknownMessage, is_uuid
 from ..plivo.countries import country_name, network_name
@@ -75,7 +76,9 @@ def _page(
     trouble: str = "",
     unknown: str = "",
 ) -> Response:
-    etag = live.tag_of(message, notice, unknown)
+    service = current_service()
+    without_report = message is not None and is_without_report(service, message)
+    etag = live.tag_of(message, notice, unknown, without_report)
     unchanged = live.not_modified(etag) if request.method == "GET" else None
     if unchanged:
         return unchanged
@@ -93,7 +96,8 @@ def _page(
         "notice": notice,
         "trouble": trouble,
         "unknown": unknown,
-        "why_not_ask": _why_not(current_service(), message_uuid),
+        "without_report": without_report,
+        "why_not_ask": _why_not(service, message_uuid),
     }
     return live.page("message.html", etag, shown, status=status)
 

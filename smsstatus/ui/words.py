@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from ..model import FINAL_STATUSES, RANKS
+from ..model import DELIVERED, FINAL_STATUSES, RANKS
 from ..notation import percent as percent
 from ..plivo.error_codes import Retry
 from ..store.outbox import Fate, Forward
@@ -13,10 +13,16 @@ from ..store.outbox import Fate, Forward
 STATUSES = tuple(RANKS)
 """The statuses that Plivo documents, in the order of a message's life."""
 
-DELIVERED = ("delivered", "read")
 
-OUTCOMES = {"good": "Delivered", "wait": "On their way", "bad": "Not delivered"}
-"""What statuses amount to. The keys are also names of colours and shapes."""
+OUTCOMES = {
+    "good": "Delivered",
+    "sent": "Without a report",
+    "wait": "On their way",
+    "bad": "Not delivered",
+}
+"""What statuses amount to. The keys are also names of colours and shapes. Where no reports come
+`sent` is the last word, so those are not called on their way.
+"""
 
 RETRY: dict[Retry, str] = {
     "permanent": "Sending it again will not help.",
@@ -42,6 +48,8 @@ NOT_REPORTED = "not reported"
 
 def outcome(status: str) -> str:
     """A key of OUTCOMES. A word that Plivo has not documented is not final, so it waits."""
+    if status == "sent":
+        return "sent"
     if status in DELIVERED:
         return "good"
     return "bad" if status in FINAL_STATUSES else "wait"

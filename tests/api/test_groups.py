@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -42,11 +42,82 @@ def test_without_reports_there_is_no_delivery_rate_and_the_page_says_why(
     stats = api.get("/stats").get_json()
     assert stats["counts"] == {"failed": 41, "sent": 959}
     assert (stats["delivery_rate"], stats["failure_rate"]) == (None, 0.041)
-    assert stats["delivery_rate_reason"].startswith("no delivery reports come")
+    assert stats["delivery_rate_reason"].startswith("no delivery reports have come yet")
     assert (stats["headline"], stats["failure_rate_of"]) == ("failure_rate", 1000)
     assert (stats["amount"], stats["units"], stats["without_reports"]) == ("5.5", 1000, ["US"])
     page = api.get("/").text
     assert "no delivery reports have come from the United States" in page
+
+
+HOUR = timedelta(hours=1)
+
+
+def write_lives(app: Flask, country: str, ago: timedelta, **lives: int) -> None:
+    """So many messages that ended with each status, first seen so long ago."""
+    seen = datetime.now(UTC) - ago
+    for status, count in lives.items():
+        fields = {
+            "MCC": {"US": "310", "IN": "404", "DE": "262"}[country],
+            "Status": status,
+            "QueuedTime": f"{seen - timedelta(seconds=2):%F %T}",
+            "Timestamp": f"{seen:%F %T}",
+        }
+        write(
+            service_of(app).store,
+            [
+                update_of(
+                    {**fields, "MessageUUID": f"{country}-{ago // HOUR}-{status}-{number}"},
+                    utc_timestamp(str(seen)),
+                )
+                for number in range(count)
+            ],
+        )
+
+
+def test_a_country_whose_reports_came_lately_is_not_said_to_send_none(
+    app: Flask, api: FlaskClient
+) -> None:
+    write_lives(app, "DE", 50 * HOUR, delivered=20)
+    write_lives(app, "DE", 0 * HOUR, sent=7, failed=3)
+    stats = api.get("/stats").get_json()
+    assert (stats["without_reports"], stats["few_reports"]) == ([], [])
+    assert (stats["delivery_rate"], stats["delivery_rate_of"]) == (0.0, 3)
+
+
+def test_where_most_reports_are_missing_it_is_not_said_that_none_came(
+    app: Flask, api: FlaskClient
+) -> None:
+    write_lives(app, "IN", 5 * HOUR, delivered=4, sent=6)
+    stats = api.get("/stats").get_json()
+    assert (stats["without_reports"], stats["few_reports"]) == ([], ["IN"])
+    assert stats["delivery_rate"] is None
+    assert stats["delivery_rate_reason"].startswith("most delivery reports")
+    assert "most delivery reports from India are missing" in api.get("/").text
+    (delivered, sent) = api.get("/stats?group_by=status").get_json()["groups"][::-1]
+    assert {delivered["delivery_rate_reason"], sent["delivery_rate_reason"]} == {
+        "most delivery reports from the countries of these messages are missing"
+    }
+
+
+def test_what_failed_before_a_carrier_says_nothing_of_reports(app: Flask, api: FlaskClient) -> None:
+    write_lives(app, "US", 0 * HOUR, failed=3)
+    stats = api.get("/stats").get_json()
+    assert (stats["delivery_rate"], stats["without_reports"]) == (None, [])
+    assert stats["delivery_rate_reason"] == "no message has reached a carrier"
+
+
+def test_a_message_without_a_report_is_not_said_to_wait_for_one(
+    app: Flask, api: FlaskClient
+) -> None:
+    write_lives(app, "US", 5 * HOUR, sent=1)
+    write_lives(app, "US", 0 * HOUR, sent=1)
+
+    def said(ago: timedelta) -> str:
+        return api.get(f"/ui/messages/US-{ago // HOUR}-sent-0").text
+
+    assert "none is to be expected any more" in said(5 * HOUR)
+    assert "more may come" not in said(5 * HOUR)
+    assert "more may come" in said(0 * HOUR)
 
 
 def test_groups_are_what_a_recount_finds(api: FlaskClient, receive: Receive) -> None:

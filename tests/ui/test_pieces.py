@@ -112,12 +112,17 @@ def test_one_failure_among_thousands_is_seen() -> None:
 def test_a_bar_is_as_high_as_its_count() -> None:
     drawn = chart.draw([stamp(2), stamp(1), stamp(0)], [{"sent": 5}, {"read": 10}], 1)
     assert [bar.pieces[0].height for bar in drawn.bars] == [50, 100]
-    assert [bar.pieces[0].outcome for bar in drawn.bars] == ["wait", "good"]
+    assert [bar.pieces[0].outcome for bar in drawn.bars] == ["sent", "good"]
 
 
 def test_the_chart_is_told_in_words() -> None:
     drawn = chart.draw([stamp(2), stamp(1)], [{"delivered": 2, "queued": 1, "rejected": 1}], 1)
     assert "4 messages: 2 delivered, 1 on their way, 1 not delivered" in drawn.text
+
+
+def test_what_was_sent_is_not_said_to_be_on_its_way() -> None:
+    drawn = chart.draw([stamp(2), stamp(1)], [{"sent": 959, "failed": 41}], 1)
+    assert "1,000 messages: 959 without a report, 41 not delivered." in drawn.text
 
 
 @pytest.mark.parametrize("window", figures.WINDOWS.values())
@@ -174,6 +179,7 @@ def stats(**more: Any) -> dict[str, Any]:
         "failed": 41,
         "final": 1000,
         "without_reports": [],
+        "few_reports": [],
         "before": {"delivery_rate": 0.95, "failure_rate": 0.05},
         **more,
     }
@@ -201,6 +207,31 @@ def test_without_reports_the_headline_is_the_failure_rate_and_says_where() -> No
     assert (head.change.direction, head.change.is_better) == ("down", True)
 
 
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ({"few_reports": ["IN"]}, "most delivery reports from India are missing."),
+        (
+            {"few_reports": ["IN"], "without_reports": ["US"]},
+            "no delivery reports have come from the United States; "
+            "most of those from India are missing.",
+        ),
+        ({}, "no message has reached a carrier."),
+    ],
+)
+def test_why_it_is_not_known_how_many_arrived_is_said(told: dict[str, Any], said: str) -> None:
+    unknown = {"headline": "failure_rate", "delivery_rate": None, **told}
+    reason = "no message has reached a carrier"
+    head = headline.headline(stats(**unknown, delivery_rate_reason=reason), "last hour")
+    assert head.other == f"How many were delivered is not known: {said}"
+
+
+def test_where_few_reports_come_the_delivery_rate_says_so() -> None:
+    head = headline.headline(stats(few_reports=["IN"]), "last hour")
+    assert head.caption.endswith("with a final status where delivery reports come")
+    assert head.other.endswith("were undelivered. Most delivery reports from India are missing.")
+
+
 def test_where_nothing_is_known_there_is_no_rate() -> None:
     nothing = {"headline": None, "delivery_rate": None, "final": 0}
     assert headline.headline(stats(**nothing), "last hour").rate is None
@@ -214,7 +245,6 @@ def test_many_countries_without_reports_are_counted() -> None:
     assert headline.silent_countries(["US", "CA"]) == "the United States and Canada"
     many = headline.silent_countries(["CA", "IN", "NG", "BR", "FR"])
     assert many == "Canada, India, Nigeria and 2 other countries"
-    assert headline.silent_countries([]) == "the countries of these messages"
 
 
 def test_an_amount_has_cents_or_all_its_digits() -> None:
