@@ -15,7 +15,7 @@ CREATE TABLE IF NOT EXISTS messages (
     current_status   TEXT    NOT NULL,         -- status of the update that stands
     status_timestamp TEXT    NOT NULL,         -- when that happened, by Plivo's clock; '' = not reported
     error_code       TEXT,                     -- Plivo's ErrorCode of the update that stands; NULL = none
-    created_at       TEXT    NOT NULL,         -- when the message was first seen, by our clock
+    created_at       TEXT    NOT NULL,         -- when it was first seen, by our clock; when Plivo queued it, if it told so when asked
     updated_at       TEXT    NOT NULL,         -- when the standing update was received, by our clock
     queued_at        TEXT,                     -- when Plivo queued it, by Plivo's clock
     checked_at       TEXT,                     -- when `reconcile` last asked Plivo about it

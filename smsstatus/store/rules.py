@@ -24,6 +24,16 @@ def order_key(table: str, direction: str = "", *, prefix: str = "") -> str:
     return ", ".join([f"{column} {direction}" for column in (f"CASE {steps} END", *columns)])
 
 
+def first_seen(row: str) -> str:
+    """When a message was first seen, as an update says; `row` is what its columns begin with.
+
+    When it reached us, by our clock. What Plivo tells when it is asked can be of long ago, as after
+    an outage: then it is when Plivo queued the message, so that it counts in its own hour.
+    """
+    return f"""(CASE WHEN {row}source = 'reconcile' AND {row}queued_at < {row}received_at
+        THEN {row}queued_at ELSE {row}received_at END)"""
+
+
 def first_status(message_id: str) -> str:
     """The status of a message's earliest update, as a query."""
     return f"""(

@@ -56,13 +56,20 @@ class Oracle:
             current_status=last.status,
             status_timestamp=last.status_timestamp,
             error_code=last.error_code,
-            created_at=min(update.received_at for update in arrivals),
+            created_at=min(map(first_seen, arrivals)),
             updated_at=min(update.received_at for update in ordered[-1]),
             is_final=last.is_final,
             reference=_least(update.reference for update in arrivals),
             events=tuple(map(_event, ordered)),
             **_facts(arrivals),
         )
+
+
+def first_seen(update: StatusUpdate) -> str:
+    """What Plivo told when it was asked can be of long ago."""
+    if update.source == "reconcile" and update.queued_at:
+        return min(update.queued_at, update.received_at)
+    return update.received_at
 
 
 def _last(events: dict[bytes, list[StatusUpdate]]) -> list[StatusUpdate]:

@@ -12,7 +12,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from smsstatus.model import TEXT_DIGEST_SIZE
-from smsstatus.store.contract import Event, Message, Outcome, Store
+from smsstatus.store.contract import Event, Filters, Message, Outcome, Store
 
 from ..rounds import examples
 from .conftest import Opener
@@ -110,6 +110,20 @@ def test_the_error_code_goes_with_the_status_that_stands(arrive: Arrive) -> None
     assert arrive(at("undelivered", "00:00:03", ErrorCode="30")).error_code == "30"
     assert arrive(at("sent", "00:00:09", ErrorCode="99")).error_code == "30"
     assert arrive(at("delivered", "00:00:04", ErrorCode="000")).error_code is None
+
+
+def test_what_plivo_told_when_asked_is_of_when_it_queued_the_message(store: Store) -> None:
+    """Not of when it was asked: after an outage thousands would count in one minute."""
+    told = at("delivered", "09:00:05", QueuedTime=f"{DAY} 09:00:00", Asked="Plivo", MCC="404")
+    store.record(update_of({"MessageUUID": "missed", "?": "order=42", **told}, second(0)))
+    (message,) = store.list(Filters(reference="order=42"), 1).messages
+    assert (message.created_at, message.updated_at) == (f"{DAY}T09:00:00.000000Z", second(0))
+    store.record(update_of({"MessageUUID": "known", **at("queued")}, f"{DAY}T09:00:01.000000Z"))
+    ahead = at("delivered", QueuedTime=f"{DAY} 09:00:02", Asked="Plivo")
+    store.record(update_of({"MessageUUID": "known", **ahead}, second(0)))
+    known = store.find("known")
+    assert known is not None
+    assert known.created_at == f"{DAY}T09:00:01.000000Z"
 
 
 def test_created_at_stays_and_updated_at_is_of_the_update_that_stands(store: Store) -> None:

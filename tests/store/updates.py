@@ -27,12 +27,15 @@ def second(number: int) -> str:
 
 
 def update_of(fields: Fields, received_at: str = NOON, nonce: str | None = None) -> StatusUpdate:
-    """The update these fields make; Body stands for what only a send tells, `?` for the query."""
+    """The update these fields make; Body stands for what only a send tells, `?` for the query, and
+    Asked for what Plivo told when it was asked.
+    """
     query = fields.get("?", "")
     body = [pair for pair in fields.items() if pair[0] != "?"]
     callback = Callback("POST", query, urlencode(body), received_at, v2_nonce=nonce)
     update = status_update(parse_form(query.encode()), body, callback)
-    return update._replace(message_body=fields.get("Body"))
+    source = "reconcile" if "Asked" in fields else "callback"
+    return update._replace(message_body=fields.get("Body"), source=source)
 
 
 times = st.sampled_from(
@@ -77,6 +80,7 @@ updates = st.fixed_dictionaries(
         "DeliveryReportTime": times,
         "?": st.sampled_from(["", "order=42", "order=41&To=crm", "Status=read"]),
         "QueuedTime": times,
+        "Asked": st.just("Plivo"),
         "MessageTime": times,
     },
 )

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from smsstatus.store.contract import Filters
 from smsstatus.upkeep.listing import SLICE
 
 from ..plivo_api import Reply
@@ -61,6 +62,7 @@ def test_nothing_is_unknown_after_an_outage(
     assert plivo_list.refused == 0
     newest = process.store.runs.outages(1)[0]
     assert newest.missed == count
+    assert not process.store.list(Filters(since=newest.until), 1).messages, "of when they were sent"
     assert process.is_done()
     pages = plivo_list.pages
     process.live(HOUR)

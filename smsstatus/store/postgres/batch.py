@@ -17,7 +17,7 @@ from typing import Any
 from ...model import TEXT_DIGEST_SIZE, StatusUpdate
 from ..contract import Outcome
 from ..packing import pack
-from ..rules import order_key, reference_pairs
+from ..rules import first_seen, order_key, reference_pairs
 from . import facts
 from .connection import Connection
 
@@ -133,7 +133,7 @@ RECORD = f"""
             min(sender_number) OVER of_message AS least_sender,
             min(recipient_number) OVER of_message AS least_recipient,
             min(message_body) OVER of_message AS least_body,
-            min(received_at) OVER of_message AS created_at,
+            min({first_seen("")}) OVER of_message AS created_at,
             min(queued_at) OVER of_message AS least_queued_at,
             min(reference) OVER of_message AS least_reference,
             {facts.FOLDED},

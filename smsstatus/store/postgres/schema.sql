@@ -20,7 +20,7 @@ CREATE TABLE IF NOT EXISTS schema_version (
 CREATE TABLE IF NOT EXISTS messages (
     id                bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,  -- rises as they are first written
     status_timestamp  timestamptz NOT NULL,    -- when what stands happened, by Plivo's clock
-    created_at        timestamptz NOT NULL,    -- when the message was first seen, by our clock
+    created_at        timestamptz NOT NULL,    -- when it was first seen, by our clock; when Plivo queued it, if it told so when asked
     updated_at        timestamptz NOT NULL,    -- when the standing update was received, by our clock
     first_status_timestamp timestamptz NOT NULL,
     sequence          bigint      NOT NULL,    -- Plivo's Sequence, 0 if absent

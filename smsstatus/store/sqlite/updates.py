@@ -11,7 +11,7 @@ from typing import Any
 
 from ...model import TEXT_DIGEST_SIZE, StatusUpdate
 from ..contract import Outcome
-from ..rules import first_status, order_key, reference_pairs
+from ..rules import first_seen, first_status, order_key, reference_pairs
 from . import parameters
 from .facts import file_facts
 from .upgrade import FORMER_SIZE, former_digest, former_owner
@@ -49,9 +49,12 @@ def _least(column: str, new: str) -> str:
     return f"coalesce(min(m.{column}, {new}), m.{column}, {new})"
 
 
+_FIRST_SEEN = first_seen(":")
+
+
 def _given(column: str) -> str:
-    """The parameter that holds what an update says of a column."""
-    return ":received_at" if column == "created_at" else f":{column}"
+    """What an update says of a column."""
+    return _FIRST_SEEN if column == "created_at" else f":{column}"
 
 
 def _set(columns: Iterable[str]) -> str:
@@ -66,7 +69,7 @@ _UPSERT = """
     VALUES (
         :message_uuid, :sender_number, :recipient_number, :message_body,
         :status, :status, :status_timestamp, :error_code,
-        :received_at, :received_at, :queued_at, :is_final, :sequence, :rank, :digest)
+        {first_seen}, :received_at, :queued_at, :is_final, :sequence, :rank, :digest)
     ON CONFLICT (message_uuid) DO UPDATE SET
         current_status = excluded.current_status,
         status_timestamp = excluded.status_timestamp,
@@ -83,7 +86,11 @@ _UPSERT = """
 
 # SQLite writes the index of each column that is SET, even if the value stays the same: some pages
 # more for nearly every callback. So first without those; it is refused if one would change.
-_KEYS = {"new_key": order_key("excluded"), "key": order_key("m")}
+_KEYS = {
+    "new_key": order_key("excluded"),
+    "key": order_key("m"),
+    "first_seen": _FIRST_SEEN,
+}
 _upsert_status = _bind(
     _UPSERT.format(
         **_KEYS,
@@ -118,12 +125,12 @@ _count_repeat = _bind("""
     """)
 
 # One that waited in the spool while its repetition was stored was received first.
-_set_back = _bind("""
+_set_back = _bind(f"""
     UPDATE messages SET
-        created_at = min(created_at, :received_at),
+        created_at = min(created_at, {_FIRST_SEEN}),
         updated_at = iif(digest = :digest, min(updated_at, :received_at), updated_at)
     WHERE message_uuid = :message_uuid
-        AND (created_at > :received_at OR (digest = :digest AND updated_at > :received_at))
+        AND (created_at > {_FIRST_SEEN} OR (digest = :digest AND updated_at > :received_at))
     """)
 
 

@@ -20,6 +20,7 @@ from smsstatus.store.sqlite.updates import apply_updates
 
 from ...conftest import Query
 from ...rounds import examples
+from ..oracle import first_seen
 from ..updates import DAY, Fields, at, update_of
 from ..updates import updates as any_updates
 
@@ -173,7 +174,7 @@ def test_any_order_of_arrival_with_any_duplicates_leaves_the_same(
     ]
     one, other = map(leave, two_files.stores, orders, (1, len(orders[1])))
     assert one == other
-    assert one.row["created_at"] == min(update.received_at for update in orders[0])
+    assert one.row["created_at"] == min(map(first_seen, orders[0]))
 
     by_key = sorted(orders[0], key=lambda update: update.order_key)
     assert one.row["initial_status"] == by_key[0].status
