@@ -81,9 +81,9 @@ class Answer:
 
 @dataclass(frozen=True)
 class Listed:
-    """A page of Plivo's list, and how many messages all pages have."""
+    """A page of Plivo's list, its rows as they came, and how many all pages have."""
 
-    messages: list[dict[str, Any]]
+    rows: list[Any]
     total: int
 
 
@@ -136,18 +136,11 @@ def list_messages(settings: Settings, *, since: datetime, until: datetime, offse
             offset=offset,
         ),
     ).content
-    messages, meta = content.get("objects"), content.get("meta")
+    rows, meta = content.get("objects"), content.get("meta")
     total = meta.get("total_count") if isinstance(meta, dict) else None
-    if not isinstance(messages, list) or not isinstance(total, int):
+    if not isinstance(rows, list) or not isinstance(total, int):
         raise not_understood()
-    return Listed(
-        [
-            message
-            for message in messages
-            if isinstance(message, dict) and is_uuid(message.get("message_uuid"))
-        ],
-        total,
-    )
+    return Listed(rows, total)
 
 
 def is_uuid(value: object) -> bool:

@@ -1,8 +1,10 @@
 """Looks through Plivo's list of the times in which nobody took callbacks, and writes what it says.
 
 Plivo lists 20 messages at a time, and allows about 20 requests a minute. A slice of time is done
-once as many messages of it are known as Plivo says there are: rows can move between two pages. How
-far that has come is noted after each slice, so that the next run goes on there.
+once as many rows of it are known as Plivo says there are: rows can move between two pages. Where
+that never comes true, what was found counts: one odd slice must not keep all that comes after it
+from being listed. How far that has come is noted after each slice, so that the next run goes on
+there.
 """
 
 from __future__ import annotations
@@ -39,15 +41,23 @@ MOST_PATIENT = 120
 
 log = logging.getLogger(__name__)
 
-Rows = dict[str, dict[str, Any]]
+Rows = dict[str, Any]
 
 
 @dataclass
 class Listed:
-    """What has come of it: messages that Plivo listed, and those of them nobody knew."""
+    """What has come of it: messages that Plivo listed, and those of them nobody knew.
+
+    `absent`: those that it counted and did not list.
+    """
 
     listed: int = 0
     missed: int = 0
+    absent: int = 0
+
+    def __str__(self) -> str:
+        text = f"{self.listed} listed, {self.missed} of them missed"
+        return f"{text}, {self.absent} counted by Plivo but not listed" if self.absent else text
 
 
 class Listing:
@@ -85,7 +95,7 @@ class Listing:
             self._parts.store.runs.note_listed(outage.since, timestamp(until), missed)
             self.done.listed += len(rows)
             self.done.missed += missed
-            self._report(f"{self.done.listed} listed, {self.done.missed} of them missed")
+            self._report(str(self.done))
             if len(rows) < SLICE / 4:
                 self._span = min(self._span * 2, MOST_SPAN)
             at = until
@@ -94,16 +104,29 @@ class Listing:
         return True
 
     def _rows(self, since: datetime, until: datetime) -> Rows | None:
-        """All messages of a slice of time, by UUID; None if it is too long."""
+        """All messages of a slice of time, by UUID; None if it is too long.
+
+        A row without a UUID is one of those that Plivo counts; nothing else can be done with it.
+        """
         found: Rows = {}
+        absent = 0
         for _ in range(PASSES):
             total = self._pass(since, until, found)
             if total is None:
                 return None
-            if len(found) >= total:
-                return found
-        log.warning("reconcile: Plivo lists %d messages but says %d", len(found), total)
-        raise plivo_api.not_understood()
+            absent = total - len(found)
+            if absent <= 0:
+                break
+        else:
+            self.done.absent += absent
+            span = f"{timestamp(since)} to {timestamp(until)}"
+            text = "reconcile: of %s Plivo lists %d messages, and says that there are %d more"
+            log.warning(text, span, len(found), absent)
+        usable = {key: row for key, row in found.items() if plivo_api.is_uuid(key)}
+        if len(usable) < len(found):
+            odd = len(found) - len(usable)
+            log.warning("reconcile: %d rows of Plivo's list have no message UUID", odd)
+        return usable
 
     def _pass(self, since: datetime, until: datetime, found: Rows) -> int | None:
         """Each page once; how many messages Plivo says there are, None: too many."""
@@ -112,10 +135,10 @@ class Listing:
             page = self._page(since, until, offset)
             if page.total > SLICE and until - since > LEAST_SPAN:
                 return None
-            for row in page.messages:
-                found[str(row.get("message_uuid"))] = row
+            for row in page.rows:
+                found[_key(row)] = row
             offset += plivo_api.PAGE
-            if offset >= page.total or not page.messages:
+            if offset >= page.total or not page.rows:
                 return page.total
 
     def _page(self, since: datetime, until: datetime, offset: int) -> plivo_api.Listed:
@@ -157,3 +180,9 @@ class Listing:
         written = [(update, store.begin(update)) for update in updates]
         outcomes = [(update.message_uuid, store.finish(pending)) for update, pending in written]
         return sum(uuid in unknown and outcome is Outcome.APPLIED for uuid, outcome in outcomes)
+
+
+def _key(row: object) -> str:
+    """A row's UUID; what it says, if it has none, so that it is counted once."""
+    message_uuid = row.get("message_uuid") if isinstance(row, dict) else None
+    return str(message_uuid) if plivo_api.is_uuid(message_uuid) else repr(row)

@@ -78,7 +78,7 @@ def _reconcile(parts: Parts, rest: Rest, report: Report) -> Finding:
     finally:
         parts.metrics.count_reconciled("listed", listing.done.listed)
         parts.metrics.count_reconciled("missed", listing.done.missed)
-    text = f"{listing.done.listed} listed, {listing.done.missed} of them missed; "
+    text = f"{listing.done}; "
     if isinstance(trouble, plivo_api.RateLimited | plivo_api.AuthenticationFailed):
         return _stopped(text + "no silent ones asked about", trouble)
     uuids = due_messages(parts, within=WITHIN, limit=ASKED)

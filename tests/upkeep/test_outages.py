@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from datetime import timedelta
 from itertools import cycle, pairwise
 from typing import Any
@@ -139,6 +140,52 @@ def test_whatever_goes_wrong_nothing_is_lost_or_doubled(
     assert trouble.seen >= {*trouble.kinds, "repeat", "move"}
     assert process.states() == truth(plivo_list)
     assert process.store.runs.outages(1)[0].missed == 400
+
+
+def test_rows_that_are_no_messages_keep_nothing_from_being_listed(
+    start: Start, plivo_list: PlivoList, caplog: pytest.LogCaptureFixture
+) -> None:
+    up(start)
+    sent_meanwhile(plivo_list, 60, 1)
+
+    def add(number: int, rows: list[Any]) -> None:
+        if rows:
+            rows[:0] = [{"message_uuid": None, "message_state": "sent"}, {"message_state": "sent"}]
+            rows.extend((5, None))
+
+    plivo_list.tamper = add
+    process = start()
+    process.live(MINUTE)
+    assert process.states() == truth(plivo_list)
+    assert process.is_done()
+    assert "4 rows of Plivo's list have no message UUID" in caplog.text
+    (run,) = process.store.runs.last()
+    assert run.is_ok
+    assert "not listed" not in run.found  # all that Plivo counts are there
+
+
+def test_a_count_that_is_never_reached_stops_nothing_and_is_told(
+    start: Start, plivo_list: PlivoList, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of each slice Plivo counts one more than it lists; another outage comes after this one."""
+    up(start)
+    plivo_list.counted_too = 1
+    sent_meanwhile(plivo_list, 60, 1)
+    first = start()
+    first.live(2 * MINUTE)
+    assert first.states() == truth(plivo_list)
+    assert first.is_done()
+    (run,) = first.store.runs.last()
+    assert re.search(r"60 listed, 60 of them missed, \d counted by Plivo but not listed", run.found)
+    told = [record for record in caplog.records if "there are 1 more" in record.getMessage()]
+    assert told
+    assert {record.levelname for record in told} == {"WARNING"}
+    plivo_list.clock.turn(2 * HOUR.total_seconds())
+    newest = plivo_list.send(60, plivo_list.clock.now() - HOUR)
+    later = start()
+    later.live(10 * MINUTE)
+    assert newest in later.states()
+    assert later.is_done()
 
 
 def test_a_pause_that_plivo_asks_for_is_kept_by_all(start: Start, plivo_list: PlivoList) -> None:
