@@ -168,8 +168,9 @@ class Listing:
         for message_uuid, row in rows.items():
             try:
                 update = update_from_api(message_uuid, row, received_at)
-            except plivo_api.PlivoError:
-                log.warning("reconcile: a message in Plivo's list has no status: %s", message_uuid)
+            except plivo_api.PlivoError as error:
+                text = "reconcile: a message in Plivo's list is not written: %s: %s"
+                log.warning(text, message_uuid, error.title)
                 continue
             known = store.find(message_uuid)
             if known is None:

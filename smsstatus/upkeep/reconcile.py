@@ -46,6 +46,10 @@ _FIELD_NAMES = {
 """The Message API's names and the callback's. There is no delivery time; the update is nearest."""
 
 
+class Inbound(plivo_api.PlivoError):
+    """Plivo received this message. Only those that it was to send are kept."""
+
+
 class AtWork(Exception):
     """Another run asks Plivo now, in this process or another."""
 
@@ -145,7 +149,7 @@ def reconcile(
             except (plivo_api.RateLimited, plivo_api.AuthenticationFailed) as error:
                 summary.retry_after = error.retry_after
                 raise _Stop(_how_long(error)) from None
-            except plivo_api.UnknownMessage:
+            except (plivo_api.UnknownMessage, Inbound):
                 summary.unknown += 1
                 troubles = 0
             except plivo_api.PlivoError as error:
@@ -176,22 +180,38 @@ def reconcile_one(service: Parts, message_uuid: str) -> bool:
     """
     try:
         answer = plivo_api.fetch_message(service.settings, message_uuid)
-        update = update_from_api(message_uuid, answer, _now(service))
+        key = _stored_as(service, message_uuid, answer)
+        update = update_from_api(key, answer, _now(service))
     except (plivo_api.RateLimited, plivo_api.AuthenticationFailed):
         raise  # says nothing about this message: the next run asks again
     except plivo_api.PlivoError:
         service.store.note_check(message_uuid, _now(service))
         raise
     outcome = service.store.record(update)
-    service.store.note_check(message_uuid, _now(service))
+    service.store.note_check(key, _now(service))
     return outcome is Outcome.APPLIED
+
+
+def _stored_as(service: Parts, asked: str, answer: dict[str, Any]) -> str:
+    """The UUID of its row: that of the row that is there, else as Plivo writes it, and not as
+    somebody typed it, in capitals for instance. Raises PlivoError if it is of another message.
+    """
+    said = str(answer.get("message_uuid") or asked)
+    if said == asked:
+        return asked
+    if said.lower() != asked.lower():
+        raise plivo_api.not_understood()
+    return said if service.store.find(asked) is None else asked
 
 
 def update_from_api(message_uuid: str, answer: dict[str, Any], received_at: str) -> StatusUpdate:
     """The Message API's answer as a status update. Its times carry the account's UTC offset.
 
-    Raises PlivoError if it is none.
+    Raises PlivoError if it is none, Inbound if Plivo was not to send it.
     """
+    if (answer.get("message_direction") or "outbound") != "outbound":
+        text = "Plivo received this message: only those that it was to send are kept here."
+        raise Inbound(422, "Not an outbound message", text)
     fields = {
         ours: str(answer[theirs])
         for theirs, ours in _FIELD_NAMES.items()

@@ -22,6 +22,7 @@ from flask import Flask
 
 from smsstatus import create_app
 from smsstatus.model import utc_timestamp
+from smsstatus.plivo.api import PlivoError
 from smsstatus.settings import Settings
 from smsstatus.store.sqlite.store import SqliteStore
 from smsstatus.upkeep import reconcile as reconciling
@@ -164,6 +165,62 @@ def test_a_final_message_is_not_asked_about(
     insert(writable, [silent(number, HOUR, status) for number, status in enumerate(finals)])
     assert summary(run("reconcile")).startswith("0 asked")
     assert standin.asked == []
+
+
+def test_a_message_that_plivo_received_is_not_written(
+    app: Flask, standin: PlivoApi, query: Query
+) -> None:
+    standin.messages[uuid_of(1)] = delivered(message_direction="inbound")
+    with pytest.raises(PlivoError, match="only those that it was to send") as refusal:
+        reconciling.reconcile_one(service_of(app), uuid_of(1))
+    assert refusal.value.status == 422
+    assert query("SELECT * FROM messages") == []
+
+
+def test_messages_that_plivo_received_stop_no_run(
+    run: Run, standin: PlivoApi, writable: sqlite3.Connection
+) -> None:
+    insert(writable, [silent(number) for number in range(4)])
+    for number in range(4):
+        standin.messages[uuid_of(number)] = delivered(message_direction="inbound")
+    done = run("reconcile")
+    assert summary(done) == "4 asked, 0 changed, 4 unknown to Plivo, 0 failed, 0 left"
+
+
+TYPED = "ABCDEF00-0000-4000-8000-00000000000A"
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_a_uuid_typed_in_capitals_is_that_of_the_same_message(
+    app: Flask, standin: PlivoApi, receive: Receive, query: Query, *, known: bool
+) -> None:
+    if known:
+        receive("sent", TYPED.lower())
+    standin.messages[TYPED] = delivered(message_uuid=TYPED.lower())
+    assert reconciling.reconcile_one(service_of(app), TYPED)
+    (message,) = query("SELECT * FROM messages")
+    assert message["message_uuid"] == TYPED.lower()
+    assert message["current_status"] == "delivered"
+
+
+def test_a_row_in_capitals_is_still_the_one_that_changes(
+    app: Flask, standin: PlivoApi, receive: Receive, query: Query
+) -> None:
+    receive("sent", TYPED)
+    standin.messages[TYPED] = delivered(message_uuid=TYPED.lower())
+    assert reconciling.reconcile_one(service_of(app), TYPED)
+    (message,) = query("SELECT * FROM messages")
+    assert (message["message_uuid"], message["current_status"]) == (TYPED, "delivered")
+
+
+def test_an_answer_about_another_message_is_not_believed(
+    app: Flask, standin: PlivoApi, three: list[str], query: Query
+) -> None:
+    before = query("SELECT * FROM status_events")
+    standin.messages[three[0]] = delivered(message_uuid=three[1])
+    with pytest.raises(PlivoError, match="no usable content"):
+        reconciling.reconcile_one(service_of(app), three[0])
+    assert query("SELECT * FROM status_events") == before
 
 
 # Which are asked about.
