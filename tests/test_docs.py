@@ -256,6 +256,24 @@ def test_every_command_has_a_section(app: Flask) -> None:
     assert set(described) == command_names(app)
 
 
+def options_of(command: click.Command) -> set[str]:
+    """Its own, and those of the commands below it."""
+    own = {name for option in command.params for name in option.opts if name.startswith("--")}
+    below = command.commands.values() if isinstance(command, click.Group) else ()
+    return own.union(*map(options_of, below))
+
+
+def test_every_option_is_in_the_section_of_its_command(app: Flask) -> None:
+    missing, context = set[tuple[str, str]](), click.Context(app.cli)
+    for section in DOCUMENTS["docs/commands.md"].split("\n## `")[1:]:
+        name, _, text = section.partition("`")
+        named = {"--json", *re.findall(r"--[a-z-]+", text)}
+        command = app.cli.get_command(context, name)
+        assert command is not None
+        missing |= {(name, option) for option in options_of(command) - named}
+    assert missing == set()
+
+
 def test_every_route_but_those_of_the_pages_is_in_the_api_table(app: Flask) -> None:
     routes = {
         f"{method} {rule.rule.replace('<path:message_uuid>', 'UUID')}"

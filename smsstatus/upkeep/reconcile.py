@@ -1,6 +1,7 @@
 """Asks Plivo about messages that have been silent, and feeds the answers through the same guard.
 
-This heals an outage that was longer than Plivo's seven minutes of retries.
+After an outage that was longer than Plivo's seven minutes of retries this heals what is known here;
+`listing` finds the rest.
 """
 
 from __future__ import annotations
