@@ -9,9 +9,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from flask import Flask
 
 from smsstatus.settings import Settings
 from smsstatus.store.sqlite.store import SqliteStore
+from smsstatus.web.current import service_of
 
 from ..conftest import Receive
 from ..live import LiveService, live_service, wait_until
@@ -87,7 +89,7 @@ def test_nothing_is_overwritten(run: Run, receive: Receive, tmp_path: Path) -> N
     before = files_of(tmp_path)
     assert "exists already" in refused(run("backup", target))
     assert target.read_text() == "precious"
-    assert files_of(tmp_path) == before
+    assert files_of(tmp_path) - {"sms.db.backup-lock"} == before
 
 
 def test_a_link_that_leads_nowhere_is_not_overwritten_either(run: Run, tmp_path: Path) -> None:
@@ -117,6 +119,27 @@ def test_a_database_that_cannot_be_read_leaves_nothing(
     (tmp_path / "copies").mkdir()
     assert "no backup made" in refused(run("backup", tmp_path / "copies" / "copy.db"))
     assert files_of(tmp_path / "copies") == set()
+
+
+def test_nothing_is_copied_while_another_backup_is_at_work(
+    app: Flask, run: Run, tmp_path: Path
+) -> None:
+    """The service's own, for instance."""
+    with service_of(app).store.hold("backup"):
+        done = run("backup", tmp_path / "copy.db")
+        assert done.exit_code == 3
+        assert done.stdout == "another backup is at work, so nothing was copied.\n"
+        assert not (tmp_path / "copy.db").exists()
+    assert run("backup", tmp_path / "copy.db").exit_code == 0
+
+
+def test_a_disk_that_takes_no_lock_can_still_be_copied(
+    run: Run, settings: Settings, receive: Receive, tmp_path: Path
+) -> None:
+    receive("sent")
+    settings.database_path.with_name(f"{settings.database_path.name}.backup-lock").mkdir()
+    assert run("backup", tmp_path / "copy.db").exit_code == 0
+    assert counts(tmp_path / "copy.db") == (1, 1)
 
 
 def test_it_ends_while_somebody_writes_without_a_pause(

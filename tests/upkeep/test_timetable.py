@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import uuid
 from collections.abc import Iterator
@@ -181,6 +182,25 @@ def test_a_backup_that_fails_says_why_and_is_tried_again(process: Process, tmp_p
     process.look_after(2 * HOUR)
     (run,) = process.store.runs.last()
     assert run.is_ok
+
+
+def test_while_the_command_is_at_work_the_service_says_so_once_and_waits(
+    process: Process, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    process = with_settings(process, backup_every=DAY.total_seconds(), backup_dir=tmp_path)
+    line = "backup is due: another one is at work"
+    with process.store.hold("backup"):
+        process.look_after(HOUR, every=60)
+        assert process.store.runs.last() == []
+        assert [record.getMessage() for record in caplog.records].count(line) == 1
+    process.look_after(MINUTE)
+    (run,) = process.store.runs.last()
+    assert run.is_ok
+    process.clock.turn(DAY.total_seconds())
+    with process.store.hold("backup"):
+        process.look_after(HOUR, every=60)
+    assert [record.getMessage() for record in caplog.records].count(line) == 2
 
 
 def test_where_nothing_is_on_nothing_is_done(process: Process) -> None:
