@@ -6,6 +6,7 @@ After an outage that was longer than Plivo's seven minutes of retries this heals
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -130,7 +131,7 @@ def reconcile(
     progress: Callable[[], None] = lambda: None,
     rest: Rest | None = None,
 ) -> Summary:
-    """Ask Plivo about each message, at most REQUESTS_PER_SECOND.
+    """Ask Plivo about each message, at most REQUESTS_PER_SECOND in any second.
 
     Ends early on 429, on refused credentials, on Ctrl-C, when the store takes nothing, and when
     Plivo has trouble several times in a row; the summary says so. Raises NotConfigured.
@@ -141,8 +142,11 @@ def reconcile(
     clock = service.clock
     rest = rest or clock.sleep
     next_request = clock.monotonic() + 1 / REQUESTS_PER_SECOND  # a run may have ended just now
+    answered = deque[float](maxlen=REQUESTS_PER_SECOND)
     try:
         for message_uuid in uuids:
+            if len(answered) == REQUESTS_PER_SECOND:  # one that was long on its way came later
+                next_request = max(next_request, answered[0] + 1)
             rest(max(next_request - clock.monotonic(), 0))
             next_request = clock.monotonic() + 1 / REQUESTS_PER_SECOND
             try:
@@ -160,6 +164,7 @@ def reconcile(
             else:
                 summary.changed += changed
                 troubles = 0
+            answered.append(clock.monotonic())
             summary.asked += 1
             summary.left -= 1
             progress()
