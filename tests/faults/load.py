@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import random
 import socket
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import NamedTuple
 from uuid import uuid4
@@ -20,6 +21,11 @@ from ..signed import Plivo
 from .raw import connect, is_readable, read_reply, wire
 
 STATUSES = ("queued", "sent", "delivered")
+
+SHARED = 16
+"""Messages that all clients speak of at once."""
+SHARED_ANSWERS = 400
+"""After so many they go on to others."""
 
 
 class Delivery(NamedTuple):
@@ -116,14 +122,10 @@ class Load:
 
     def _run(self, number: int) -> None:
         connections: dict[int, socket.socket] = {}
-        message = ""
-        for count in itertools.count():
+        for port, fields in self._callbacks(number):
             if self._stopped.is_set():
                 break
-            if count % 3 == 0:
-                message = str(uuid4())
-            port = self._ports[(number + count) % len(self._ports)]
-            delivery = self._deliver(port, connections, message, count % 3)
+            delivery = self._deliver(port, connections, fields)
             self.deliveries.append(delivery)
             if delivery.problem == "refused":
                 self._stopped.wait(0.02)
@@ -132,10 +134,19 @@ class Load:
         for connection in connections.values():
             connection.close()
 
+    def _callbacks(self, number: int) -> Iterator[tuple[int, dict[str, str]]]:
+        """What a client sends without end: to which port, and the fields."""
+        message = ""
+        for count in itertools.count():
+            step = count % 3
+            if step == 0:
+                message = str(uuid4())
+            port = self._ports[(number + count) % len(self._ports)]
+            yield port, self._plivo.fields(STATUSES[step], message, Sequence=str(step + 1))
+
     def _deliver(
-        self, port: int, connections: dict[int, socket.socket], message: str, step: int
+        self, port: int, connections: dict[int, socket.socket], fields: dict[str, str]
     ) -> Delivery:
-        fields = self._plivo.fields(STATUSES[step], message, Sequence=str(step + 1))
         request = self._plivo.post(fields)
         data = wire(request, keep_alive=self._keep_alive)
         body = request.body.decode()
@@ -171,6 +182,34 @@ class Load:
                 connections[port] = connection
             else:
                 connection.close()
+
+
+class SharedLoad(Load):
+    """All clients speak of the same messages at once, each in an order of its own.
+
+    A client sends to one port. What is sent of a message differs, and some of it is sent again.
+    """
+
+    def _callbacks(self, number: int) -> Iterator[tuple[int, dict[str, str]]]:
+        port = self._ports[number % len(self._ports)]
+        chance = random.Random(number)
+        while True:
+            part = len(self.deliveries) // SHARED_ANSWERS
+            for message in chance.sample(range(SHARED), SHARED):
+                step = chance.randrange(9)
+                yield (
+                    port,
+                    self._plivo.fields(
+                        STATUSES[step % 3],
+                        f"{part:08}-0000-4000-8000-{message:012}",
+                        Sequence=str(step % 4),
+                        Timestamp=f"2025-06-01 10:00:0{step % 5}",
+                        ErrorCode=("", "30", "40")[step % 3],
+                        From=f"1415555010{step % 7}",
+                        MNC=f"00{step % 8}",
+                        TotalAmount=f"0.00{step + 1}",
+                    ),
+                )
 
 
 def slowest(deliveries: Iterable[Delivery]) -> float:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import closing
+from typing import Any
 
+from smsstatus.model import utc_now
 from smsstatus.plivo.callback import Callback, read_callback
 from smsstatus.store.contract import Filters
 from smsstatus.store.postgres.store import PostgresStore
 
 from ...live import LiveService
+from ...postgres import ask
 from ..load import Delivery
 from ..reconcile import logged_callbacks, spooled_bodies
 
@@ -47,3 +50,28 @@ def wrong(deliveries: Iterable[Delivery], url: str) -> list[str]:
         for body, update in zip(bodies, updates, strict=True)
         if found.get(body) != standing[update.message_uuid][1]
     ]
+
+
+def record_alone(deliveries: Iterable[Delivery], url: str) -> None:
+    """Write these to an empty database, in their order, as a single process would."""
+    callbacks = [Callback("POST", "", delivery.body, utc_now()) for delivery in deliveries]
+    with closing(PostgresStore(url)) as store:
+        store.prepare()
+        for first in range(0, len(callbacks), 100):
+            updates = [read_callback(c, source="callback") for c in callbacks[first : first + 100]]
+            for pending in [store.begin(update) for update in updates]:
+                store.finish(pending)
+
+
+def rows(url: str) -> tuple[list[Any], list[Any]]:
+    """All that is stored of messages and of events, but for ids and the times of our clock."""
+    messages, events = ask(
+        url,
+        """SELECT jsonb_agg(to_jsonb(m) - '{id,created_at,updated_at}'::text[]
+               ORDER BY message_uuid) FROM messages AS m
+           UNION ALL
+           SELECT jsonb_agg(to_jsonb(e) - '{id,message_id,received_at}'::text[]
+               || jsonb_build_object('message_uuid', message_uuid) ORDER BY signed_text)
+           FROM status_events AS e JOIN messages AS m ON m.id = message_id""",
+    )
+    return messages[0], events[0]

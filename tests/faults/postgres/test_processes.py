@@ -9,17 +9,18 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import zip_longest
 from pathlib import Path
 
 import pytest
 
-from ...live import ROOT
-from ...postgres import PostgresServer, new_database, server_folder
+from ...live import ROOT, LiveService, wait_until
+from ...postgres import PostgresServer, ask, backends, new_database, server_folder
 from ..conftest import Figure, Promise
-from ..load import Delivery, Load, slowest
-from ..reconcile import gather, is_ready, wait_until_ready
+from ..load import Delivery, Load, SharedLoad, slowest
+from ..reconcile import gather, is_ready, spooled_bodies, wait_until_ready
 from .conftest import Target, running, service_of
-from .kept import missing, stored, wrong
+from .kept import missing, record_alone, rows, stored, wrong
 from .pooler import pgbouncer
 
 STARTING = 6
@@ -50,33 +51,49 @@ def test_nothing_answered_200_is_lost_when_all_our_processes_are_killed_under_lo
     assert {delivery.status for delivery in sent} <= {200, None}
 
 
-def test_two_services_that_are_told_of_the_same_messages_deadlock_never(
+def test_two_services_that_are_told_of_the_same_messages_at_once_deadlock_never(
     target: Target, tmp_path: Path, full: bool, figure: Figure, promise: Promise
 ) -> None:
-    """A message's three callbacks go to the two in turn; rows are those of one process."""
-    url = target.service.environment["DATABASE_URL"]
-    address = target.service.plivo.base_url
-    other = service_of(tmp_path, url, {"BASE_URL": address})
-    try:
-        other.start()
-        with Load([target.service.port, other.port], target.service.plivo) as load:
+    """Each batch has messages that others have too; the rows are those of one process."""
+    with ExitStack() as stack:
+        url = stack.enter_context(new_database(target.server.url()))
+        services: list[LiveService] = []
+        for name in ("one", "two"):
+            (tmp_path / name).mkdir()
+            address = {"BASE_URL": services[0].plivo.base_url} if services else {}
+            services.append(service_of(tmp_path / name, url, address))
+            stack.callback(services[-1].kill)
+            services[-1].start()
+        ports = [service.port for service in services]
+        with SharedLoad(ports, services[0].plivo, clients=64) as load:
             began = time.monotonic()
-            load.wait_for(500)
+            load.wait_for(3000)
             load.go_on(began + 60 - time.monotonic() if full else 0)
             seconds = time.monotonic() - began
-        for service in (target.service, other):
-            gather(service)
-        different = wrong(load.deliveries, target.url)
-        deadlocks = target.server.log.read_text().count("deadlock detected")
-    finally:
-        other.kill()
+        for service in services:
+            service.kill()
+        wait_until(lambda: backends(url) == 0, what="the server has counted all that they did")
+        ((deadlocks,),) = ask(
+            url, "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+        )
+        alone = stack.enter_context(new_database(target.server.url()))
+        record_alone(load.deliveries, alone)
+        different = [
+            mine
+            for ours, theirs in zip(rows(url), rows(alone), strict=True)
+            for mine, other in zip_longest(ours, theirs)
+            if mine != other
+        ]
+        spooled = sum(len(spooled_bodies(service.spool)) for service in services)
+        spoken = "".join([service.log.read_text() for service in services])
     figure(
-        f"PostgreSQL: 2 services, 4 processes, the same messages for {seconds:.0f} s",
+        f"PostgreSQL: 2 services, 4 processes, the same messages at once for {seconds:.0f} s",
         f"{len(load.acknowledged):,} answered 200, slowest {slowest(load.deliveries):.2f} s, "
         f"deadlocks: {deadlocks}, rows that differ from one process's: {len(different)}",
     )
     assert load.others == []
     assert (deadlocks, different) == (0, [])
+    assert (spooled, "the spool" in spoken) == (0, False)
     promise(slowest(load.deliveries))
 
 
