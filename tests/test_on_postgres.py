@@ -26,6 +26,7 @@ from .postgres import PostgresServer, ask, server_folder
 from .signed import Plivo, Request, send
 
 PASSWORD = "hunter2-secret"
+FSYNC_IS_OFF = "runs with fsync off, so what was answered 200 can be lost"
 BEARER = {"Authorization": f"Bearer {API_TOKEN}"}
 
 
@@ -111,7 +112,9 @@ def test_doctor_looks_at_the_server_and_at_no_file(service: Service) -> None:
     assert "disk" not in checks
     name = service.settings.database.name
     assert checks["database"].text.startswith(f"{name} is writable")
-    assert checks["PostgreSQL"].text
+    ((fsync,),) = ask(service.settings.database.url, "SELECT current_setting('fsync')")
+    assert checks["PostgreSQL"].level == ("ok" if fsync == "on" else "warn")
+    assert (FSYNC_IS_OFF in checks["PostgreSQL"].text) == (fsync == "off")
     assert PASSWORD not in str(checks)
 
 
@@ -184,6 +187,7 @@ def test_a_service_that_starts_without_its_database_serves_spools_and_makes_it_l
             log = service.log.read_text()
             assert "database cannot be opened, callbacks go to the spool" in log
             assert "once it can be opened" in log
+            wait_until(lambda: FSYNC_IS_OFF in service.log.read_text(), what="it warns of fsync")
             assert PASSWORD not in log + body.decode()
         finally:
             service.kill()
@@ -199,6 +203,8 @@ def test_as_many_processes_serve_as_the_host_asks_for(tmp_path: Path, url: str) 
         seen.update(re.findall(r'smsstatus_refused_logins_total\{process="web\.1:(\d+)"', metrics))
         return len(seen) == 2
 
+    ((fsync,),) = ask(url, "SELECT current_setting('fsync')")
+    warnings = 0 if fsync == "on" else 2
     try:
         service.start()
         wait_until(both_are_seen)
@@ -206,11 +212,16 @@ def test_as_many_processes_serve_as_the_host_asks_for(tmp_path: Path, url: str) 
             request = service.plivo.post(service.plivo.fields("sent", f"uuid-{number}"))
             assert send(request, service.address)[0] == 200
         assert ask(url, "SELECT count(*) FROM messages") == [(20,)]
+        wait_until(
+            lambda: service.log.read_text().count(FSYNC_IS_OFF) == warnings,
+            what="each process has warned of fsync",
+        )
         assert service.stop() == 0
         log = service.log.read_text()
     finally:
         service.kill()
     name = read_database_url(url).name
     assert log.count(f"callbacks are written to {name}") == 2
-    for unwanted in ("several processes serve", "disk is lost", "is not used", "WARNING", "ERROR"):
+    assert log.count("WARNING") == log.count(FSYNC_IS_OFF) == warnings
+    for unwanted in ("several processes serve", "disk is lost", "is not used", "ERROR"):
         assert unwanted not in log

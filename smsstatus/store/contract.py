@@ -192,11 +192,14 @@ class Pulse:
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """The program that keeps the data. `warning`: what is wrong with this version, or empty."""
+    """The program that keeps the data. `warning`: what is wrong with it, or empty. `may_lose`: is
+    that so bad that what it has committed can be lost?
+    """
 
     name: str
     version: str
     warning: str
+    may_lose: bool = False
 
 
 class Pending(Protocol):

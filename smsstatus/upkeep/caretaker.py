@@ -35,7 +35,8 @@ log = logging.getLogger(__name__)
 class Caretaker:
     """A thread that counts messages, and looks for damage: once a day, and when somebody met some.
 
-    It also remembers each minute that the service is up, so that an outage is known later.
+    It also remembers each minute that the service is up, so that an outage is known later, and
+    warns once of a database that may lose what it has committed: nobody waits for it at start.
     Counting reads a whole index, so it is given 1% of the time at most.
     """
 
@@ -44,6 +45,7 @@ class Caretaker:
         self._clock = clock
         self._next_count = self._next_beat = self._next_sum = 0.0
         self._next_look = clock.monotonic() + FIRST_SECONDS
+        self._is_engine_known = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="caretaker", daemon=True)
 
@@ -56,7 +58,7 @@ class Caretaker:
 
     def _run(self) -> None:
         while True:
-            for task in (self._beat, self._count, self._sum_up, self._examine):
+            for task in (self._warn, self._beat, self._count, self._sum_up, self._examine):
                 try:
                     task()
                 except (StoreError, OSError) as error:
@@ -65,6 +67,13 @@ class Caretaker:
                     log.error("a mistake in the program, %s", without_text(error))
             if self._stop.wait(LOOK_SECONDS):
                 return
+
+    def _warn(self) -> None:
+        if not self._is_engine_known:
+            engine = self._store.engine()
+            self._is_engine_known = True
+            if engine.may_lose:
+                log.warning("%s %s %s", engine.name, engine.version, engine.warning)
 
     def _beat(self) -> None:
         began = self._clock.monotonic()

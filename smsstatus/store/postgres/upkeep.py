@@ -32,7 +32,10 @@ def engine(connection: Connection) -> Engine:
     ((version, fsync),) = connection.execute(
         "SELECT current_setting('server_version'), current_setting('fsync')"
     ).fetchall()
-    return Engine("PostgreSQL", version.split()[0], "" if fsync == "on" else _FSYNC_IS_OFF)
+    number = version.split()[0]
+    if fsync == "on":
+        return Engine("PostgreSQL", number, "")
+    return Engine("PostgreSQL", number, _FSYNC_IS_OFF, may_lose=True)
 
 
 def _older(*, keeps_waiting: bool) -> str:
