@@ -24,7 +24,8 @@ WITHIN = timedelta(days=7)
 """Messages that were first seen before are not asked about: some countries send no reports."""
 PRUNE_EVERY = timedelta(days=1)
 PRUNE_SECONDS = 300.0
-SOON = timedelta(minutes=1)
+SOON = timedelta(seconds=40)
+"""With the time between two looks, less than a minute: so soon another process takes up a run."""
 
 Report = Callable[[str], None]
 

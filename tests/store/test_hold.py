@@ -8,22 +8,32 @@ from pathlib import Path
 
 import pytest
 
+from smsstatus.database_url import read_database_url
 from smsstatus.store.contract import StoreUnavailable
+from smsstatus.store.opening import open_mover
+from smsstatus.store.postgres import connection
 from smsstatus.store.sqlite.store import SqliteStore
+
+from ..live import wait_until
+from .conftest import STORES, Opener
 
 HOLD = """
 import sys
-from pathlib import Path
-from smsstatus.store.sqlite.store import SqliteStore
+from smsstatus.database_url import read_database_url
+from smsstatus.store.opening import open_mover
 
-with SqliteStore(Path(sys.argv[1])).hold("prune") as is_ours:
+store = open_mover(read_database_url(sys.argv[1]), may_create=True).store
+with store.hold("prune") as is_ours:
     print(is_ours, flush=True)
     sys.stdin.read()
 """
 
 
-def test_one_holds_a_name_until_its_block_ends(tmp_path: Path) -> None:
-    one, other = (SqliteStore(tmp_path / "sms.db") for _ in range(2))
+def test_one_holds_a_name_until_its_block_ends(
+    open_store: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "END_SECONDS", 60)
+    one, other = open_store(), open_store()
     with one.hold("prune") as first:
         with other.hold("prune") as second, one.hold("prune") as third, one.hold("reconcile") as of:
             assert (first, second, third, of) == (True, False, False, True)
@@ -33,21 +43,31 @@ def test_one_holds_a_name_until_its_block_ends(tmp_path: Path) -> None:
         assert next_one
 
 
-def test_what_a_dead_process_held_is_free(tmp_path: Path) -> None:
-    path = tmp_path / "sms.db"
+@pytest.mark.parametrize("kind", STORES)
+def test_what_a_process_held_is_another_ones_once_it_is_killed(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    url = f"sqlite:///{tmp_path / 'sms.db'}"
+    if kind == "postgres":
+        url = request.getfixturevalue("postgres")
+    store = open_mover(read_database_url(url), may_create=True).store
+
+    def is_free() -> bool:
+        with store.hold("prune") as is_ours:
+            return is_ours
+
     with subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(path)],
+        [sys.executable, "-c", HOLD, url],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     ) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "True\n"
-        with SqliteStore(path).hold("prune") as is_ours:
-            assert not is_ours
+        assert not is_free()
         holder.kill()
-    with SqliteStore(path).hold("prune") as is_ours:
-        assert is_ours
+        wait_until(is_free, what="what the killed process held is free")
+    store.close()
 
 
 def test_a_store_that_cannot_say_who_holds_it_is_unavailable(tmp_path: Path) -> None:

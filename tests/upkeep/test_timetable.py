@@ -16,10 +16,13 @@ import pytest
 from smsstatus.model import utc_timestamp
 from smsstatus.settings import Settings
 from smsstatus.store.contract import Filters
+from smsstatus.store.postgres import connection
 from smsstatus.store.runs import Run
 from smsstatus.store.sqlite.store import SqliteStore
-from smsstatus.upkeep.parts import Stopping
+from smsstatus.upkeep.parts import Finding, Stopping
 from smsstatus.upkeep.state import state_of
+from smsstatus.upkeep.tasks import NAMES, Task
+from smsstatus.upkeep.timetable import LOOK_SECONDS
 
 from ..plivo_api import Asked, PlivoApi, Reply
 from ..store.conftest import write
@@ -94,6 +97,42 @@ def test_what_a_dead_process_has_begun_is_taken_up(start: Start, plivo_list: Pli
     process.live(MINUTE)
     (run,) = process.store.runs.last()
     assert run.ended_at is not None
+
+
+class Died(BaseException):
+    """Nothing of the process ran after that."""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_another_process_died_in_is_taken_up_within_a_minute(
+    start: Start, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Whenever that one's look at the timetable was."""
+    monkeypatch.setattr(connection, "END_SECONDS", 60)  # until the server has let go of its lock
+    one, other = start(), start()
+    clock = one.clock
+    taken_up = []
+
+    def die(*_: object) -> Finding:
+        raise Died
+
+    def take_up(*_: object) -> Finding:
+        taken_up.append(clock.now())
+        return Finding(text="done")
+
+    one.timetable.tasks = [Task(name, HOUR, die)]
+    other.timetable.tasks = [Task(name, HOUR, take_up)]
+    for phase in range(int(LOOK_SECONDS)):
+        taken_up.clear()
+        died_at = clock.now()
+        with pytest.raises(Died):
+            one.timetable.look()
+        clock.turn(phase)
+        while not taken_up and clock.now() < died_at + HOUR:
+            other.timetable.look()
+            clock.turn(LOOK_SECONDS)
+        assert taken_up[0] - died_at < MINUTE
+        clock.turn(HOUR.total_seconds())
 
 
 def test_a_clock_that_was_ahead_stops_nothing(start: Start, plivo_list: PlivoList) -> None:

@@ -120,7 +120,7 @@ def hold(url: str, name: str) -> Iterator[bool]:
     try:
         yield run(link, _take(lock_number(name)))
     finally:
-        link.close()
+        link.end()  # so that it is free for who comes next
 
 
 def _take(number: int) -> Callable[[Connection], bool]:
