@@ -23,6 +23,10 @@ SAMPLE, PARTS = 2_000, 40
 """Of more, they are those of so many, from as many parts of the window, which bounds their cost.
 The 95th percentile of as many lies between the 94th and the 96th of all 19 times of 20.
 """
+AT_ENDS = 100
+"""Parts have equally many messages by their ids, which grow with time; but what Plivo told of later
+has a late id, so the least and the greatest are looked for among so many.
+"""
 WAITING_COUNTED = 1000
 """Where reports are never sent, most messages wait: counting stops here."""
 

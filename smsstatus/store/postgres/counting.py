@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...model import EARLIEST, SIMULATED
-from ..contract import DELIVERIES_TIMED, PARTS, SAMPLE, WAITING_COUNTED, Group, Pulse
+from ..contract import AT_ENDS, DELIVERIES_TIMED, PARTS, SAMPLE, WAITING_COUNTED, Group, Pulse
 from ..runs import Step
 from .batch import as_text, bucket
 from .connection import Connection
@@ -31,7 +31,7 @@ def read_delivery_times(
     many deliveries of the window a sample.
     """
     window = {"since": since, "until": until}
-    sampled = {**window, "parts": PARTS, "timed": DELIVERIES_TIMED}
+    sampled = {**window, "parts": PARTS, "ends": AT_ENDS, "timed": DELIVERIES_TIMED}
     parts = connection.execute(_CUT.encode(), sampled).fetchall()
     columns = "".join([f"{COLUMNS[name]} AS {name}, " for name in by])
     of_event = """(SELECT max(e.status_timestamp) FROM status_events AS e
@@ -68,10 +68,11 @@ _OF_WINDOW = "created_at >= %(since)s AND created_at < %(until)s"
 _WAS_DELIVERED = "outcome IN ('delivered', 'read')"
 
 
+_IDS = f"SELECT id FROM messages WHERE {_OF_WINDOW}"
 _CUT = f"""
     WITH ends AS (
-        SELECT (SELECT id FROM messages WHERE {_OF_WINDOW} ORDER BY created_at LIMIT 1) AS first,
-            (SELECT id FROM messages WHERE {_OF_WINDOW} ORDER BY created_at DESC LIMIT 1) AS last
+        SELECT (SELECT min(id) FROM ({_IDS} ORDER BY created_at LIMIT %(ends)s) AS f) AS first,
+            (SELECT max(id) FROM ({_IDS} ORDER BY created_at DESC LIMIT %(ends)s) AS l) AS last
     ),
     cuts AS (
         SELECT {bucket("%(since)s::timestamptz")} + 1 AS cut

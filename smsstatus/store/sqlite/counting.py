@@ -12,7 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from ...model import DELIVERED, EARLIEST, FINAL_STATUSES, SIMULATED
-from ..contract import DELIVERIES_TIMED, PARTS, SAMPLE, WAITING_COUNTED, Group, Pulse
+from ..contract import AT_ENDS, DELIVERIES_TIMED, PARTS, SAMPLE, WAITING_COUNTED, Group, Pulse
 from ..runs import Step
 from .connection import marks, reading, rows_of
 from .tallies import COLUMNS
@@ -85,11 +85,13 @@ def _parts(connection: sqlite3.Connection, since: str, until: str) -> list[tuple
         return [(since, until)]
     first, last = [
         connection.execute(
-            f"""SELECT id FROM messages INDEXED BY messages_by_time
-                WHERE created_at >= ? AND created_at < ? ORDER BY created_at {order} LIMIT 1""",
-            (since, until),
+            f"""SELECT {least}(id) FROM (
+                    SELECT id FROM messages INDEXED BY messages_by_time
+                    WHERE created_at >= ? AND created_at < ?
+                    ORDER BY created_at {order} LIMIT ?)""",
+            (since, until, AT_ENDS),
         ).fetchall()[0][0]
-        for order in ("", "DESC")
+        for least, order in (("min", ""), ("max", "DESC"))
     ]
     ids = [first + (last - first) * n // PARTS for n in range(1, PARTS)]
     cuts = connection.execute(
