@@ -140,13 +140,16 @@ class Link:
 def connect(url: str, *, prepares: bool) -> Connection:
     """A new connection, every wait on it bounded. Raises psycopg.Error.
 
-    Of several hosts the one that takes writes is used, whichever that is now. Without `prepares`
-    no statement is prepared, as for most reads: a plan that is kept suits the first values.
+    Of several hosts the one that takes writes is used, whichever that is now; of a host's several
+    addresses one that is no standby: all can be one server's, which is read while it takes no
+    writes. Without `prepares` no statement is prepared, as for most reads: a plan that is kept
+    suits the first values.
     """
-    bounds = dict(_BOUNDS)
     asked = conninfo_to_dict(url)
+    bounds = _BOUNDS | addresses(url)
     if "," in str(asked.get("host", "")):
         bounds["target_session_attrs"] = asked.get("target_session_attrs", "read-write")
-    bounds |= addresses(url)
+    elif "," in str(bounds.get("hostaddr") or asked.get("hostaddr", "")):
+        bounds["target_session_attrs"] = asked.get("target_session_attrs", "primary")
     threshold = 5 if prepares else None
     return psycopg.connect(url, autocommit=True, prepare_threshold=threshold, **bounds)
