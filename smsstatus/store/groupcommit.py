@@ -16,12 +16,13 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, Protocol, TypeVar, overload
 
 from .. import promise
 from ..logs import without_text
+from ..model import StatusUpdate
 from .breaker import Breaker
 from .contract import StoreUnavailable, WorkRefused
 
@@ -103,6 +104,7 @@ class GroupCommit:
 
     The thread and its committer are made on first use, so never carried across a fork.
     `observe(tickets, seconds)` is called after each commit. `clock` gives seconds that only rise.
+    `apart`: a job that is no update waits for locks in a transaction of its own, after theirs.
     """
 
     def __init__(
@@ -111,11 +113,13 @@ class GroupCommit:
         observe: Observer = lambda tickets, seconds: None,
         *,
         answer_seconds: float | None = None,
+        apart: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.answer_seconds = promise.STORE_SECONDS if answer_seconds is None else answer_seconds
         self._make_committer = make_committer
         self._observe = observe
+        self._apart = apart
         self._clock = clock
         self._breaker = Breaker(clock)
         self._start_lock = threading.Lock()
@@ -130,7 +134,7 @@ class GroupCommit:
     def submit(self, job: object) -> Any: ...
 
     def submit(self, job: object) -> Any:
-        """Have `job` committed, in a transaction that others share; its answer.
+        """Have `job` committed, in a transaction that others can share; its answer.
 
         Raises StoreUnavailable or WorkRefused; then see the module's guarantee.
         """
@@ -224,7 +228,8 @@ class GroupCommit:
             return
         started = self._clock()
         try:
-            commit_together(committer, batch)
+            for part in _parts(batch) if self._apart else [batch]:
+                commit_together(committer, part)
         except StoreUnavailable as error:
             self._breaker.note_failure(str(error))
             _fail(batch, str(error))
@@ -255,6 +260,16 @@ def next_batch(
     except queue.Empty:
         pass
     return batch, job is None
+
+
+def _parts(batch: list[Ticket]) -> Iterator[list[Ticket]]:
+    """All updates, then each other job."""
+    updates = [ticket for ticket in batch if isinstance(ticket.job, StatusUpdate)]
+    if updates:
+        yield updates
+    for ticket in batch:
+        if not isinstance(ticket.job, StatusUpdate):
+            yield [ticket]
 
 
 def commit_together(committer: Committer, batch: list[Ticket]) -> None:

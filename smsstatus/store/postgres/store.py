@@ -76,6 +76,7 @@ class PostgresStore:
                 Link(url, apply_schema, prepares=True), wanted, lambda: self.outbox.written()
             ),
             observe,
+            apart=True,
         )
         self.outbox = PostgresOutbox(self.writer, self._read, wanted)
         self._readers = Readers(url, connections - 1) if connections > 1 else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -67,9 +67,10 @@ def prune_batch(connection: Connection, created_before: str, *, keeps_waiting: b
     Where the host has taken all rights but DELETE, because the database is full, what was pruned is
     not noted: a captured callback could bring such a message back.
     """
-    ((may_note,),) = connection.execute(
+    ((may_write,),) = connection.execute(
         """SELECT has_table_privilege('prunings', 'INSERT')
-               AND has_table_privilege('prunings', 'UPDATE')"""
+               AND has_table_privilege('prunings', 'UPDATE')
+               AND has_table_privilege('messages', 'UPDATE')"""
     ).fetchall()
     forget_old_keys(connection, datetime.now(UTC))  # their answers hold texts and numbers
     found = _older(keeps_waiting=keeps_waiting)
@@ -80,7 +81,7 @@ def prune_batch(connection: Connection, created_before: str, *, keeps_waiting: b
             (created_before, PRUNE_BATCH),
         ).fetchall()
     ]
-    if ids and may_note:  # not a time that a wrong clock made up: it would keep out all
+    if ids and may_write:  # not a time that a wrong clock made up: it would keep out all
         connection.execute(
             """INSERT INTO prunings AS p (created_before)
                SELECT least(%s, max(created_at)) FROM messages
@@ -88,19 +89,33 @@ def prune_batch(connection: Connection, created_before: str, *, keeps_waiting: b
                    created_before = greatest(p.created_before, excluded.created_before)""",
             (created_before,),
         )
+        _lock(connection, ids)
     deleted = connection.execute(f"DELETE {found} AND id = ANY(%s)".encode(), (created_before, ids))
     return deleted.rowcount
 
 
 def forget_batch(connection: Connection, pair: str) -> int:
     """Remove up to FORGET_BATCH messages whose reference has a pair."""
+    ids = [
+        row[0]
+        for row in connection.execute(
+            """SELECT m.id FROM reference_pairs AS p JOIN messages AS m ON m.id = p.message_id
+               WHERE p.pair = %s AND p.pair = ANY (m.reference_pairs) LIMIT %s""",
+            (pair, FORGET_BATCH),
+        ).fetchall()
+    ]
+    _lock(connection, ids)
     deleted = connection.execute(
-        """DELETE FROM messages WHERE id IN (
-               SELECT m.id FROM reference_pairs AS p JOIN messages AS m ON m.id = p.message_id
-               WHERE p.pair = %s AND p.pair = ANY (m.reference_pairs) LIMIT %s)""",
-        (pair, FORGET_BATCH),
+        "DELETE FROM messages WHERE id = ANY (%s) AND %s = ANY (reference_pairs)", (ids, pair)
     )
     return deleted.rowcount
+
+
+def _lock(connection: Connection, ids: Sequence[int]) -> None:
+    """In the order in which a batch of callbacks does, else each could wait for the other."""
+    connection.execute(
+        "SELECT FROM messages WHERE id = ANY (%s) ORDER BY message_uuid FOR UPDATE", (ids,)
+    )
 
 
 def lock_number(name: str) -> int:
