@@ -1,10 +1,12 @@
-"""How numbers and references are written wherever they are shown or sent. Pure."""
+"""How numbers, references and pauses are written wherever they are shown or sent. Pure."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
+from email.utils import parsedate_to_datetime
 from math import ceil, floor
 from urllib.parse import parse_qsl
 
@@ -53,3 +55,24 @@ def percent(share: float) -> str:
 def dollars(millionths: int) -> str:
     """5500 as 0.0055: exactly, without zeros at the end."""
     return f"{(Decimal(millionths) / 1_000_000).normalize():f}"
+
+
+def http_date(text: str) -> datetime | None:
+    """A date in a header; None if it is none."""
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)  # -0000: by RFC 5322
+
+
+def pause_asked_for(retry_after: str, now: datetime) -> float:
+    """Seconds that a Retry-After header asks for, in seconds or as a date; 0: for nothing.
+
+    https://www.rfc-editor.org/rfc/rfc9110.html#name-retry-after
+    """
+    text = retry_after.strip()
+    if text.isascii() and text.isdecimal():
+        return float(text[:9])
+    moment = http_date(text)
+    return max((moment - now).total_seconds(), 0.0) if moment else 0.0

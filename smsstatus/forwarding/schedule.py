@@ -6,8 +6,9 @@ goes back.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
+
+from ..notation import pause_asked_for
 
 _WAITS = (5.0, 30.0, 120.0, 600.0, 3600.0, 10_800.0, 21_600.0)
 _LAST_WAIT = 43_200.0
@@ -33,20 +34,8 @@ def next_wait(attempts: int, failing_for: float, max_age: float, chance: float) 
 
 
 def asked_for(retry_after: str, now: datetime) -> float:
-    """Seconds that a Retry-After header asks for, in seconds or as a date; 0: for nothing.
-
-    https://www.rfc-editor.org/rfc/rfc9110.html#name-retry-after
-    """
-    text = retry_after.strip()
-    if text.isascii() and text.isdecimal():
-        return min(float(text[:9]), MOST_ASKED_FOR)
-    try:
-        moment = parsedate_to_datetime(text)
-    except (ValueError, TypeError, OverflowError, IndexError):
-        return 0.0
-    if moment.tzinfo is None:  # -0000: in UTC, by RFC 5322
-        moment = moment.replace(tzinfo=UTC)
-    return min(max((moment - now).total_seconds(), 0.0), MOST_ASKED_FOR)
+    """Seconds that a Retry-After header asks for; 0: for nothing."""
+    return min(pause_asked_for(retry_after, now), MOST_ASKED_FOR)
 
 
 class Brake:

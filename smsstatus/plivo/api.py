@@ -12,10 +12,14 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import ceil
 from typing import Any
 
+from ..notation import http_date, pause_asked_for
 from ..settings import Settings
 
+LONGEST_WAIT = 86_400
+"""Seconds: who asks for a longer pause has made a mistake."""
 PAGE = 20
 """Plivo lists at most this many messages at a time."""
 UUID_PATTERN = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
@@ -236,12 +240,14 @@ def _answer_of(response: Any) -> Answer:
         content = response.json()
     except (ValueError, RecursionError):
         content = None
-    wait = response.headers.get("Retry-After", "")
+    date = response.headers.get("Date")
+    now = http_date(date or "") or datetime.now(UTC)  # Plivo's clock and ours can differ
+    wait = ceil(pause_asked_for(response.headers.get("Retry-After", ""), now))
     return Answer(
         response.status_code,
         content if isinstance(content, dict) else {},
-        int(wait) if wait.isascii() and wait.isdecimal() and len(wait) < 6 else None,
-        response.headers.get("Date"),
+        wait if 0 < wait <= LONGEST_WAIT else None,
+        date,
     )
 
 

@@ -133,8 +133,9 @@ def reconcile(
 ) -> Summary:
     """Ask Plivo about each message, at most REQUESTS_PER_SECOND in any second.
 
-    Ends early on 429, on refused credentials, on Ctrl-C, when the store takes nothing, and when
-    Plivo has trouble several times in a row; the summary says so. Raises NotConfigured.
+    Ends early where Plivo wants a pause, on refused credentials, on Ctrl-C, when the store takes
+    nothing, and when Plivo has trouble several times in a row; the summary says so. Raises
+    NotConfigured.
     """
     summary = Summary(left=len(uuids))
     troubles = 0
@@ -168,8 +169,9 @@ def reconcile(
             summary.asked += 1
             summary.left -= 1
             progress()
-            if troubles == TROUBLES_IN_A_ROW:
-                raise _Stop(f"{trouble.title}: {trouble.detail}")
+            if troubles == TROUBLES_IN_A_ROW or (troubles and trouble.retry_after):
+                summary.retry_after = trouble.retry_after
+                raise _Stop(_how_long(trouble))
     except _Stop as stop:
         summary.stopped = str(stop)
     except StoreError as error:

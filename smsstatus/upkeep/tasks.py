@@ -80,15 +80,15 @@ def _reconcile(parts: Parts, rest: Rest, report: Report) -> Finding:
         parts.metrics.count_reconciled("listed", listing.done.listed)
         parts.metrics.count_reconciled("missed", listing.done.missed)
     text = f"{listing.done}; "
-    if isinstance(trouble, plivo_api.RateLimited | plivo_api.AuthenticationFailed):
-        return _stopped(text + "no silent ones asked about", trouble)
+    if trouble and (trouble.retry_after or isinstance(trouble, plivo_api.AuthenticationFailed)):
+        return _stopped(text + "no silent ones asked about", trouble, trouble.retry_after)
     uuids = due_messages(parts, within=WITHIN, limit=ASKED)
     summary = reconcile(parts, uuids, rest=rest)
     for result in ("asked", "changed", "unknown", "failed"):
         parts.metrics.count_reconciled(result, getattr(summary, result))
     text += str(summary)
     if trouble is not None:
-        return _stopped(text, trouble)
+        return _stopped(text, trouble, summary.retry_after)
     if summary.retry_after is not None:
         return Finding(text=text, is_ok=False, again_in=timedelta(seconds=summary.retry_after))
     is_more = not is_all or len(uuids) == ASKED
@@ -101,8 +101,7 @@ def _is_open(until: str, listed_until: str, now: datetime) -> bool:
     return listed_until < min(until, timestamp(now)) and until > timestamp(now - KEPT)
 
 
-def _stopped(text: str, trouble: plivo_api.PlivoError) -> Finding:
-    wait = trouble.retry_after
+def _stopped(text: str, trouble: plivo_api.PlivoError, wait: int | None) -> Finding:
     return Finding(
         text=f"{text}; stopped: {trouble.title}: {trouble.detail}",
         is_ok=False,

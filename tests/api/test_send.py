@@ -11,6 +11,8 @@ from base64 import b64decode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import pytest
@@ -572,6 +574,35 @@ def test_the_rate_limit_passes_on_how_long_to_wait(
     answer = api.post("/messages", json=GOOD)
     problem(answer, 429)
     assert answer.headers["Retry-After"] == passed_on
+
+
+@pytest.mark.parametrize(
+    ("told", "passed_on"),
+    [
+        ("Sun, 06 Nov 1994 08:51:44 GMT", "127"),
+        ("Sunday, 06-Nov-94 08:51:44 GMT", "127"),
+        ("Sun Nov  6 08:51:44 1994", "127"),
+        ("Sun, 06 Nov 1994 08:49:30 GMT", "60"),
+        ("Sun, 06 Nov 2022 08:49:37 GMT", "60"),
+        ("Sun, 99 Nov 1994 08:49:37 GMT", "60"),
+    ],
+)
+def test_how_long_to_wait_may_be_a_date_of_plivos_clock(
+    api: FlaskClient, standin: PlivoApi, told: str, passed_on: str
+) -> None:
+    headers = {"Date": "Sun, 06 Nov 1994 08:49:37 GMT", "Retry-After": told}
+    standin.reply = lambda asked: Reply(429, {"error": "slow down"}, headers)
+    assert api.post("/messages", json=GOOD).headers["Retry-After"] == passed_on
+
+
+def test_without_plivos_clock_such_a_date_is_compared_with_ours(
+    api: FlaskClient, standin: PlivoApi
+) -> None:
+    later = format_datetime(datetime.now(UTC) + timedelta(hours=23), usegmt=True)
+    headers = {"Date": "unknown", "Retry-After": later}
+    standin.reply = lambda asked: Reply(429, {"error": "slow down"}, headers)
+    wait = int(api.post("/messages", json=GOOD).headers["Retry-After"])
+    assert 20 * 3600 < wait <= 23 * 3600
 
 
 def test_a_plivo_that_is_down_passes_on_how_long_to_wait(

@@ -404,6 +404,17 @@ def test_the_rate_limit_stops_it_and_says_for_how_long(
     assert len(standin.asked) == 2
 
 
+def test_a_pause_that_a_plivo_in_trouble_asks_for_stops_it(
+    run: Run, standin: PlivoApi, three: list[str]
+) -> None:
+    standin.reply = lambda asked: Reply(503, {"error": "down"}, {"Retry-After": "30"})
+    done = run("reconcile")
+    assert done.exit_code == 1
+    line = summary(done)
+    assert line.startswith("1 asked, 0 changed, 0 unknown to Plivo, 1 failed, 2 left; stopped: ")
+    assert "wait 30 s" in line
+
+
 def test_refused_credentials_stop_it_and_name_the_settings(
     run: Run, standin: PlivoApi, three: list[str]
 ) -> None:

@@ -26,7 +26,7 @@ class PlivoList:
     def __init__(self, standin: PlivoApi, clock: HandClock) -> None:
         self.clock = clock
         self.messages = standin.messages
-        self.pages = self.refused = 0
+        self.pages = self.refused = self.offset = 0
         self.counted_too = 0  # more than it lists
         self.gets: list[float] = []
         self.tamper: Tamper = lambda number, rows: None
@@ -84,10 +84,11 @@ class PlivoList:
             key=lambda row: (utc_timestamp(row["message_time"]), row["message_uuid"]),
             reverse=True,
         )
+        self.offset = offset = int(asked["offset"])
         instead = self.tamper(self.pages, rows)
         if instead is not None:
             return instead
-        offset, limit = int(asked["offset"]), int(asked["limit"])
+        limit = int(asked["limit"])
         assert 0 < limit <= 20
         meta = {"limit": limit, "offset": offset, "total_count": len(rows) + self.counted_too}
         return Reply(200, {"meta": meta, "objects": rows[offset : offset + limit]})

@@ -97,9 +97,13 @@ def test_a_short_absence_is_left_to_plivos_retries(start: Start, plivo_list: Pli
 
 
 class Trouble:
-    """Every third request meets the next thing that can go wrong while Plivo lists."""
+    """Every third request meets the next thing that can go wrong while Plivo lists.
 
-    def __init__(self) -> None:
+    Rows can repeat or move only where there is a second page: that waits for one.
+    """
+
+    def __init__(self, plivo_list: PlivoList) -> None:
+        self.plivo_list = plivo_list
         self.chance = random.Random(18)
         self.kinds = {
             "429": Reply(429, {"error": "slow down"}, {"Retry-After": "17"}),
@@ -112,18 +116,31 @@ class Trouble:
             "cut short": Reply(200, {"meta": {"total_count": 3}, "objects": []}, hang_up_after=9),
         }
         self.seen: set[str] = set()
+        self.pauses: list[float] = []
         self._turns = cycle([*self.kinds, "repeat", "move"])
+        self._kind = next(self._turns)
+        self._paused_at: float | None = None
 
     def __call__(self, number: int, rows: list[dict[str, Any]]) -> Reply | None:
-        if number % 3:
+        now = self.plivo_list.clock.elapsed
+        if self._paused_at is not None:
+            self.pauses.append(now - self._paused_at)
+            self._paused_at = None
+        kind = self._kind
+        if number % 3 or (kind in ("repeat", "move") and not self._is_second_page(rows)):
             return None
-        kind = next(self._turns)
         self.seen.add(kind)
-        if len(rows) > 40 and kind == "repeat":
+        self._kind = next(self._turns)
+        if kind == "repeat":
             rows[20:23] = rows[17:20]
         elif kind == "move":
             self.chance.shuffle(rows)
+        elif kind == "429":
+            self._paused_at = now
         return self.kinds.get(kind)
+
+    def _is_second_page(self, rows: list[dict[str, Any]]) -> bool:
+        return self.plivo_list.offset == 20 and 23 <= len(rows) <= SLICE
 
 
 def test_whatever_goes_wrong_nothing_is_lost_or_doubled(
@@ -131,13 +148,14 @@ def test_whatever_goes_wrong_nothing_is_lost_or_doubled(
 ) -> None:
     up(start)
     sent_meanwhile(plivo_list, 400, 3)
-    plivo_list.tamper = trouble = Trouble()
+    plivo_list.tamper = trouble = Trouble(plivo_list)
     process = start()
     process.live(MINUTE)
     for _ in range(48):
         if not process.is_done():
             process.live(30 * MINUTE)
     assert trouble.seen >= {*trouble.kinds, "repeat", "move"}
+    assert min(trouble.pauses) >= 17
     assert process.states() == truth(plivo_list)
     assert process.store.runs.outages(1)[0].missed == 400
 

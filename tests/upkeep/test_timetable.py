@@ -82,6 +82,65 @@ def test_two_processes_reconcile_one_after_the_other(
     assert len(standin.asked) == asked
 
 
+@pytest.mark.parametrize(
+    ("status", "headers"),
+    [
+        (429, {"Retry-After": "3000"}),
+        (503, {"Retry-After": "3000"}),
+        (
+            429,
+            {
+                "Date": "Sun, 06 Nov 1994 08:49:37 GMT",
+                "Retry-After": "Sun, 06 Nov 1994 09:39:37 GMT",
+            },
+        ),
+    ],
+)
+def test_a_pause_asked_for_between_silent_messages_is_kept(
+    start: Start, plivo_list: PlivoList, standin: PlivoApi, status: int, headers: dict[str, str]
+) -> None:
+    process = start()
+    for number in range(3):
+        plivo_list.send(number, plivo_list.clock.now() - HOUR, "sent")
+    process.live(MINUTE)
+    process.clock.turn(20 * 60)
+    reply = standin.reply
+
+    def refuse_the_second(asked: Asked) -> Reply | None:
+        answer = reply(asked)
+        return Reply(status, {"error": "later"}, headers) if len(plivo_list.gets) == 2 else answer
+
+    standin.reply = refuse_the_second
+    process.look_after(MINUTE, every=60)
+    (run,) = process.store.runs.last()
+    assert len(plivo_list.gets) == 2
+    assert not run.is_ok
+    assert "(wait 3000 s)" in run.found
+    process.look_after(48 * MINUTE, every=60)
+    assert len(plivo_list.gets) == 2
+    process.look_after(3 * MINUTE, every=60)
+    assert len(plivo_list.gets) > 2
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_pause_asked_for_by_the_list_holds_for_silent_messages_too(
+    start: Start, plivo_list: PlivoList, status: int
+) -> None:
+    plivo_list.send(1, plivo_list.clock.now() - HOUR, "sent")
+    process = start()
+    process.live(MINUTE)
+    process.clock.turn(3 * 3600)
+    process = start()
+    plivo_list.tamper = lambda number, rows: Reply(status, b"", {"Retry-After": "3000"})
+    process.live(40 * MINUTE)
+    assert plivo_list.gets == []
+    process.live(20 * MINUTE)  # a pause again
+    assert plivo_list.gets == []
+    plivo_list.tamper = lambda number, rows: None
+    process.live(HOUR)
+    assert plivo_list.gets != []
+
+
 def test_what_a_dead_process_has_begun_is_taken_up(start: Start, plivo_list: PlivoList) -> None:
     process = start()
     now = process.clock.now()
