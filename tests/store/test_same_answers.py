@@ -1,4 +1,7 @@
-"""Two applications, one on each store, answer the same bytes after the same callbacks."""
+"""Two applications, one on each store, answer the same bytes after the same callbacks.
+
+Cursors are the exception, and the tag that a page has: each is in its own store's words.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from werkzeug.test import TestResponse
 from smsstatus import create_app
 from smsstatus.database_url import read_database_url
 from smsstatus.settings import Settings
+from smsstatus.store.contract import GROUPS
 from smsstatus.web import webhook
 from smsstatus.web.current import service_of
 
@@ -27,15 +31,28 @@ from .updates import DAY, second
 
 STEPS = ("queued", "sent", "delivered", "undelivered", "read", "lost")
 QUERIES = ("", "order=42", "order=41&crm=%C3%BC")
+WENT = (
+    {"MCC": "310", "MNC": "260", "Units": "2", "TotalAmount": "0.011"},
+    {"MCC": "404", "MNC": "", "Units": "1", "TotalAmount": "0.0055"},
+    {},
+)
 PATHS = (
     "/messages?limit=200",
     "/messages?status=delivered&status=sent",
     "/messages?to=14155550123&from=%2B14155550101",
     "/messages?error_code=30",
     "/messages?reference=order%3D42",
+    "/messages?country=US",
+    "/messages?country=in&status=delivered",
+    "/messages?network=310-260",
+    "/messages?network=404",
     f"/messages?since={second(20)}&until={second(60)}",
     f"/stats?since={second(0)}&until={second(600)}",
     f"/stats?since={second(20)}&until={second(40)}",
+    *[
+        f"/stats?since={second(0)}&until={second(600)}&group_by={by}"
+        for by in (*GROUPS, "country,network", "sender,status")
+    ],
     "/messages/no-such-message",
     "/",
     "/ui/messages",
@@ -56,6 +73,7 @@ def some_callbacks() -> list[Request]:
             "From": chance.choice(["14155550101", "+14155550101", "ACME"]),
             "ErrorCode": "30" if step == "undelivered" else "",
             "Sequence": str(chance.randrange(4)),
+            **WENT[number % len(WENT)],
         }
         scheme = chance.choice(["V3", "V3", "V2"])
         requests.append(plivo.post(fields, query=chance.choice(QUERIES), scheme=scheme))
@@ -109,6 +127,25 @@ def test_every_answer_has_the_same_bytes(clients: list[FlaskClient]) -> None:
         answers = [client.get(path) for client in (one, other)]
         assert answers[0].status_code == answers[1].status_code
         assert without_etag(answers[0]) == without_etag(answers[1]), path
+
+
+def test_changes_have_the_same_bytes(clients: list[FlaskClient]) -> None:
+    paths = ["/changes?limit=30"] * 2
+    seen = 0
+    while True:
+        answers = [client.get(path) for client, path in zip(clients, paths, strict=True)]
+        one, other = [without_cursor(answer) for answer in answers]
+        assert one == other
+        changes = answers[0].get_json()["changes"]
+        seen += len(changes)
+        if not changes:
+            break
+        paths = [f"/changes?limit=30&after={a.get_json()['next_cursor']}" for a in answers]
+    assert seen > 30
+
+
+def without_cursor(answer: TestResponse) -> str:
+    return re.sub('"next_cursor":"[^"]*"', "", answer.text)
 
 
 @pytest.mark.parametrize("query", ["", "?limit=7", "?status=sent&bom=1"])
