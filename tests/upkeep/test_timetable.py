@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,9 +21,11 @@ from smsstatus.store.contract import Filters
 from smsstatus.store.postgres import connection
 from smsstatus.store.runs import Run
 from smsstatus.store.sqlite.store import SqliteStore
+from smsstatus.upkeep import tasks
+from smsstatus.upkeep.caretaker import beat
 from smsstatus.upkeep.parts import Finding, Stopping
 from smsstatus.upkeep.state import state_of
-from smsstatus.upkeep.tasks import NAMES, Task
+from smsstatus.upkeep.tasks import NAMES, SOON, Task
 from smsstatus.upkeep.timetable import LOOK_SECONDS
 
 from ..plivo_api import Asked, PlivoApi, Reply
@@ -80,6 +84,79 @@ def test_two_processes_reconcile_one_after_the_other(
     assert len(one.states()) == 1
     other.live(4 * MINUTE)  # it has been done just now
     assert len(standin.asked) == asked
+
+
+def silent_for_an_hour(process: Process, count: int) -> list[str]:
+    """Messages of which the last that is known is an hour old; their UUIDs."""
+    names = [f"{number:08x}-0000-4000-8000-000000000001" for number in range(count)]
+    received_at = utc_timestamp(str(process.clock.now() - HOUR))
+    write(process.store, [update_of(at("sent", MessageUUID=name), received_at) for name in names])
+    return names
+
+
+def due_after(run: Run) -> timedelta:
+    """How long after its end the next one is due."""
+    assert run.ended_at is not None
+    return datetime.fromisoformat(run.next_at) - datetime.fromisoformat(run.ended_at)
+
+
+def test_silent_messages_that_are_too_many_for_a_run_are_gone_on_with_soon(
+    start: Start, plivo_list: PlivoList, standin: PlivoApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks, "ASKED", 20)
+    process = start()
+    names = silent_for_an_hour(process, 25)
+    process.timetable.look()
+    (run,) = process.store.runs.last()
+    assert "20 asked, 0 changed, 20 unknown to Plivo" in run.found
+    assert (run.is_ok, due_after(run)) == (True, SOON)
+    process.clock.turn(SOON.total_seconds())
+    process.timetable.look()
+    (run,) = process.store.runs.last()
+    assert "5 asked" in run.found
+    assert due_after(run) > SOON
+    asked = [asked.path.rstrip("/").rpartition("/")[2] for asked in standin.asked]
+    assert sorted(asked) == names  # each once
+
+
+def test_a_long_list_leaves_silent_messages_their_turn_and_says_how_far_it_is(
+    start: Start, plivo_list: PlivoList, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 30 days more pages are listed than one run has time for."""
+    monkeypatch.setattr(tasks, "LISTING_SECONDS", 60.0)
+    process = start()
+    process.live(HOUR)
+    left_at = process.clock.now()
+    sent = [plivo_list.send(number, left_at + (number + 1) * DAY) for number in range(29)]
+    process.clock.turn(30 * DAY.total_seconds())
+    process = start()
+    beat(process.store, process.clock)
+    (silent,) = silent_for_an_hour(process, 1)
+    said: list[str] = []
+
+    def look_meanwhile(number: int, rows: list[dict[str, Any]]) -> None:
+        (run,) = process.store.runs.last()
+        assert run.ended_at is None
+        said.append(run.found)
+
+    plivo_list.tamper = look_meanwhile
+    began, pages = process.clock.elapsed, plivo_list.pages
+    process.timetable.look()
+    assert 60 <= process.clock.elapsed - began < 70
+    assert 0 < plivo_list.pages - pages <= 20
+    assert len(plivo_list.gets) == 1  # the silent one
+    (run,) = process.store.runs.last()
+    assert (run.is_ok, due_after(run)) == (True, SOON)
+    assert not process.is_done()
+    told = [re.fullmatch(r"(\d+) listed, \1 of them missed", text) for text in said if text]
+    counts = [int(match[1]) for match in told if match]
+    assert len(counts) == len(told)
+    assert counts == sorted(counts)
+    assert len(set(counts)) > 5
+    process.clock.turn(SOON.total_seconds())
+    process.timetable.look()
+    assert process.is_done()
+    assert set(process.states()) == {silent, *sent}
 
 
 @pytest.mark.parametrize(
