@@ -152,6 +152,18 @@ def test_backup_says_which_command_of_the_host_to_use(app: Flask, tmp_path: Path
     assert PASSWORD not in done.output
 
 
+def test_a_simulated_day_is_forgotten_and_nothing_else(app: Flask, url: str, plivo: Plivo) -> None:
+    assert post(app, plivo.post(plivo.fields("delivered", "kept"))) == 200
+    runner = app.test_cli_runner()
+    assert runner.invoke(args=["simulate", "--day", "--count", "300"]).exit_code == 0
+    assert ask(url, "SELECT count(*) FROM messages") == [(301,)]
+    done = runner.invoke(args=["simulate", "--forget"])
+    assert (done.exit_code, done.output) == (0, "300 simulated messages removed.\n")
+    assert ask(url, "SELECT message_uuid FROM messages") == [("kept",)]
+    assert ask(url, "SELECT count(*) FROM status_events") == [(1,)]
+    assert ask(url, "SELECT count(*) FROM reference_pairs") == [(0,)]
+
+
 def test_the_driver_is_imported_for_postgresql_alone(tmp_path: Path, url: str) -> None:
     program = "import wsgi, sys; print('psycopg' in sys.modules)"
     for variables in ({}, {"DATABASE_URL": url, "SPOOL_DIR": str(tmp_path / "spool")}):

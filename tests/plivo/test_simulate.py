@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 from flask import Flask
 
+from smsstatus.model import SIMULATED
+
 from ..live import ROOT, LiveService, environment, free_port, live_service
 from ..serving import serving
 
@@ -64,6 +66,8 @@ def test_it_plays_a_few_lives_and_every_answer_is_the_expected_one(
     assert ask(service, messages) == [("delivered", None), ("undelivered", "30"), ("failed", "450")]
     assert ask(service, "SELECT sum(repeats) FROM status_events") == [(1,)]
     assert ask(service, "SELECT count(*) FROM status_events") == [(8,)]
+    marked = "SELECT query, count(*) FROM message_references GROUP BY query"
+    assert ask(service, marked) == [(SIMULATED, 3)]  # so that `--forget` finds them
 
 
 def test_doing_it_again_makes_new_messages(tmp_path: Path, service: LiveService) -> None:
