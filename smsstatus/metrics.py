@@ -70,6 +70,8 @@ class Metrics:
         self._lock = threading.Lock()
         self._attempts: Counter[str] = Counter()
         self._reconciled: Counter[str] = Counter()
+        self._pruned = 0
+        self._backup_bytes: dict[str, float] = {}
         self._final: Counter[tuple[str, str]] = Counter()
         self._last_callback = time.monotonic()
         self.delivery_seconds = Histogram(_DELAY_BUCKETS)
@@ -125,6 +127,14 @@ class Metrics:
         with self._lock:
             self._reconciled[result] += count
 
+    def count_pruned(self, count: int) -> None:
+        """Messages that the service removed by itself."""
+        self._pruned += count
+
+    def note_backup(self, size: int) -> None:
+        """The service has made a backup by itself."""
+        self._backup_bytes = {"": size}
+
     def callback_lines(self) -> list[str]:
         with self._lock:
             callbacks, refused = _labelled(self._callbacks), _labelled(self._refused)
@@ -173,6 +183,18 @@ class Metrics:
                 "counter",
                 "Messages that Plivo listed or was asked about by the upkeep, by result.",
                 reconciled,
+            ),
+            *family(
+                "smsstatus_pruned_total",
+                "counter",
+                "Messages that the upkeep removed.",
+                {"": self._pruned},
+            ),
+            *family(
+                "smsstatus_backup_bytes",
+                "gauge",
+                "Size of the last backup that the upkeep made since the start.",
+                self._backup_bytes,
             ),
         ]
 

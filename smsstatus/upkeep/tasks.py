@@ -118,6 +118,7 @@ def _prune(retention: timedelta, parts: Parts, rest: Rest, report: Report) -> Fi
         return Finding(text=f"nothing removed: {error}", is_ok=False)
     until = parts.clock.monotonic() + PRUNE_SECONDS
     removed = pruning.prune(parts, before, rest, lambda batch: None, until)
+    parts.metrics.count_pruned(removed)
     is_more = removed < count
     return Finding(text=f"{removed} messages removed", again_in=SOON if is_more else None)
 
@@ -129,4 +130,5 @@ def _back_up(folder: Path, parts: Parts, rest: Rest, report: Report) -> Finding:
     parts.store.backup(target)
     removed = backups.remove_old(folder, database, parts.settings.backup_keep)
     size = target.stat().st_size
+    parts.metrics.note_backup(size)
     return Finding(text=f"{target.name}: {size:,} bytes; {removed} older ones removed")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+from datetime import datetime
 
 from flask import Blueprint, Response, jsonify
 
@@ -156,12 +157,28 @@ def _upkeep_lines(service: Service) -> list[str]:
             {labels: task.overdue(service.clock.now()) for labels, task in runs},
         ),
         *family(
+            "smsstatus_upkeep_last_run_timestamp_seconds",
+            "gauge",
+            "When the task ended last, or began what is under way.",
+            {labels: _unix_time(task.last_at) for labels, task in runs if task.last_at},
+        ),
+        *family(
+            "smsstatus_upkeep_next_run_timestamp_seconds",
+            "gauge",
+            "When the task is due.",
+            {labels: _unix_time(task.next_at) for labels, task in runs if task.next_at},
+        ),
+        *family(
             "smsstatus_unlisted_outage_seconds",
             "gauge",
             "Of outages: the time of which Plivo's messages are not known yet.",
             behind,
         ),
     ]
+
+
+def _unix_time(moment: str) -> float:
+    return datetime.fromisoformat(moment).timestamp()
 
 
 def _outbox_lines(service: Service) -> list[str]:

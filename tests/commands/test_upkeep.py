@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 from flask import Flask
@@ -18,6 +21,7 @@ from smsstatus.web.current import service_of
 from ..clock import HandClock
 from ..conftest import Query, Receive
 from ..live import API_TOKEN
+from ..rows import insert, row
 from .conftest import Run, refused
 
 UUID = "00000000-0000-4000-8000-000000000018"
@@ -37,6 +41,7 @@ def test_what_was_done_is_shown_in_a_shell_on_the_page_and_to_prometheus(
         said = app.test_cli_runner().invoke(args=["upkeep"]).stdout
         page = app.test_client().get("/", auth=LOGIN).text
         metrics = app.test_client().get("/metrics").text
+        runs = service.store.runs.last()
     finally:
         service.stop()
     assert "Plivo does not know this" in said
@@ -47,7 +52,43 @@ def test_what_was_done_is_shown_in_a_shell_on_the_page_and_to_prometheus(
     assert "Plivo is not asked" not in said + page
     assert "Plivo does not know this" in page
     assert 'smsstatus_upkeep_ok{task="reconcile"} 0\n' in metrics
+    (run,) = runs
+    assert run.ended_at is not None
+    for name, moment in (("last", run.ended_at), ("next", run.next_at)):
+        labelled = f'smsstatus_upkeep_{name}_run_timestamp_seconds{{task="reconcile"}} '
+        assert f"{labelled}{datetime.fromisoformat(moment).timestamp()}\n" in metrics
     assert "smsstatus_unlisted_outage_seconds 86400.0\n" in metrics
+
+
+def test_what_prune_and_backup_did_is_a_metric(
+    settings: Settings, writable: sqlite3.Connection, receive: Receive, tmp_path: Path
+) -> None:
+    insert(writable, [row(number, "2025-01-01T00:00:00.000000Z") for number in range(3)])
+    receive("sent")
+    (tmp_path / "copies").mkdir()
+    app = create_app(
+        replace(
+            settings,
+            retention=timedelta(days=30).total_seconds(),
+            backup_every=timedelta(days=1).total_seconds(),
+            backup_dir=tmp_path / "copies",
+        )
+    )
+    service = service_of(app)
+    service.clock = HandClock()
+    client = app.test_client()
+    try:
+        before = client.get("/metrics").text
+        Timetable(service).look()
+        after = client.get("/metrics").text
+    finally:
+        service.stop()
+    assert "smsstatus_pruned_total 0\n" in before
+    assert "\nsmsstatus_backup_bytes " not in before
+    assert "smsstatus_upkeep_last_run_timestamp_seconds{" not in before
+    (copy,) = (tmp_path / "copies").iterdir()
+    assert "smsstatus_pruned_total 3\n" in after
+    assert f"smsstatus_backup_bytes {copy.stat().st_size}\n" in after
 
 
 @pytest.mark.parametrize(
