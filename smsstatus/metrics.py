@@ -166,7 +166,7 @@ class Metrics:
             *family(
                 "smsstatus_final_statuses_total",
                 "counter",
-                "Messages whose status became final, by status and error code.",
+                "Updates after which a status was final; read after delivered is one more.",
                 final,
             ),
             *self.delivery_seconds.lines(

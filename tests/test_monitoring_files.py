@@ -59,6 +59,19 @@ def test_alarms_and_board_use_metrics_that_are_there(documented: set[str]) -> No
         assert expression.count("(") == expression.count(")")
 
 
+def test_the_delivery_rate_counts_no_message_twice() -> None:
+    """One that is read after it was delivered has two final statuses."""
+    rates = [
+        target["expr"]
+        for panel in json.loads(BOARD.read_text())["panels"]
+        for target in panel["targets"]
+        if "final_statuses" in target["expr"] and "/" in target["expr"]
+    ]
+    assert rates
+    for part in " / ".join(rates).split(" / "):
+        assert 'status="delivered"' in part or 'status!="read"' in part
+
+
 def test_labels_of_alarms_are_labels_that_metrics_have(client: FlaskClient) -> None:
     text = client.get("/metrics").text
     for kind in ("waiting", "bad", "stuck"):

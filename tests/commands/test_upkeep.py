@@ -144,6 +144,17 @@ def test_what_becomes_final_is_counted(client: FlaskClient, receive: Receive) ->
         assert line in text
 
 
+def test_a_message_that_is_read_counts_as_delivered_and_as_read(
+    client: FlaskClient, receive: Receive
+) -> None:
+    for status in ("delivered", "read", "read"):
+        receive(status, UUID)
+    text = client.get("/metrics").text
+    for status in ("delivered", "read"):
+        assert f'smsstatus_final_statuses_total{{status="{status}",error_code=""}} 1\n' in text
+    assert "read after delivered is one more" in text
+
+
 def test_the_page_asks_plivo_about_any_uuid(client: FlaskClient, standin: object) -> None:
     page = client.get(f"/ui/messages/{UUID}", auth=LOGIN)
     assert page.status_code == 404
