@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from .last_hour import failure_shares
-from .model import utc_timestamp
+from .model import DELIVERED, utc_timestamp
 from .rates import LEARNING, Rates, first_hour, has_no_report, rates_by_group, waits_of
 from .service import Service
 from .store.contract import Group, Message, Tally
@@ -21,7 +21,7 @@ LEARN_SECONDS = 600.0
 def window_figures(service: Service, since: str, until: str) -> dict[str, Any]:
     """What GET /stats answers. Raises StoreUnavailable."""
     around = tallies_around(service, since, until)
-    times = service.store.delivery_times(since, until, ()).get((), ())
+    times = service.store.delivery_times(since, until, (), deliveries(around[1])).get((), ())
     return {
         **stats_of(service, since, until, around, times),
         "unusual_failures": [
@@ -37,6 +37,11 @@ def tallies_around(service: Service, since: str, until: str) -> Sequence[Sequenc
     """
     edges = (earlier(since, until), since, until)
     return service.store.tallies(edges, ("error_code",), first_hour(service.clock.now()))
+
+
+def deliveries(tallies: Sequence[Tally]) -> int:
+    """How many messages were delivered."""
+    return sum(tally.messages for tally in tallies if tally.status in DELIVERED)
 
 
 def stats_of(
@@ -74,8 +79,8 @@ def earlier(since: str, until: str) -> str:
 
 def group_figures(service: Service, since: str, until: str, by: Sequence[str]) -> dict[str, Any]:
     """What GET /stats?group_by= answers: the largest group first. Raises StoreUnavailable."""
-    times = service.store.delivery_times(since, until, by)
     (tallies,) = service.store.tallies((since, until), by, first_hour(service.clock.now()))
+    times = service.store.delivery_times(since, until, by, deliveries(tallies))
     groups = groups_of(service, by, tallies, times)
     return {"since": since, "until": until, "currency": "USD", "groups": groups}
 

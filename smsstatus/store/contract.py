@@ -294,13 +294,15 @@ class Store(Protocol):
         """
 
     def delivery_times(
-        self, since: str, until: str, by: Sequence[str]
+        self, since: str, until: str, by: Sequence[str], deliveries: int | None = None
     ) -> Mapping[Group, Sequence[float]]:
         """Seconds from queued to delivered, sorted, by group.
 
         Of all deliveries of the window, or of more than DELIVERIES_TIMED of a SAMPLE from all over
         it, whatever their group: those of all groups together are the same for any `by`. What was
         read was delivered before; a message is left out where no update says when.
+
+        `deliveries`: how many there are, where somebody has counted them.
         """
 
     def change_marker(self) -> str:

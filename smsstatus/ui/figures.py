@@ -13,7 +13,7 @@ from itertools import chain
 from typing import Any
 
 from ..cache import Cache
-from ..figures import groups_of, stats_of, tallies_around
+from ..figures import deliveries, groups_of, stats_of, tallies_around
 from ..model import utc_timestamp
 from ..service import Service
 from .chart import Bucket, Chart, buckets, draw
@@ -120,7 +120,7 @@ def _count(service: Service, window: Window, key: tuple[str, int], zone: tzinfo)
     slices = service.store.history(edges)  # what comes before the next line is not in the bars
     around = tallies_around(service, since, until)
     by_country = [tally._replace(group=(tally.country,)) for tally in around[1]]
-    times = service.store.delivery_times(since, until, ("country",))
+    times = service.store.delivery_times(since, until, ("country",), deliveries(around[1]))
     delivered_in = sorted(chain.from_iterable(times.values()))
     stats = stats_of(service, since, until, around, delivered_in)
     countries = groups_of(service, ("country",), by_country, times)

@@ -177,10 +177,12 @@ class PostgresStore:
         )
 
     def delivery_times(
-        self, since: str, until: str, by: Sequence[str]
+        self, since: str, until: str, by: Sequence[str], deliveries: int | None = None
     ) -> Mapping[Group, Sequence[float]]:
         return self._count(
-            lambda connection: counting.read_delivery_times(connection, since, until, by)
+            lambda connection: counting.read_delivery_times(
+                connection, since, until, by, deliveries
+            )
         )
 
     def change_marker(self) -> str:

@@ -34,14 +34,14 @@ def read_history(path: Path, edges: Sequence[str]) -> list[dict[str, int]]:
 
 
 def read_delivery_times(
-    path: Path, since: str, until: str, by: Sequence[str]
+    path: Path, since: str, until: str, by: Sequence[str], deliveries: int | None = None
 ) -> dict[Group, list[float]]:
     """By group, from queued to delivered, sorted; of many deliveries of the window a sample."""
     names = "".join([f"{name}, " for name in by])
     values = "".join([f"{COLUMNS[name]} AS {name}, " for name in by])
     facts = "LEFT JOIN message_facts AS f ON f.message_id = m.id" if by else ""
     with reading(path) as connection:
-        parts = _parts(connection, since, until)
+        parts = _parts(connection, since, until, deliveries)
         most = SAMPLE // len(parts) if len(parts) > 1 else DELIVERIES_TIMED
         rows = connection.execute(  # one for each group: thousands keep others waiting, see rows_of
             f"""SELECT {names}
@@ -74,14 +74,19 @@ _DELIVERIES = " UNION ALL ".join(
 )
 
 
-def _parts(connection: sqlite3.Connection, since: str, until: str) -> list[tuple[str, str]]:
+def _parts(
+    connection: sqlite3.Connection, since: str, until: str, deliveries: int | None
+) -> list[tuple[str, str]]:
     """The window; if more was delivered than is timed, those of its parts, of equally many messages
     each, in which something was.
     """
     of_part = f"SELECT since, until FROM {_PARTS} AS part WHERE EXISTS ({{}})"
-    whole = {"parts": json.dumps([(since, until)]), "most": DELIVERIES_TIMED}
-    too_many = f"SELECT 1 FROM ({_DELIVERIES}) LIMIT 1 OFFSET :most"
-    if not connection.execute(of_part.format(too_many), whole).fetchall():
+    if deliveries is None:
+        whole = {"parts": json.dumps([(since, until)]), "most": DELIVERIES_TIMED}
+        too_many = f"SELECT 1 FROM ({_DELIVERIES}) LIMIT 1 OFFSET :most"
+        found = connection.execute(of_part.format(too_many), whole).fetchall()
+        deliveries = DELIVERIES_TIMED + len(found)
+    if deliveries <= DELIVERIES_TIMED:
         return [(since, until)]
     first, last = [
         connection.execute(
@@ -101,8 +106,8 @@ def _parts(connection: sqlite3.Connection, since: str, until: str) -> list[tuple
         (json.dumps(ids), since, until),
     ).fetchall()
     parts = [*pairwise([since, *(cut for (cut,) in cuts), until])]
-    found = connection.execute(of_part.format(_DELIVERIES), {"parts": json.dumps(parts)})
-    return [(start, end) for start, end in found.fetchall()]
+    rows = connection.execute(of_part.format(_DELIVERIES), {"parts": json.dumps(parts)})
+    return [(start, end) for start, end in rows.fetchall()]
 
 
 def _sorted(times: Iterable[float | None]) -> list[float]:

@@ -216,9 +216,9 @@ class SqliteStore:
         ]
 
     def delivery_times(
-        self, since: str, until: str, by: Sequence[str]
+        self, since: str, until: str, by: Sequence[str], deliveries: int | None = None
     ) -> Mapping[Group, Sequence[float]]:
-        return counting.read_delivery_times(self.path, since, until, by)
+        return counting.read_delivery_times(self.path, since, until, by, deliveries)
 
     def change_marker(self) -> str:
         return counting.change_marker(self.path)
