@@ -623,3 +623,15 @@ def test_what_the_nearest_messages_cannot_fill_is_not_looked_for_among_them(
     monkeypatch.setattr(psycopg.Connection, "execute", noting)
     store.list(Filters(statuses=("delivered",)), limit)
     assert len(asked) == statements
+
+
+def test_a_message_has_no_events_of_one_in_a_table_that_somebody_dropped(
+    store: PostgresStore, postgres: str
+) -> None:
+    store.record(update("sent", "dropped"))
+    ask(postgres, "DROP TABLE messages CASCADE")
+    store.prepare()
+    store.record(update("delivered", "new"))
+    found = store.find("new")
+    assert found is not None
+    assert [event.status for event in found.events or ()] == ["delivered"]

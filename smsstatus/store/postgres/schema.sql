@@ -305,3 +305,8 @@ CREATE TRIGGER note_updated AFTER UPDATE OF created_at, network ON messages FOR 
 DROP TRIGGER IF EXISTS note_deleted ON messages;
 CREATE TRIGGER note_deleted AFTER DELETE ON messages FOR EACH ROW
     EXECUTE FUNCTION note_changed_message();
+
+-- Where somebody has dropped `messages`, their events are still there: no new message takes an id that
+-- they name. Last, since changing the triggers above has waited for all who write messages.
+SELECT setval(pg_get_serial_sequence('messages', 'id'), max(message_id)) FROM status_events
+    HAVING max(message_id) > (SELECT coalesce(max(id), 0) FROM messages);
