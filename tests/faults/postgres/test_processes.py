@@ -19,7 +19,7 @@ from ...postgres import PostgresServer, ask, backends, new_database, server_fold
 from ..conftest import Figure, Promise
 from ..load import Delivery, Load, SharedLoad, slowest
 from ..reconcile import gather, is_ready, spooled_bodies, wait_until_ready
-from .conftest import Target, running, service_of
+from .conftest import PROCESSES, Target, running, service_of
 from .kept import missing, record_alone, rows, stored, wrong
 from .pooler import pgbouncer
 
@@ -162,9 +162,13 @@ def test_a_standby_that_was_promoted_is_written_to_within_5_seconds(
         hosts = f"127.0.0.1:{target.server.port},127.0.0.1:{standby.port}"
         target.service.environment["DATABASE_URL"] = f"postgres://sms:one@{hosts}/sms"
         target.configure("SET synchronous_standby_names = '*'")
+        wait_until(lambda: _sync_states(target) == ["sync"], what="commits wait for the standby")
         target.service.start()
-        with Load(target.service.port, target.service.plivo, pause=0.02) as load:
+        port = target.service.port
+        with Load(port, target.service.plivo, pause=0.02, keep_alive=False) as load:
             load.wait_for(200)
+            _written(target.service)
+            assert _sync_states(target) == ["sync"]
             target.server.stop(signal.SIGQUIT)
             load.wait_for(100)
             standby.ask("SELECT pg_promote()")
@@ -172,7 +176,11 @@ def test_a_standby_that_was_promoted_is_written_to_within_5_seconds(
             while not is_ready(target.service):
                 load.go_on(0.02)
             seconds = time.monotonic() - began
-            load.wait_for(100)
+            before = _written(target.service)
+            wait_until(
+                lambda: all(_written(target.service).get(p, 0) > n for p, n in before.items()),
+                what="both write again",
+            )
         gather(target.service)
         lost = missing(load.deliveries, target.service, standby.url("sms"))
         different = wrong(load.deliveries, standby.url("sms"))
@@ -184,6 +192,25 @@ def test_a_standby_that_was_promoted_is_written_to_within_5_seconds(
     assert (load.others, lost, different) == ([], [], [])
     promise(slowest(load.deliveries))
     promise(seconds)
+
+
+def _sync_states(target: Target) -> list[str]:
+    return [state for (state,) in target.server.ask("SELECT sync_state FROM pg_stat_replication")]
+
+
+def _written(service: LiveService) -> dict[str, int]:
+    """How many callbacks each process has written: one that has is asked sooner or later."""
+    found: dict[str, int] = {}
+
+    def are_all_found() -> bool:
+        for line in service.get("/metrics")[1].decode().splitlines():
+            if line.startswith("smsstatus_callbacks_total") and 'reason="applied"' in line:
+                process = line.partition('process="')[2].partition('"')[0]
+                found[process] = int(float(line.rpartition(" ")[2]))
+        return len(found) == PROCESSES
+
+    wait_until(are_all_found, what="all processes have told")
+    return found
 
 
 @contextmanager
