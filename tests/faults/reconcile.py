@@ -70,10 +70,25 @@ def wrong_rows(deliveries: Iterable[Delivery], service: LiveService) -> list[str
 
 def is_ready(service: LiveService) -> bool:
     """What /readyz says."""
+    return not reasons(service)
+
+
+def reasons(service: LiveService) -> list[str]:
+    """Why /readyz says that the service is not ready; none if it is."""
     reply = exchange(service.port, head("GET /readyz HTTP/1.1", {"Connection": "close"}))
     assert reply is not None
-    assert reply.status in (200, 503)
-    return reply.status == 200
+    found = json.loads(reply.body)
+    assert (reply.status, found["ready"]) == ((503, False) if found["reasons"] else (200, True))
+    return list(found["reasons"])
+
+
+def wait_until_told(service: LiveService, says: str) -> None:
+    """Wait until /readyz gives this as the store's reason."""
+    wait_until(
+        lambda: any(why.startswith("store: ") and says in why for why in reasons(service)),
+        120,
+        f"/readyz says {says}",
+    )
 
 
 def wait_until_ready(service: LiveService) -> None:

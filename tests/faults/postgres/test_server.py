@@ -6,22 +6,19 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 import pytest
 
-from ...live import wait_until
-from ...postgres import server_folder
+from ...live import API_TOKEN, LiveService, wait_until
+from ...postgres import ask, server_folder
 from ..conftest import Figure, Promise
 from ..disks import filled, small_disk
-from ..load import Load, slowest
-from ..reconcile import (
-    gather,
-    is_ready,
-    wait_until_ready,
-    wait_until_spooled,
-)
+from ..load import Delivery, Load, slowest
+from ..raw import exchange, head
+from ..reconcile import gather, wait_until_ready, wait_until_spooled, wait_until_told
 from .conftest import Target, read_only, running
 from .hole import Hole
 from .kept import missing, wrong
@@ -132,13 +129,17 @@ PASSING: dict[str, Fault] = {
 LASTING: dict[str, tuple[Fault, float, str]] = {
     "server stopped by SIGSTOP": (stopped_by_signal, 30, ""),
     "table locked": (table_locked, 12, ""),
-    "synchronous standby dead": (standby_dead, 12, ""),
-    "read-only (25006)": (read_only, 5, "25006"),
-    "INSERT revoked (42501)": (insert_revoked, 5, "42501"),
-    "connections used up": (connections_used_up, 5, "too many connections"),
-    "password changed, then changed back": (password_changed, 5, "password authentication failed"),
+    "synchronous standby dead": (standby_dead, 12, "no answer within 2.5 s"),
+    "read-only (25006)": (read_only, 5, "ReadOnlySqlTransaction 25006: cannot execute"),
+    "INSERT revoked (42501)": (insert_revoked, 5, "42501: permission denied for table"),
+    "connections used up": (connections_used_up, 5, 'too many connections for role "sms"'),
+    "password changed, then changed back": (
+        password_changed,
+        5,
+        'password authentication failed for user "sms"',
+    ),
 }
-"""For so many seconds; what the log says of it."""
+"""For so many seconds; what the log and /readyz say of it."""
 
 
 SHORTEST = "kill -9 of the postmaster"
@@ -174,7 +175,7 @@ def test_callbacks_are_answered_and_kept_while_the_server_takes_none(
             began = time.monotonic()
             wait_until_spooled(target.service, 50)
             load.go_on(began + seconds - time.monotonic() if full else 0)
-            wait_until(lambda: not is_ready(target.service), what="/readyz says so")
+            wait_until_told(target.service, says)
             seconds = time.monotonic() - began
         wait_until_ready(target.service)
         load.wait_for(50)
@@ -183,15 +184,38 @@ def test_callbacks_are_answered_and_kept_while_the_server_takes_none(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("table", ["status_events", "messages"])
 def test_a_table_that_somebody_dropped_is_made_again_and_nothing_since_is_lost(
-    target: Target, figure: Figure, promise: Promise
+    tmp_path: Path, limits: dict[str, str], figure: Figure, promise: Promise, table: str
 ) -> None:
-    target.administer("DROP TABLE status_events CASCADE")
-    with Load(target.service.port, target.service.plivo, pause=0.02) as load:
-        load.wait_for(50)
-        wait_until_ready(target.service)
-        load.wait_for(50)
-    _judge(load, target, figure, promise, "table dropped")
+    """The service may not make it again until somebody has looked."""
+    with running(tmp_path, limits) as target:
+        service = target.service
+        with Load(service.port, service.plivo, pause=0.02) as load:
+            load.wait_for(50)
+            target.administer(
+                "ALTER SCHEMA public OWNER TO postgres", f"DROP TABLE {table} CASCADE"
+            )
+            since = time.monotonic()
+            wait_until_spooled(service, 50)
+            wait_until_told(service, "42501: permission denied for schema public")
+            target.administer("ALTER SCHEMA public OWNER TO sms")
+            wait_until_ready(service)
+            load.wait_for(50)
+        assert f'42P01: relation "{table}" does not exist' in service.log.read_text()
+        load.deliveries = [delivery for delivery in load.deliveries if delivery.began > since]
+        _judge(load, target, figure, promise, f"table {table} dropped")
+        assert _foreign_events(target) == 0
+
+
+def _foreign_events(target: Target) -> int:
+    """Events of a message that came before it was seen: of one that was in the table before."""
+    ((count,),) = ask(
+        target.url,
+        "SELECT count(*) FROM status_events AS e JOIN messages AS m ON m.id = message_id"
+        " WHERE e.received_at < m.created_at",
+    )
+    return int(count)
 
 
 @pytest.mark.slow
@@ -199,28 +223,73 @@ def test_a_table_that_somebody_dropped_is_made_again_and_nothing_since_is_lost(
 def test_callbacks_are_answered_and_kept_while_the_network_drops_everything(
     tmp_path: Path, limits: dict[str, str], full: bool, figure: Figure, promise: Promise, when: str
 ) -> None:
+    """In the middle: the server waits for a lock, then writes, and its answer is lost."""
     with running(tmp_path, limits) as target, Hole(target.server.port).running() as hole:
-        target.service.kill()
-        url = target.service.environment["DATABASE_URL"]
+        service = target.service
+        service.kill()
+        url = service.environment["DATABASE_URL"]
         through = url.replace(str(target.server.port), str(hole.port))
-        target.service.environment["DATABASE_URL"] = through
-        target.service.start()
-        with Load(target.service.port, target.service.plivo, clients=1) as load:
-            load.wait_for(20)
+        service.environment["DATABASE_URL"] = through
+        service.start()
+        with Load(service.port, service.plivo) as load:
+            load.wait_for(50)
         sent = load.deliveries
-        with Load(target.service.port, target.service.plivo, pause=0.05) as load:
-            if when != "idle":
-                load.wait_for(50)
-            with hole.closed():
-                began = time.monotonic()
-                wait_until_spooled(target.service, 50)
-                load.go_on(began + 30 - time.monotonic() if full else 0)
-                wait_until(lambda: not is_ready(target.service), what="/readyz says so")
-                seconds = time.monotonic() - began
-            wait_until_ready(target.service)
+        load = Load(service.port, service.plivo, pause=0.05)
+        with ExitStack() as clients, ExitStack() as silence:
+            if when == "idle":
+                silence.enter_context(hole.closed())
+                clients.enter_context(load)
+            else:
+                with table_locked(target):
+                    clients.enter_context(load)
+                    wait_until(lambda: _waits_for_a_lock(target), what="a statement is under way")
+                    silence.enter_context(hole.closed())
+            began = time.monotonic()
+            wait_until_spooled(service, 50)
+            answers = _ask_meanwhile(service, load, sent[0], began + 30 if full else 0)
+            wait_until_told(service, "")
+            seconds = time.monotonic() - began
+            silence.close()
+            wait_until_ready(service)
             load.wait_for(50)
         load.deliveries += sent
         _judge(load, target, figure, promise, f"black hole for {seconds:.0f} s, {when}")
+        figure(
+            f"PostgreSQL: asked during a black hole, {when}",
+            ", ".join([f"`{path}` slowest {slow:.2f} s" for path, slow in answers.items()]),
+        )
+        promise(answers["/healthz"], 1)
+        promise(max(answers.values()))
+
+
+def _waits_for_a_lock(target: Target) -> bool:
+    return bool(
+        ask(
+            target.url,
+            "SELECT 1 FROM pg_stat_activity WHERE usename = 'sms' AND wait_event_type = 'Lock'",
+        )
+    )
+
+
+def _ask_meanwhile(
+    service: LiveService, load: Load, known: Delivery, until: float
+) -> dict[str, float]:
+    """Ask for what needs the database and what does not, at least once; the slowest of each."""
+    uuid = dict(parse_qsl(known.body))["MessageUUID"]
+    expected = {"/healthz": 200, "/readyz": 503, "/messages/<uuid>": 503}
+    took = dict.fromkeys(expected, 0.0)
+    while True:
+        for path, status in expected.items():
+            began = time.monotonic()
+            bearer = {"Authorization": f"Bearer {API_TOKEN}", "Connection": "close"}
+            line = f"GET {path.replace('<uuid>', uuid)} HTTP/1.1"
+            reply = exchange(service.port, head(line, bearer))
+            took[path] = max(took[path], time.monotonic() - began)
+            assert reply is not None
+            assert reply.status == status
+        if time.monotonic() > until:
+            return took
+        load.go_on(0.2)
 
 
 @pytest.mark.slow
@@ -237,10 +306,10 @@ def test_while_the_servers_disk_is_full_callbacks_are_spooled(
             load.wait_for(50)
             with filled(disk):
                 wait_until_spooled(target.service, 50)
-                wait_until(lambda: not is_ready(target.service), what="/readyz says so")
+                wait_until_told(target.service, "53100: could not extend file")
             wait_until_ready(target.service)
             load.wait_for(50)
-        assert "53100" in target.service.log.read_text()
+        assert "53100: could not extend file" in target.service.log.read_text()
         _judge(load, target, figure, promise, "disk full, then space again")
 
 
