@@ -66,8 +66,9 @@ test-repeat: $(VENV)/dev ## All tests (or TESTS) N times in random order, also o
 
 .PHONY: faults
 faults: $(VENV)/dev ## Break and attack the service in full, and print the figures
-	$(BIN)/python -m pytest tests/faults tests/attacks --fault-rounds=full \
-		--fault-report=fault-figures.md
+	$(BIN)/python -m pytest tests/faults tests/attacks tests/upkeep tests/api/test_recount.py \
+		tests/web/test_recuts.py tests/store/sqlite/test_upgrade.py \
+		--fault-rounds=full --fault-report=fault-figures.md
 
 .PHONY: bench
 bench: $(VENV)/dev ## Measure against Fastify and FastAPI, or with STORE=postgres

@@ -231,6 +231,18 @@ def test_make_help_lists_every_target_and_is_the_default() -> None:
     assert {"run", "test", "simulate", "help"} <= set(shown)
 
 
+def test_make_faults_has_all_tests_that_do_more_in_full() -> None:
+    (command,) = re.findall(r"pytest (tests/.*?) --", (ROOT / "Makefile").read_text(), re.DOTALL)
+    paths = [ROOT / path for path in command.split() if path != "\\"]
+    left_out = [
+        test
+        for test in (ROOT / "tests").rglob("test_*.py")
+        if re.search(r"getoption\(.--fault-rounds", test.read_text())
+        and not any(path == test or path in test.parents for path in paths)
+    ]
+    assert left_out == []
+
+
 def test_what_audits_is_pinned_with_hashes_too() -> None:
     groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
     locked = (ROOT / "requirements-audit.txt").read_text()
