@@ -67,12 +67,16 @@ def command(source: Database, target: Database, as_json: bool) -> None:
 
 @dataclass
 class Comparison:
-    """Of all messages. `ahead` are those of which the target knows more by now."""
+    """Of all messages of the source. `ahead` are those of which the target knows more by now.
+
+    `totals`: messages and events that the source holds in the end, and those of the target.
+    """
 
     messages: int = 0
     events: int = 0
     ahead: int = 0
     different: int = 0
+    totals: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))
     digests: tuple[blake2b, blake2b] = field(
         default_factory=lambda: (blake2b(digest_size=16), blake2b(digest_size=16))
     )
@@ -96,12 +100,19 @@ class Comparison:
         if self.ahead:
             what += f", of {self.ahead} messages the target knows more by now"
         if self.is_good:
-            return f"{what}: the same in both, digest {self.digests[0].hexdigest()}."
-        return f"{what}: {self.different} differ. Do callbacks come? Then run it again."
+            what += f": the same in both, digest {self.digests[0].hexdigest()}."
+        else:
+            what += f": {self.different} differ. Do callbacks come? Then run it again."
+        source, target = [f"{total[0]} messages, {total[1]} events" for total in self.totals]
+        if source != target:
+            what += f" The source holds {source}, the target {target}."
+        return what
 
     def facts(self) -> dict[str, object]:
         names = ("messages", "events", "ahead", "different")
         counts = {name: getattr(self, name) for name in names}
+        for side, (messages, events) in zip(("source", "target"), self.totals, strict=True):
+            counts |= {f"{side}_messages": messages, f"{side}_events": events}
         return {**counts, "same": self.is_good, "digest": self.digests[0].hexdigest()}
 
 
@@ -145,6 +156,7 @@ def _compare(reader: Mover, writer: Mover) -> Comparison:
             found.add(each, theirs.get(each.message_uuid))
 
     _each_batch("comparing", reader, 0, compare)
+    found.totals = reader.totals(), writer.totals()
     return found
 
 

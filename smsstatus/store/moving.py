@@ -51,6 +51,9 @@ class Mover(Protocol):
     def last(self) -> int:
         """The greatest id of a message; 0 if there is none."""
 
+    def totals(self) -> tuple[int, int]:
+        """How many messages there are, and how many events."""
+
     def uuids(self, after: int, limit: int) -> Sequence[tuple[int, str]]:
         """The next messages by id."""
 

@@ -93,6 +93,7 @@ def test_everything_is_there_afterwards_and_stands_as_it_stood(urls: tuple[str, 
     done = copy(*urls)
     assert done.exit_code == 0, done.output
     assert "30 messages, 89 events: the same in both, digest " in done.output
+    assert "the target" not in done.output
     with closing(opened(urls[0])) as source, closing(opened(urls[1])) as target:
         assert content(target) == content(source)
         window = (second(0), second(600))
@@ -130,6 +131,17 @@ def test_a_callback_that_comes_to_the_target_first_stays(urls: tuple[str, str]) 
         assert found is not None
         assert found.events is not None
         assert [event.status for event in found.events] == ["queued", "sent", "delivered", "read"]
+
+
+def test_what_the_target_holds_beside_it_is_said(urls: tuple[str, str]) -> None:
+    fill(urls[0])
+    with closing(opened(urls[1])) as target:
+        target.prepare()
+        target.record(update_of(at("read", MessageUUID="of-another-service"), second(300)))
+    done = copy(*urls)
+    assert done.exit_code == 0, done.output
+    held = "The source holds 30 messages, 89 events, the target 31 messages, 90 events."
+    assert held in done.output
 
 
 def test_what_comes_meanwhile_is_copied_too(

@@ -12,7 +12,7 @@ from ..moving import Kept, Marks, as_replayed, read_kept
 from ..rules import order_key
 from .batch import EVENTS, as_text, record
 from .connection import Connection
-from .store import PostgresStore
+from .store import COUNT_SECONDS, PostgresStore
 
 
 class PostgresMover:
@@ -30,6 +30,15 @@ class PostgresMover:
 
     def last(self) -> int:
         return int(self._ask("SELECT max(id) FROM messages")[0][0] or 0)
+
+    def totals(self) -> tuple[int, int]:
+        def work(connection: Connection) -> tuple[int, int]:
+            ((messages, events),) = connection.execute(
+                "SELECT (SELECT count(*) FROM messages), (SELECT count(*) FROM status_events)"
+            ).fetchall()
+            return messages, events
+
+        return self.store._read(work, COUNT_SECONDS)
 
     def uuids(self, after: int, limit: int) -> Sequence[tuple[int, str]]:
         return self._ask(

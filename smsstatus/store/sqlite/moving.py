@@ -24,6 +24,13 @@ class SqliteMover:
             ((found,),) = connection.execute("SELECT max(id) FROM messages").fetchall()
         return found or 0
 
+    def totals(self) -> tuple[int, int]:
+        with reading(self.store.path) as connection:
+            ((messages, events),) = connection.execute(
+                "SELECT (SELECT count(*) FROM messages), (SELECT count(*) FROM status_events)"
+            ).fetchall()
+        return messages, events
+
     def uuids(self, after: int, limit: int) -> Sequence[tuple[int, str]]:
         with reading(self.store.path) as connection:
             rows = connection.execute(
