@@ -39,6 +39,9 @@ def ask_plivo(message_uuid: str) -> Response:
     """Ask Plivo about this message, known here or not, then show it."""
     service = current_service()
     message = service.store.find(message_uuid)
+    if message is None:  # somebody may have typed it in capitals
+        message_uuid = message_uuid.lower()
+        message = service.store.find(message_uuid)
     why_not = _why_not(service, message_uuid)
     if why_not:
         raise Problem(422, why_not)

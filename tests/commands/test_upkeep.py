@@ -6,6 +6,7 @@ import sqlite3
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from urllib.parse import urljoin
 
 import pytest
 from flask import Flask
@@ -24,7 +25,7 @@ from ..live import API_TOKEN
 from ..rows import insert, row
 from .conftest import Run, refused
 
-UUID = "00000000-0000-4000-8000-000000000018"
+UUID = "0000abcd-0000-4000-8000-000000000018"
 LOGIN = ("any", API_TOKEN)
 HERE = {"Origin": "https://sms.example.com"}
 
@@ -163,9 +164,10 @@ def test_the_page_asks_plivo_about_any_uuid(client: FlaskClient, standin: object
     assert asked.status_code == 404
     assert "Plivo does not know this message" in asked.text
     standin.messages[UUID] = {"message_state": "delivered"}  # type: ignore[attr-defined]
-    asked = client.post(f"/ui/messages/{UUID}", auth=LOGIN, headers=HERE)
+    typed = f"/ui/messages/{UUID.upper()}"
+    asked = client.post(typed, auth=LOGIN, headers=HERE)
     assert asked.status_code == 303
-    assert client.get(f"/ui/messages/{UUID}", auth=LOGIN).status_code == 200
+    assert client.get(urljoin(typed, asked.location), auth=LOGIN).status_code == 200
 
 
 def test_a_simulated_day_looks_like_one_and_goes_without_a_trace(
