@@ -52,6 +52,7 @@ def test_a_window_includes_its_start_and_not_its_end(filled: Store) -> None:
 def test_a_window_with_nothing_in_it(filled: Store) -> None:
     window = second(100), second(200)
     assert (list(filled.history(window)), times_of(filled, *window)) == ([{}], [])
+    assert not filled.delivery_times(*window, (), DELIVERIES_TIMED + 1), "counted, then pruned"
 
 
 def of_the_day(number: int) -> str:

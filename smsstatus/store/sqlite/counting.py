@@ -98,6 +98,8 @@ def _parts(
         ).fetchall()[0][0]
         for least, order in (("min", ""), ("max", "DESC"))
     ]
+    if first is None:  # pruned since somebody counted
+        return []
     ids = [first + (last - first) * n // PARTS for n in range(1, PARTS)]
     cuts = connection.execute(
         """SELECT DISTINCT m.created_at FROM json_each(?) AS cut JOIN messages AS m
