@@ -34,34 +34,38 @@ def read_delivery_times(
     """By group, from queued to delivered, sorted; of what was read, by the event that says so. Of
     many deliveries of the window a sample.
     """
-    window = {"since": since, "until": until}
+    values = {
+        "since": since,
+        "until": until,
+        "timed": DELIVERIES_TIMED,
+        "sample": SAMPLE,
+        "parts": PARTS,
+        "ends": AT_ENDS,
+    }
     if deliveries is None:
-        many = connection.execute(_TOO_MANY.encode(), {**window, "timed": DELIVERIES_TIMED})
+        many = connection.execute(_TOO_MANY.encode(), values)
         deliveries = DELIVERIES_TIMED + len(many.fetchall())
-    parts = []
-    if deliveries > DELIVERIES_TIMED:
-        cut = {**window, "parts": PARTS, "ends": AT_ENDS}
-        parts = connection.execute(_CUT.encode(), cut).fetchall()
+    is_sampled = deliveries > DELIVERIES_TIMED
+    names = "".join([f"{name}, " for name in by])
     columns = "".join([f"{COLUMNS[name]} AS {name}, " for name in by])
     of_event = """(SELECT max(e.status_timestamp) FROM status_events AS e
         WHERE e.message_id = m.id AND e.status = 'delivered')"""
+    most = "part.most" if is_sampled else "%(timed)s"
     arms = " UNION ALL ".join(
         [
             f"""(SELECT {columns} {delivered_at} AS delivered_at, queued_at, {_TIME} AS time
                 FROM messages AS m
-                WHERE outcome = '{outcome}' AND {_OF_PART if parts else _OF_WINDOW}
-                ORDER BY {_TIME} DESC LIMIT %(most)s)"""
+                WHERE outcome = '{outcome}' AND {_OF_PART if is_sampled else _OF_WINDOW}
+                ORDER BY {_TIME} DESC LIMIT {most})"""
             for outcome, delivered_at in (("delivered", "status_timestamp"), ("read", of_event))
         ]
     )
-    query = f"""SELECT {"".join([f"{name}, " for name in by])}
-                array_agg(greatest(date_part('epoch', delivered_at - queued_at), 0))
-            FROM {f"{_PARTS}, LATERAL" if parts else ""} (
-                {arms} ORDER BY time DESC LIMIT %(most)s) AS timed
+    query = f"""{_WITH_PARTS if is_sampled else ""}
+            SELECT {names} array_agg(greatest(date_part('epoch', delivered_at - queued_at), 0))
+            FROM {"parts AS part, LATERAL" if is_sampled else ""} (
+                {arms} ORDER BY time DESC LIMIT {most}) AS delivered
             WHERE queued_at >= '{EARLIEST}-01-01Z' AND delivered_at >= '{EARLIEST}-01-01Z'
             GROUP BY {", ".join(["()", *by])}"""
-    bounds = {"firsts": [first for first, _ in parts], "nexts": [next_ for _, next_ in parts]}
-    values = {**window, **bounds, "most": SAMPLE // len(parts) if parts else DELIVERIES_TIMED}
     with connection.cursor(binary=True) as cursor:  # a number as text takes thrice as long
         rows = cursor.execute(query.encode(), values).fetchall()
     return {tuple(group): sorted(times) for *group, times in rows if times}
@@ -71,14 +75,13 @@ _TIME = bucket("created_at")
 """In steps of two minutes, as the index of outcomes knows it. The server does not know the times of
 a part when it chooses how to find its newest, so they are asked for as that index has them.
 """
-_PARTS = "unnest(%(firsts)s::integer[], %(nexts)s::integer[]) AS part (first, next)"
 _OF_PART = f"{_TIME} >= part.first AND {_TIME} < part.next"
 _OF_WINDOW = "created_at >= %(since)s AND created_at < %(until)s"
 _WAS_DELIVERED = "outcome IN ('delivered', 'read')"
 
 
 _IDS = f"SELECT id FROM messages WHERE {_OF_WINDOW}"
-_CUT = f"""
+_WITH_PARTS = f"""
     WITH ends AS (
         SELECT (SELECT min(id) FROM ({_IDS} ORDER BY created_at LIMIT %(ends)s) AS f) AS first,
             (SELECT max(id) FROM ({_IDS} ORDER BY created_at DESC LIMIT %(ends)s) AS l) AS last
@@ -90,13 +93,14 @@ _CUT = f"""
             SELECT created_at FROM messages WHERE id >= first + (last - first) * n / %(parts)s
             ORDER BY id LIMIT 1) AS found
         WHERE {_OF_WINDOW}
-    )
-    SELECT first, next
-    FROM (SELECT cut AS first, lead(cut) OVER (ORDER BY cut) AS next FROM cuts) AS part
-    WHERE EXISTS (SELECT FROM messages WHERE {_WAS_DELIVERED} AND {_OF_PART})
-    """
-"""Those parts of the window, of equally many messages each, in which something was delivered; of
-its whole two minutes.
+    ),
+    parts AS (
+        SELECT first, next, %(sample)s / count(*) OVER () AS most
+        FROM (SELECT cut AS first, lead(cut) OVER (ORDER BY cut) AS next FROM cuts) AS part
+        WHERE EXISTS (SELECT FROM messages WHERE {_WAS_DELIVERED} AND {_OF_PART})
+    )"""
+"""Those parts of the window, of equally many messages each, in which something was delivered, and
+how many of each are timed; of the window's whole two minutes.
 """
 _TOO_MANY = f"""SELECT FROM messages WHERE {_WAS_DELIVERED} AND {_OF_WINDOW}
     OFFSET %(timed)s LIMIT 1"""
