@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import itertools
 import json
 import random
 import sqlite3
@@ -18,14 +19,17 @@ from urllib.parse import urlencode
 
 import psycopg
 
+from bench.callbacks import NETWORKS
 from bench.peers.registry import API_TOKEN
 from bench.postgres import Database
 from smsstatus.model import utc_timestamp
+from smsstatus.store.contract import GROUPS
 
 REQUESTS = 300
-LIST_GOAL_MS, STATS_GOAL_MS, PAGE_GOAL_MS = 10.0, 200.0, 300.0
+LIST_GOAL_MS, STATS_GOAL_MS, COUNTING_GOAL_MS = 10.0, 200.0, 300.0
+"""The last one for a first look at the page and for groups of a month, whatever the store."""
 POSTGRES_GOAL_MS = 20.0
-"""For all but a first look, where the messages are in PostgreSQL."""
+"""For all the rest, where the messages are in PostgreSQL."""
 DEEP_PAGES = 2000
 NOBODY = "19999999999"
 
@@ -72,8 +76,8 @@ class Reader:
     def measure_all(self) -> Iterator[tuple[str, Latency]]:
         """Each kind of request with its latency."""
         for name, latency in self._measure_all():
-            is_single = latency.p99_ms is None
-            goal = latency.goal_ms if self.in_file or is_single else POSTGRES_GOAL_MS
+            is_bounded = self.in_file or latency.goal_ms == COUNTING_GOAL_MS
+            goal = latency.goal_ms if is_bounded else POSTGRES_GOAL_MS
             yield name, replace(latency, goal_ms=goal)
         self.connection.close()
 
@@ -85,16 +89,31 @@ class Reader:
         for window in ("1h", "24h", "7d", "30d"):
             yield f"/?window={window} (first look)", self._first_look(f"/?window={window}")
         yield "/ (further looks)", self._measure(lambda: "/")
+        for times in ("first time", "again"):
+            yield f"/stats?group_by= over 30 d, each of 15 ({times})", self._groups()
 
     def _first_look(self, path: str) -> Latency:
         """The page counts once and then keeps what it counted, so only the first time tells."""
         status, _, seconds = self._get(path)
         if status != 200:
             return Latency(note=f"answered {status}")
-        return Latency(seconds * 1e3, goal_ms=PAGE_GOAL_MS)
+        return Latency(seconds * 1e3, goal_ms=COUNTING_GOAL_MS)
+
+    def _groups(self) -> Latency:
+        """Of the newest 30 days, by one or two of GROUPS, each of them once."""
+        since = self.known.newest - timedelta(days=30)
+        window = {"since": f"{since.isoformat()}Z", "until": f"{self.known.newest.isoformat()}Z"}
+        times = []
+        for groups in (*GROUPS, *map(",".join, itertools.combinations(GROUPS, 2))):
+            status, _, seconds = self._get("/stats?" + urlencode({"group_by": groups, **window}))
+            if status != 200:
+                return Latency(note=f"answered {status}")
+            times.append(seconds * 1e3)
+        return replace(_latency(times), goal_ms=COUNTING_GOAL_MS)
 
     def _kinds(self) -> dict[str, Callable[[], str]]:
         one, error_code = self._any_message, self._any_error
+        place = json.loads(self._get("/changes")[1])["next_cursor"]
         return {
             "/messages/<uuid>": lambda: f"/messages/{one().uuid}",
             "/messages": lambda: "/messages",
@@ -109,6 +128,12 @@ class Reader:
             "from, to (strangers)": lambda: _list(**{"from": one().sender, "to": one().recipient}),
             "error_code": lambda: _list(error_code=error_code()),
             "from, error_code": lambda: _list(**{"from": one().sender, "error_code": error_code()}),
+            "country": lambda: _list(country="US"),
+            "network": lambda: _list(network=self._any_network()),
+            "from, country, network": lambda: _list(
+                **{"from": one().sender}, country="US", network=self._any_network()
+            ),
+            "reference (none)": lambda: _list(reference="order=42"),
             "since, until (an hour)": lambda: _list(**self._window(hours=1)),
             "status, from, since, until": lambda: _list(
                 status="undelivered", **{"from": one().sender}, **self._window(hours=24)
@@ -116,6 +141,14 @@ class Reader:
             "status=read, since, until (all)": lambda: _list(
                 status="read", **self._window(hours=24 * 365)
             ),
+            "/changes": lambda: "/changes",
+            "/changes?after=": lambda: "/changes?" + urlencode({"after": place}),
+            "/ui/messages": lambda: "/ui/messages",
+            "/ui/messages?from=": lambda: f"/ui/messages?from={one().sender}",
+            "/ui/messages/<uuid>": lambda: f"/ui/messages/{one().uuid}",
+            "/ui/messages.csv?to=": lambda: f"/ui/messages.csv?to={one().recipient}",
+            "/metrics": lambda: "/metrics",
+            "/readyz": lambda: "/readyz",
         }
 
     def _stats(self) -> str:
@@ -126,6 +159,9 @@ class Reader:
 
     def _any_error(self) -> str:
         return self.rng.choice(self.known.errors)
+
+    def _any_network(self) -> str:
+        return "-".join(self.rng.choice(NETWORKS))
 
     def _window(self, hours: float) -> dict[str, str]:
         """A random window of that length within the data, or all of it."""
