@@ -1,6 +1,7 @@
 """Messages counted by what they have in common, quickly: hours that are over are summed up once.
 
-So are days, once all their hours are, since the hours of weeks are many.
+So are days, once all their hours are, since the hours of weeks are many. What is `sent` counts by
+the hour until it has no report (see `rates`), so the latest days count for other statuses alone.
 
 Triggers note the hour of each message that changes later (see the schema), and then its sums, and
 those of its day, do not count until they are made again: so what is counted is what the rows say,
@@ -15,6 +16,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from ..contract import HOUR, Tally
+from .batch import bucket
 from .connection import Connection
 
 LOCK = 7_305_431_969_000_002
@@ -38,7 +40,10 @@ COLUMNS: Mapping[str, str] = {
 """What stands for each of contract.GROUPS in a query of messages."""
 
 _KEPT = ", ".join(COLUMNS)
-_OF_ROWS = ", ".join([f"{column} AS {name}" for name, column in COLUMNS.items()])
+_OF_ROW = ", ".join(
+    [*[f"{column} AS {name}" for name, column in COLUMNS.items()], "created_at", "units", "amount"]
+)
+_HOUR_LONG = "interval '1 hour'"
 
 _SUMS = f"since, {_KEPT}, messages, units, amount"
 
@@ -50,34 +55,44 @@ _WHOLE = " = ".join(
 
 _PARTS = f"""
     WITH days AS MATERIALIZED (
-        SELECT day AS since, day + interval '24 hours' AS until FROM summed_days
+        SELECT day AS since, day + interval '24 hours' AS until,
+            day + interval '23 hours' > %(first)s AS is_late
+        FROM summed_days
         WHERE pays AND day >= %(since)s AND day < %(until)s
-            AND day + interval '24 hours' <= %(until)s
-            AND day + interval '23 hours' <= %(first)s AND {_WHOLE.format("day", "24 hours")}
+            AND day + interval '24 hours' <= %(until)s AND {_WHOLE.format("day", "24 hours")}
             AND NOT EXISTS (
                 SELECT FROM changed_hours WHERE hour >= day AND hour < day + interval '24 hours')
     ),
     hours AS MATERIALIZED (
-        SELECT hour AS since, hour + interval '1 hour' AS until FROM summed_hours AS s
+        SELECT hour AS since, hour + interval '1 hour' AS until, is_late
+        FROM summed_hours AS s LEFT JOIN days ON since = date_trunc('day', hour, 'UTC')
         WHERE pays AND hour >= %(since)s AND hour < %(until)s
             AND hour + interval '1 hour' <= %(until)s AND {_WHOLE.format("hour", "1 hour")}
             AND NOT EXISTS (SELECT FROM changed_hours AS c WHERE c.hour = s.hour)
-            AND date_trunc('day', hour, 'UTC') NOT IN (SELECT since FROM days)
+            AND is_late IS NOT FALSE
     ),
     sums AS (
         SELECT {_SUMS} FROM days JOIN day_tallies ON day = since
+        WHERE NOT is_late OR status <> 'sent'
         UNION ALL SELECT {_SUMS} FROM hours JOIN tallies ON hour = since
+        WHERE is_late IS NULL OR status = 'sent'
     ),
     gaps AS MATERIALIZED (
         SELECT since, until FROM (
             SELECT lag(until, 1, %(since)s::timestamptz) OVER (ORDER BY since) AS since,
                 since AS until
-            FROM (SELECT * FROM days UNION ALL SELECT * FROM hours
+            FROM (SELECT since, until FROM days
+                UNION ALL SELECT since, until FROM hours WHERE is_late IS NULL
                 UNION ALL SELECT %(until)s::timestamptz, NULL) AS done
         ) AS found WHERE since < until
+    ),
+    late AS MATERIALIZED (
+        SELECT hour FROM days, generate_series(since, until - {_HOUR_LONG}, {_HOUR_LONG}) AS hour
+        WHERE is_late EXCEPT SELECT since FROM hours
     )"""
 """Of days and hours between two of the `edges` the sums that count, and the gaps that they leave.
-From hours after the `first` on, those of a day are told apart.
+From hours after the `first` on, those of a day are told apart where messages are `sent`: of a late
+day that status is counted by the hour, in the messages where an hour has no sums.
 """
 
 _TALLY = f"""
@@ -94,10 +109,19 @@ _TALLY = f"""
         SELECT {_SLICE.format("created_at")}, {_KEPT}, CASE status WHEN 'sent'
                 THEN greatest(date_trunc('hour', created_at, 'UTC'), %(first)s) END,
             1, coalesce(units, 0), coalesce(amount, 0)
-        FROM gaps, LATERAL (
-            SELECT {_OF_ROWS}, created_at, units, amount FROM messages
-            WHERE created_at >= since AND created_at < until OFFSET 0
-        ) AS unsummed
+        FROM (
+            SELECT unsummed.* FROM gaps, LATERAL (
+                SELECT {_OF_ROW} FROM messages
+                WHERE created_at >= since AND created_at < until OFFSET 0) AS unsummed
+            UNION ALL
+            SELECT sent.* FROM late, LATERAL (
+                SELECT {_OF_ROW} FROM messages
+                WHERE outcome IS NULL AND current_status = 'sent'
+                    AND created_at >= hour AND created_at < hour + {_HOUR_LONG}
+                    AND {bucket("created_at")} >= {bucket("hour")}
+                    AND {bucket("created_at")} <= {bucket(f"(hour + {_HOUR_LONG})")}
+                OFFSET 0) AS sent
+        ) AS rows
     ) AS alike GROUP BY {{}}, country, status, waiting
     """
 
