@@ -231,7 +231,7 @@ def test_sums_are_what_a_recount_finds_however_messages_change(
 @pytest.mark.usefixtures("all_pays")
 @pytest.mark.parametrize("first_hour", ["2025-11-01T00", "2025-12-15T06", "2026-01-01T00"])
 def test_sums_of_months_are_what_a_recount_finds(store: Store, first_hour: str) -> None:
-    days = [f"2025-{month}-{day:02}" for month in (11, 12) for day in (*range(1, 30, 2), 30)]
+    days = [f"2025-{month}-{day:02}" for month in (11, 12) for day in range(1, 31)]
     lives = [
         update_of(at(status, MessageUUID=f"{day}-{status}", MCC="310"), f"{day}T05:06:07.000000Z")
         for day in days

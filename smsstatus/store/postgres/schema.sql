@@ -209,8 +209,8 @@ CREATE TABLE IF NOT EXISTS tallies (
 );
 CREATE INDEX IF NOT EXISTS tallies_by_hour ON tallies (hour);
 
--- The same of whole days, so that weeks are few sums. A day goes when one of its hours is summed up
--- again, or its sums are removed.
+-- The same of whole days, so that weeks are few sums. A day, and its ten, goes when one of its hours
+-- is summed up again, or its sums are removed.
 CREATE TABLE IF NOT EXISTS summed_days (
     day               timestamptz PRIMARY KEY,
     pays              boolean     NOT NULL
@@ -227,6 +227,24 @@ CREATE TABLE IF NOT EXISTS day_tallies (
     error_code        text        COLLATE "C"
 );
 CREATE INDEX IF NOT EXISTS day_tallies_by_day ON day_tallies (day);
+
+-- The same of ten days, counted from 1970 on, so that months are fewer sums still.
+CREATE TABLE IF NOT EXISTS summed_tens (
+    ten               timestamptz PRIMARY KEY,
+    pays              boolean     NOT NULL
+);
+CREATE TABLE IF NOT EXISTS ten_tallies (
+    ten               timestamptz NOT NULL,
+    messages          bigint      NOT NULL,
+    units             bigint      NOT NULL,
+    amount            bigint      NOT NULL,
+    country           text        COLLATE "C",
+    network           text        COLLATE "C",
+    sender            text        COLLATE "C",
+    status            text        COLLATE "C" NOT NULL,
+    error_code        text        COLLATE "C"
+);
+CREATE INDEX IF NOT EXISTS ten_tallies_by_ten ON ten_tallies (ten);
 
 -- Hours of which a message has changed since: their sums do not count, nor do those of their days.
 -- Added to by whoever changes one, so that none waits for another; an hour can be there more than once.
@@ -290,6 +308,20 @@ END $$;
 DROP TRIGGER IF EXISTS forget_day ON summed_hours;
 CREATE TRIGGER forget_day AFTER INSERT OR DELETE ON summed_hours FOR EACH ROW
     EXECUTE FUNCTION forget_day();
+
+-- A program of an earlier version puts back its own forget_day, which knows of no tens.
+CREATE OR REPLACE FUNCTION forget_ten() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    hour timestamptz := coalesce(NEW.hour, OLD.hour);
+    changed timestamptz := to_timestamp(floor(date_part('epoch', hour) / 864000) * 864000);
+BEGIN
+    DELETE FROM summed_tens WHERE ten = changed;
+    DELETE FROM ten_tallies WHERE ten = changed;
+    RETURN NULL;
+END $$;
+DROP TRIGGER IF EXISTS forget_ten ON summed_hours;
+CREATE TRIGGER forget_ten AFTER INSERT OR DELETE ON summed_hours FOR EACH ROW
+    EXECUTE FUNCTION forget_ten();
 
 -- No hour is summed up before it has been over for longer than these wait.
 DROP TRIGGER IF EXISTS note_inserted ON messages;

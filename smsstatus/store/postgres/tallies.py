@@ -1,11 +1,12 @@
 """Messages counted by what they have in common, quickly: hours that are over are summed up once.
 
-So are days, once all their hours are, since the hours of weeks are many. What is `sent` counts by
-the hour until it has no report (see `rates`), so the latest days count for other statuses alone.
+So are days, once all their hours are, and tens of days, since the hours of weeks are many. What is
+`sent` counts by the hour until it has no report (see `rates`), so the latest days count for other
+statuses alone.
 
 Triggers note the hour of each message that changes later (see the schema), and then its sums, and
-those of its day, do not count until they are made again: so what is counted is what the rows say,
-whoever writes them.
+those of its day and ten, do not count until they are made again: so what is counted is what the
+rows say, whoever writes them.
 """
 
 from __future__ import annotations
@@ -40,12 +41,16 @@ COLUMNS: Mapping[str, str] = {
 """What stands for each of contract.GROUPS in a query of messages."""
 
 _KEPT = ", ".join(COLUMNS)
-_OF_ROW = ", ".join(
-    [*[f"{column} AS {name}" for name, column in COLUMNS.items()], "created_at", "units", "amount"]
-)
+_OF_ROW = ", ".join([f"{column} AS {name}" for name, column in COLUMNS.items()])
 _HOUR_LONG = "interval '1 hour'"
 
 _SUMS = f"since, {_KEPT}, messages, units, amount"
+
+_TEN = "to_timestamp(floor(date_part('epoch', {}) / 864000) * 864000)"
+"""The ten days that a time is in: see forget_ten in the schema."""
+_ALL_DAYS = """10 = (SELECT count(*) FROM summed_days
+    WHERE pays AND day >= ten AND day < ten + interval '240 hours')"""
+"""Whether the sums of a ten can be made of those of its days."""
 
 _SLICE = "width_bucket({}, %(edges)s::timestamptz[])"
 _WHOLE = " = ".join(
@@ -53,26 +58,33 @@ _WHOLE = " = ".join(
 )
 """Whether a span lies between two neighbouring times."""
 
+_UNCHANGED = """NOT EXISTS (
+    SELECT FROM changed_hours AS c WHERE c.hour >= {0} AND c.hour < {0} + interval '{1}')"""
+_IN_WINDOW = f"""pays AND {{0}} >= %(since)s AND {{0}} + interval '{{1}}' <= %(until)s
+    AND {_WHOLE} AND {_UNCHANGED}"""
+
 _PARTS = f"""
-    WITH days AS MATERIALIZED (
+    WITH tens AS MATERIALIZED (
+        SELECT ten AS since, ten + interval '240 hours' AS until FROM summed_tens
+        WHERE {_IN_WINDOW.format("ten", "240 hours")}
+            AND ten + interval '239 hours' <= %(first)s AND {_ALL_DAYS}
+    ),
+    days AS MATERIALIZED (
         SELECT day AS since, day + interval '24 hours' AS until,
             day + interval '23 hours' > %(first)s AS is_late
         FROM summed_days
-        WHERE pays AND day >= %(since)s AND day < %(until)s
-            AND day + interval '24 hours' <= %(until)s AND {_WHOLE.format("day", "24 hours")}
-            AND NOT EXISTS (
-                SELECT FROM changed_hours WHERE hour >= day AND hour < day + interval '24 hours')
+        WHERE {_IN_WINDOW.format("day", "24 hours")}
+            AND {_TEN.format("day")} NOT IN (SELECT since FROM tens)
     ),
     hours AS MATERIALIZED (
         SELECT hour AS since, hour + interval '1 hour' AS until, is_late
-        FROM summed_hours AS s LEFT JOIN days ON since = date_trunc('day', hour, 'UTC')
-        WHERE pays AND hour >= %(since)s AND hour < %(until)s
-            AND hour + interval '1 hour' <= %(until)s AND {_WHOLE.format("hour", "1 hour")}
-            AND NOT EXISTS (SELECT FROM changed_hours AS c WHERE c.hour = s.hour)
-            AND is_late IS NOT FALSE
+        FROM summed_hours LEFT JOIN days ON since = date_trunc('day', hour, 'UTC')
+        WHERE {_IN_WINDOW.format("hour", "1 hour")}
+            AND {_TEN.format("hour")} NOT IN (SELECT since FROM tens) AND is_late IS NOT FALSE
     ),
     sums AS (
-        SELECT {_SUMS} FROM days JOIN day_tallies ON day = since
+        SELECT {_SUMS} FROM tens JOIN ten_tallies ON ten = since
+        UNION ALL SELECT {_SUMS} FROM days JOIN day_tallies ON day = since
         WHERE NOT is_late OR status <> 'sent'
         UNION ALL SELECT {_SUMS} FROM hours JOIN tallies ON hour = since
         WHERE is_late IS NULL OR status = 'sent'
@@ -81,7 +93,8 @@ _PARTS = f"""
         SELECT since, until FROM (
             SELECT lag(until, 1, %(since)s::timestamptz) OVER (ORDER BY since) AS since,
                 since AS until
-            FROM (SELECT since, until FROM days
+            FROM (SELECT * FROM tens
+                UNION ALL SELECT since, until FROM days
                 UNION ALL SELECT since, until FROM hours WHERE is_late IS NULL
                 UNION ALL SELECT %(until)s::timestamptz, NULL) AS done
         ) AS found WHERE since < until
@@ -90,9 +103,9 @@ _PARTS = f"""
         SELECT hour FROM days, generate_series(since, until - {_HOUR_LONG}, {_HOUR_LONG}) AS hour
         WHERE is_late EXCEPT SELECT since FROM hours
     )"""
-"""Of days and hours between two of the `edges` the sums that count, and the gaps that they leave.
-From hours after the `first` on, those of a day are told apart where messages are `sent`: of a late
-day that status is counted by the hour, in the messages where an hour has no sums.
+"""Of tens, days and hours between two of the `edges` the sums that count, and the gaps that they
+leave. From hours after the `first` on, those of a day are told apart where messages are `sent`: of
+a late day that status is counted by the hour, in the messages where an hour has no sums.
 """
 
 _TALLY = f"""
@@ -111,11 +124,11 @@ _TALLY = f"""
             1, coalesce(units, 0), coalesce(amount, 0)
         FROM (
             SELECT unsummed.* FROM gaps, LATERAL (
-                SELECT {_OF_ROW} FROM messages
+                SELECT {_OF_ROW}, created_at, units, amount FROM messages
                 WHERE created_at >= since AND created_at < until OFFSET 0) AS unsummed
             UNION ALL
             SELECT sent.* FROM late, LATERAL (
-                SELECT {_OF_ROW} FROM messages
+                SELECT {_OF_ROW}, created_at, units, amount FROM messages
                 WHERE outcome IS NULL AND current_status = 'sent'
                     AND created_at >= hour AND created_at < hour + {_HOUR_LONG}
                     AND {bucket("created_at")} >= {bucket("hour")}
@@ -127,34 +140,38 @@ _TALLY = f"""
 
 
 class _Span(NamedTuple):
-    """What is summed up as a whole: its length, and the tables that say which are, and their sums.
-    The column of their beginning has its name.
+    """What is summed up as a whole: its length, the tables that say which are and their sums, and
+    what these are made of. The column of their beginning has its name.
     """
 
     name: str
     length: str
     summed: str
     tallies: str
+    rows: str
 
 
-_HOUR = _Span("hour", "1 hour", "summed_hours", "tallies")
-_DAY = _Span("day", "24 hours", "summed_days", "day_tallies")
+_MESSAGES = f"""(SELECT created_at AS at, {_OF_ROW}, 1 AS messages,
+    coalesce(units, 0) AS units, coalesce(amount, 0) AS amount FROM messages) AS m"""
+_HOUR = _Span("hour", "1 hour", "summed_hours", "tallies", _MESSAGES)
+_DAY = _Span("day", "24 hours", "summed_days", "day_tallies", _MESSAGES)
+_DAYS = f"(SELECT day AS at, {_KEPT}, messages, units, amount FROM day_tallies) AS d"
+_TEN_DAYS = _Span("ten", "240 hours", "summed_tens", "ten_tallies", _DAYS)
 
 
 def _sum_up(connection: Connection, span: _Span, start: str) -> None:
     """Statement by statement: each sees what was committed before it, so what is not noted any more
     is read.
     """
-    name, length, summed, sums = span
-    kept = ", ".join(COLUMNS.values())
+    name, length, summed, sums, rows = span
     for statement in (
         f"DELETE FROM {sums} WHERE {name} = %(start)s",
         f"DELETE FROM {summed} WHERE {name} = %(start)s",
         f"""INSERT INTO {sums} ({name}, {_KEPT}, messages, units, amount)
-            SELECT start, {kept}, count(*), coalesce(sum(units), 0), coalesce(sum(amount), 0)
-            FROM (SELECT %(start)s::timestamptz) AS s (start) JOIN messages
-                ON created_at >= start AND created_at < start + interval '{length}'
-            GROUP BY start, {kept}""",
+            SELECT start, {_KEPT}, sum(messages), sum(units), sum(amount)
+            FROM (SELECT %(start)s::timestamptz) AS s (start) JOIN {rows}
+                ON at >= start AND at < start + interval '{length}'
+            GROUP BY start, {_KEPT}""",
         f"""INSERT INTO {summed} ({name}, pays)
             SELECT {name}, sum(messages) >= %(pays)s * count(*) FROM {sums}
             WHERE {name} = %(start)s GROUP BY {name}""",
@@ -196,7 +213,7 @@ def read_history(connection: Connection, edges: Sequence[str]) -> list[Counter[s
 
 
 def sum_up_one(connection: Connection, now: str) -> bool:
-    """Sum up an hour, one that has changed first, else a day; False if none is left."""
+    """Sum up an hour, one that has changed first, else a day, else ten; False if none is left."""
     with connection.transaction():
         ((is_held,),) = connection.execute("SELECT pg_try_advisory_xact_lock(%s)", (LOCK,))
         if not is_held:
@@ -210,6 +227,8 @@ def sum_up_one(connection: Connection, now: str) -> bool:
             _sum_up(connection, _HOUR, hour)
         elif (day := _next_day(connection)) is not None:
             _sum_up(connection, _DAY, day)
+        elif (ten := _next_ten(connection)) is not None:
+            _sum_up(connection, _TEN_DAYS, ten)
         else:
             return False
     return True
@@ -250,5 +269,17 @@ def _next_day(connection: Connection) -> str | None:
                AND NOT EXISTS (
                    SELECT FROM changed_hours
                    WHERE hour >= day AND hour < day + interval '24 hours')"""
+    ).fetchall()
+    return found and str(found)
+
+
+def _next_ten(connection: Connection) -> str | None:
+    """The newest one that was over for a day when the last day ended; None if none is left."""
+    ((found,),) = connection.execute(
+        f"""SELECT max(ten)::text FROM (
+                SELECT {_TEN.format("day")} AS ten FROM summed_days
+                EXCEPT SELECT ten FROM summed_tens) AS whole
+            WHERE ten + interval '264 hours' <= (SELECT max(day) FROM summed_days)
+                AND {_ALL_DAYS}""".encode()
     ).fetchall()
     return found and str(found)
