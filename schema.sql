@@ -99,6 +99,9 @@ CREATE TABLE IF NOT EXISTS message_facts (
 -- itself. A network's messages are among its country's.
 CREATE INDEX IF NOT EXISTS message_facts_by_country
     ON message_facts (country, filed_at) WHERE country IS NOT NULL;
+-- GET /messages?country=none the same.
+CREATE INDEX IF NOT EXISTS message_facts_without_country
+    ON message_facts (filed_at) WHERE country IS NULL;
 
 -- The kinds of messages that are counted together.
 CREATE TABLE IF NOT EXISTS kinds (

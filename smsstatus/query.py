@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 
 from .model import utc_timestamp
-from .store.contract import GROUPS, Filters, Position
+from .store.contract import GROUPS, NO_COUNTRY, Filters, Position
 
 FILTERS = (
     "status",
@@ -41,7 +41,7 @@ STATUS_PATTERN = r"^[A-Za-z][A-Za-z0-9 _-]{0,40}$"
 TEXT_PATTERN = r"^[^\x00]*[^\s\x00][^\x00]*$"
 """What a callback's field can hold once stored: anything but blanks alone, and no NUL."""
 REFERENCE_PATTERN = r"^[^\x00]*=[^\x00]*$"
-COUNTRY_PATTERN = r"^[A-Za-z]{2}$"
+COUNTRY_PATTERN = rf"^([A-Za-z]{{2}}|{NO_COUNTRY})$"
 NETWORK_PATTERN = r"^[0-9]{3}(-[0-9]{1,3})?$"
 GROUPS_PATTERN = rf"^({'|'.join(GROUPS)})(,({'|'.join(GROUPS)}))?$"
 TIME_PATTERN = (
@@ -98,8 +98,7 @@ class Query:
             sender=self._text("from"),
             error_code=self._text("error_code"),
             reference=self._matching("reference", REFERENCE_PATTERN, Fault.NO_REFERENCE),
-            country=(self._matching("country", COUNTRY_PATTERN, Fault.NO_COUNTRY) or "").upper()
-            or None,
+            country=self._country(),
             network=self._matching("network", NETWORK_PATTERN, Fault.NO_NETWORK),
             since=since,
             until=until,
@@ -182,6 +181,10 @@ class Query:
         """Whatever can be stored can be asked for."""
         text = self._matching(name, TEXT_PATTERN, Fault.NO_TEXT)
         return text.strip() if text else None
+
+    def _country(self) -> str | None:
+        text = self._matching("country", COUNTRY_PATTERN, Fault.NO_COUNTRY)
+        return text if text is None or text == NO_COUNTRY else text.upper()
 
     def _time(self, name: str) -> str | None:
         text = self._matching(name, TIME_PATTERN, Fault.NO_TIME)

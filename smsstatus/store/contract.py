@@ -129,12 +129,17 @@ class Position:
     id: int
 
 
+NO_COUNTRY = "none"
+"""The filter for messages of which no country is known."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filters:
     """What to list. Numbers match with or without `+`; `since` is inclusive, `until` is not.
 
     Both are compared with created_at. `reference` is one decoded parameter of what the sender added
-    to the callback URL, such as `order=42`. `network` is MCC-MNC, or an MCC where no MNC was told.
+    to the callback URL, such as `order=42`. `country` is an ISO 3166 code, or NO_COUNTRY. `network`
+    is MCC-MNC, or an MCC where no MNC was told.
     """
 
     statuses: tuple[str, ...] = ()

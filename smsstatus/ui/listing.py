@@ -29,7 +29,7 @@ _FAULTS = {
     Fault.NO_REFERENCE: (
         "Give name=value, such as order=42: what stood on the callback's address."
     ),
-    Fault.NO_COUNTRY: "Give a code of two letters, such as US.",
+    Fault.NO_COUNTRY: "Give a code of two letters, such as US, or none.",
     Fault.NO_NETWORK: "Give MCC-MNC, such as 310-260.",
     Fault.NO_TIME: "Give a date and time, such as 2026-11-01T14:30.",
     Fault.LATER_THAN_UNTIL: "This is later than Until.",

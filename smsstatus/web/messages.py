@@ -29,7 +29,7 @@ _EXPECTED = {
     Fault.NO_STATUS: "must be a word such as delivered",
     Fault.NO_TEXT: "must not be blank, or hold a NUL",
     Fault.NO_REFERENCE: "must be name=value, for example reference=order%3D42",
-    Fault.NO_COUNTRY: "must be an ISO 3166 code of two letters, for example US",
+    Fault.NO_COUNTRY: "must be an ISO 3166 code of two letters, for example US, or none",
     Fault.NO_NETWORK: "must be MCC-MNC, for example 310-260",
     Fault.NO_GROUPS: f"must be one of {', '.join(GROUPS)}, or two of them with a comma between",
     Fault.NO_TIME: "must be ISO 8601, for example 2026-11-01T00:00:00Z; write + as %2B",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -15,6 +16,7 @@ from smsstatus.model import utc_timestamp
 from smsstatus.web.current import service_of
 
 from ..conftest import Receive
+from ..rows import insert, row
 from ..store.conftest import write
 from ..store.updates import update_of
 from .conftest import problem
@@ -165,6 +167,27 @@ def test_a_country_and_a_network_are_filters(api: FlaskClient, receive: Receive)
     assert found("country=in") == {"one", "two"}
     assert found("network=404-02&status=sent") == {"two"}
     assert found("country=IN&network=234-10") == set()
+
+
+def test_messages_without_a_country_are_found_as_such(api: FlaskClient, receive: Receive) -> None:
+    receive("sent", "known", MCC="404", MNC="01")
+    receive("sent", "unknown", MCC="", To="ACME")
+    listed = api.get("/messages?country=none").get_json()["messages"]
+    assert [(m["message_uuid"], m["country"]) for m in listed] == [("unknown", None)]
+    written = api.get("/messages?country=none", headers={"Accept": "text/csv"}).text
+    assert [line.split(",")[0] for line in written.splitlines()[1:]] == ["unknown"]
+    told = problem(api.get("/messages?country=nowhere"), 400)
+    assert told["errors"]["country"].endswith("for example US, or none")
+
+
+def test_a_message_whose_country_is_yet_to_be_read_is_not_among_those_without_one(
+    api: FlaskClient, receive: Receive, writable: sqlite3.Connection
+) -> None:
+    insert(writable, [row(1, "2026-11-01T00:00:00.000000Z", sender_number="rare")])
+    for number in range(2):
+        receive("sent", f"m-{number}", MCC="", To="ACME")
+    for query, count in (("", 2), ("&from=rare", 0)):  # along its index, and the sender's
+        assert len(api.get(f"/messages?country=none{query}").get_json()["messages"]) == count
 
 
 @pytest.mark.parametrize("query", ["country=India", "network=x", "limit=x"])

@@ -17,10 +17,12 @@ from smsstatus.forwarding import payload, signing
 from smsstatus.model import FINAL_STATUSES, RANKS
 from smsstatus.plivo.error_codes import MEANINGS
 from smsstatus.query import (
+    COUNTRY_PATTERN,
     DEFAULT_LIMIT,
     FILTERS,
     MAX_LIMIT,
     MAX_WAIT,
+    NETWORK_PATTERN,
     REFERENCE_PATTERN,
     STATUS_PATTERN,
     TEXT_PATTERN,
@@ -116,6 +118,8 @@ def test_its_patterns_limits_and_statuses_are_those_of_the_code() -> None:
     assert schemas["Moment"]["pattern"] == TIME_PATTERN
     assert asked["status"]["items"]["pattern"] == STATUS_PATTERN
     assert asked["reference"]["pattern"] == REFERENCE_PATTERN
+    assert asked["country"]["pattern"] == COUNTRY_PATTERN
+    assert asked["network"]["pattern"] == NETWORK_PATTERN
     followed = document["paths"]["/changes"]["get"]["parameters"]
     assert [parameter["name"] for parameter in followed] == ["after", "limit", "wait"]
     assert followed[1]["schema"] == asked["limit"]

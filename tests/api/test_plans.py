@@ -9,17 +9,19 @@ they do not depend on the computer.
 from __future__ import annotations
 
 import inspect
+import re
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from smsstatus.store.contract import Filters, Position
+from smsstatus.store.contract import NO_COUNTRY, Filters, Position
 from smsstatus.store.sqlite import connection, counting, listing, walks
 from smsstatus.store.sqlite.connection import open_readonly
 from smsstatus.store.sqlite.store import SqliteStore
@@ -56,6 +58,11 @@ FILL_PAIRS = """
     SELECT 'app=crm', created_at, id FROM messages
     UNION ALL SELECT 'order=' || id, created_at, id FROM messages
     """
+FILL_FACTS = """
+    INSERT INTO message_facts (message_id, filed_at, country, network)
+    SELECT id, CAST(strftime('%s', created_at) AS INTEGER), iif(id % 100 = 7, NULL, 'US'),
+        iif(id % 100 = 7, NULL, '310-260') FROM messages
+    """
 
 Ask = Callable[[Path], object]
 PlanOf = Callable[[str, list[Any]], list[str]]
@@ -71,7 +78,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     path = tmp_path_factory.mktemp("filled") / "sms.db"
     SqliteStore(path).prepare()
     with filling(path) as connection:
-        for statement in (FILL, FILL_REFERENCES, FILL_PAIRS):
+        for statement in (FILL, FILL_REFERENCES, FILL_PAIRS, FILL_FACTS):
             connection.execute(statement)
     return with_and_without_statistics(path)
 
@@ -223,6 +230,26 @@ def test_every_listing_by_reference_walks_its_pairs_in_their_order(
         ]
 
 
+@pytest.mark.parametrize("after", [None, DEEP], ids=["first page", "deep page"])
+@pytest.mark.parametrize(
+    ("country", "index"),
+    [("US", "message_facts_by_country"), (NO_COUNTRY, "message_facts_without_country")],
+)
+def test_every_listing_by_country_walks_its_index_in_its_order(
+    plan_of: PlanOf, after: Position | None, country: str, index: str
+) -> None:
+    for filters in LISTINGS:
+        of_country = replace(filters, reference=None, country=country)
+        plan = plan_of(*walks.page_query(of_country, LIMIT, after))
+        assert re.match(f"(SCAN|SEARCH) f USING INDEX {index}", plan[0]), plan
+        assert plan[1:-1] == [
+            "SEARCH messages USING INTEGER PRIMARY KEY (rowid=?)",
+            "SEARCH r USING INTEGER PRIMARY KEY (rowid=?) LEFT-JOIN",
+        ]
+        # Those of one second alone: versions of SQLite word it differently.
+        assert re.fullmatch("USE TEMP B-TREE FOR (LAST .*|RIGHT PART) OF ORDER BY", plan[-1]), plan
+
+
 FILTERS = {
     "all": Filters(),
     "a status": Filters(statuses=("sent",)),
@@ -231,6 +258,8 @@ FILTERS = {
     "a sender": Filters(sender="+14155550003"),
     "an error": Filters(error_code="180"),
     "a reference that all have": Filters(reference="app=crm"),
+    "a country": Filters(country="US"),
+    "no country": Filters(country=NO_COUNTRY),
 }
 
 

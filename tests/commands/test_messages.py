@@ -90,6 +90,8 @@ def test_a_row_that_80_columns_are_too_few_for_goes_on_below(run: Run, bounced: 
         (["--from", "ACME"], "a"),
         (["--error-code", "30"], "b"),
         (["--reference", "order=42"], "c"),
+        (["--country", "us"], "ba"),
+        (["--country", "none"], "c"),
         (["--since", "2h"], "cba"),
         (["--until", "2h"], ""),
         (["--since", "2020-01-01", "--until", "2099-01-01"], "cba"),
@@ -102,7 +104,7 @@ def test_each_filter_lets_through_what_the_api_would(
     for fields, query in (
         (plivo.fields("sent", "a", From="ACME"), ""),
         (plivo.fields("failed", "b", ErrorCode="30"), ""),
-        (plivo.fields("delivered", "c", To="14155550199"), "order=42"),
+        (plivo.fields("delivered", "c", To="014155550199", MCC=""), "order=42"),
     ):
         assert deliver(plivo.post(fields, query=query)).status_code == 200
     listed = json.loads(run("messages", *options, "--json").stdout)
@@ -116,6 +118,7 @@ def test_each_filter_lets_through_what_the_api_would(
         (["--to", "123"], "--to must be a number, or at least its last four digits"),
         (["--error-code", " "], "--error-code must not be blank"),
         (["--reference", "order"], "--reference must be name=value"),
+        (["--country", "nowhere"], "for example US, or none"),
         (["--since", "yesterday"], "--since must be 2h, 3d or ISO 8601"),
         (["--since", "1h", "--until", "2h"], "exchange the two"),
         (["--limit", "0"], "--limit"),

@@ -10,7 +10,7 @@ from itertools import combinations, pairwise, permutations
 import pytest
 
 from smsstatus.model import StatusUpdate, utc_timestamp
-from smsstatus.store.contract import GROUPS, Filters, Message, Position, Store, Tally
+from smsstatus.store.contract import GROUPS, NO_COUNTRY, Filters, Message, Position, Store, Tally
 
 from ..rounds import examples
 from .conftest import Opener, write
@@ -146,6 +146,14 @@ def filled(open_shared: Opener) -> Store:
         {"network": "404-01", "country": "US"},
         {"country": "US", "sender": "+14155550101"},
         {"country": "US", "error_code": "30"},
+        {"country": NO_COUNTRY},
+        {
+            "country": NO_COUNTRY,
+            "since": minute_of_two_days(600),
+            "until": minute_of_two_days(2000),
+        },
+        {"country": NO_COUNTRY, "network": "310-260"},
+        {"country": NO_COUNTRY, "sender": "+14155550101"},
     ],
 )
 @pytest.mark.parametrize("statuses", [(), ("sent",), ("delivered", "sent", "read")])
@@ -156,7 +164,7 @@ def test_pages_of_a_country_and_of_a_network_hold_its_messages(
         message
         for message in all_of(filled)
         if (not statuses or message.current_status in statuses)
-        and filters.get("country") in (None, message.country)
+        and filters.get("country") in (None, message.country or NO_COUNTRY)
         and filters.get("network") in (None, message.network)
         and filters.get("error_code") in (None, message.error_code)
         and filters.get("since", "") <= message.created_at < filters.get("until", "3")

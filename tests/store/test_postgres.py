@@ -20,8 +20,10 @@ import pytest
 from smsstatus.bounded import Bounded
 from smsstatus.model import RANKS, TEXT_DIGEST_SIZE, StatusUpdate
 from smsstatus.store.contract import (
+    NO_COUNTRY,
     Filters,
     Outcome,
+    Position,
     SchemaTooNew,
     StoreUnavailable,
     WorkRefused,
@@ -605,6 +607,36 @@ def test_pages_are_alike_wherever_their_messages_are_found(
     found_near = [pages(store, filters, 7) for filters, _ in FILTERS.values()]
     monkeypatch.setattr(listing, "NEAREST", nearest)
     assert [pages(store, filters, 7) for filters, _ in FILTERS.values()] == found_near
+
+
+@pytest.mark.parametrize(
+    ("country", "index"), [("IN", "messages_by_country"), (NO_COUNTRY, "messages_without_country")]
+)
+@pytest.mark.parametrize("after", [None, Position("2026-11-01T06:00:00.000000Z", 9)])
+def test_what_is_rare_is_found_by_its_country_or_by_having_none(
+    store: PostgresStore, postgres: str, country: str, index: str, after: Position | None
+) -> None:
+    fields = at("delivered", MessageUUID="0", MCC="310", MNC="260")
+    store.record(update_of(fields, f"{DAY}T00:00:00.000000Z"))
+    columns = """status_timestamp, first_status_timestamp, sequence, first_sequence, rank,
+        first_rank, is_final, digest, first_digest, initial_status, current_status, updated_at"""
+    ask(
+        postgres,
+        f"""INSERT INTO messages ({columns}, message_uuid, created_at, country)
+            SELECT {columns}, n, created_at + n * interval '1 second',
+                CASE n % 1000 WHEN 7 THEN NULL WHEN 8 THEN 'IN' ELSE 'US' END
+            FROM messages, generate_series(1, 30000) AS n""",
+    )
+    ask(postgres, "ANALYZE messages")
+    sql, values = listing.page_query(Filters(country=country), 11, after)
+    plan = store._read(lambda connection: connection.execute(f"EXPLAIN {sql}".encode(), values))
+    steps = "\n".join(step for (step,) in plan)
+    assert f"using {index} on messages" in steps
+    found = store.list(Filters(country=country), 10, after)
+    assert len(found.messages) == 10
+    assert {message.country for message in found.messages} == {
+        None if country == NO_COUNTRY else country
+    }
 
 
 @pytest.mark.parametrize(("limit", "statements"), [(6, 2), (7, 1)])

@@ -44,6 +44,7 @@ PATHS = (
     "/messages?reference=order%3D42",
     "/messages?country=US",
     "/messages?country=in&status=delivered",
+    "/messages?country=none",
     "/messages?network=310-260",
     "/messages?network=404",
     f"/messages?since={second(20)}&until={second(60)}",

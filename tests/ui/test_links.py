@@ -125,6 +125,30 @@ def test_each_bar_and_each_country_leads_to_its_messages(
             assert '<span class="tight">' in listed, "the reason, for a narrow screen"
 
 
+def test_each_further_country_and_what_has_none_lead_to_their_messages(
+    client: FlaskClient, clock: HandClock, receive: Receive
+) -> None:
+    clock.turn(60)
+    calling_codes = (20, 27, 30, 31, 32, 33, 34, 36, 39, 40, 41, 43, 44)
+    sent = [receive("sent", MCC="", To=f"{code}5550123") for code in 2 * calling_codes]
+    sent.append(receive("sent", MCC="", To="ACME"))
+    page = client.get("/", auth=LOGIN).text
+    section = page.partition('<h2 id="countries">')[2].partition("</section>")[0]
+    first, further = section.split("<details>")
+    assert "<summary>2 more countries with fewer messages</summary>" in further
+    row = r'<th scope="row"><a href="([^"]*)">([^<]*)</a></th>'
+    links = [re.findall(row, part) for part in (first, further)]
+    assert [len(found) for found in links] == [12, 2]
+    assert links[1][-1][1] == "Not known"
+    listed = [
+        re.findall(r'<tr data-key="([^"]*)"', followed(client, "/", link))
+        for found in links
+        for link, _ in found
+    ]
+    assert sorted(map(len, listed)) == [1, *[2] * 13]
+    assert sorted(message_uuid for some in listed for message_uuid in some) == sorted(sent)
+
+
 def test_days_and_the_form_are_those_of_the_zone_that_the_browser_names(
     client: FlaskClient, receive: Receive
 ) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ...model import FINAL_STATUSES
-from ..contract import Event, Filters, Message, Page, Position, StoreUnavailable
+from ..contract import NO_COUNTRY, Event, Filters, Message, Page, Position, StoreUnavailable
 from ..outbox import Fate, Forward
 from ..packing import unpack
 from ..rules import order_key
@@ -225,7 +225,9 @@ def _conditions(filters: Filters, status: str | None) -> tuple[list[str], list[o
         add("ltrim(sender_number, '+') = %s", filters.sender.lstrip("+"))
     if filters.error_code:
         add("error_code = %s", filters.error_code)
-    if filters.country:
+    if filters.country == NO_COUNTRY:
+        add("country IS NULL")
+    elif filters.country:
         add("country = %s", filters.country)
     if filters.network:
         add("network = %s", filters.network)

@@ -71,10 +71,13 @@ CREATE INDEX IF NOT EXISTS messages_by_recipient_2 ON messages (
 CREATE INDEX IF NOT EXISTS messages_by_error ON messages (error_code, created_at)
     WHERE error_code IS NOT NULL;
 
--- These two by two minutes of created_at, so that an entry has many messages: see batch.bucket.
+-- These three by two minutes of created_at, so that an entry has many messages: see batch.bucket.
 CREATE INDEX IF NOT EXISTS messages_by_country ON messages (
     country, ((date_part('epoch', created_at AT TIME ZONE 'UTC') / 120)::integer))
     WHERE country IS NOT NULL;
+CREATE INDEX IF NOT EXISTS messages_without_country ON messages (
+    ((date_part('epoch', created_at AT TIME ZONE 'UTC') / 120)::integer))
+    WHERE country IS NULL;
 CREATE INDEX IF NOT EXISTS messages_by_network ON messages (
     network, ((date_part('epoch', created_at AT TIME ZONE 'UTC') / 120)::integer))
     WHERE network IS NOT NULL;

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from ...plivo.countries import country_of
-from ..contract import Filters, Position
+from ..contract import NO_COUNTRY, Filters, Position
 from .connection import marks
 from .facts import second_of
 
@@ -58,7 +58,7 @@ def page_query(
     if filters.reference is not None and by_reference:
         return _beside(_PAIRS, filters, limit, after)
     if _country(filters) and by_country:
-        return _beside(_FACTS, filters, limit, after)
+        return _beside(_facts(filters), filters, limit, after)
     index, _ = _walked(filters, by_status)
     if index != "messages_by_status_and_sender":
         return _arm(index, filters, limit, after)
@@ -120,7 +120,7 @@ def _has_rarer_country(
 ) -> bool:
     """Are messages to this country not more than those of another filter?"""
     return _country(filters) is not None and _is_rarer(
-        connection, _FACTS, _behind(filters, after), by_status
+        connection, _facts(filters), _behind(filters, after), by_status
     )
 
 
@@ -202,10 +202,12 @@ def _country(filters: Filters) -> str | None:
 
 
 def _of_country(filters: Filters) -> tuple[list[str], list[object]]:
-    conditions: list[str] = ["f.country = ?"]
+    is_known = filters.country != NO_COUNTRY
+    conditions = ["f.country = ?" if is_known else "f.country IS NULL"]
+    values: list[object] = [_country(filters)] if is_known else []
     if filters.network:
-        return [*conditions, "f.network = ?"], [_country(filters), filters.network]
-    return conditions, [_country(filters)]
+        return [*conditions, "f.network = ?"], [*values, filters.network]
+    return conditions, values
 
 
 _PAIRS = _Table(
@@ -226,6 +228,11 @@ _FACTS = _Table(
     second_of("?"),
     "f.filed_at DESC, created_at DESC, id DESC",
 )
+_NO_FACTS = _FACTS._replace(source="message_facts AS f INDEXED BY message_facts_without_country")
+
+
+def _facts(filters: Filters) -> _Table:
+    return _NO_FACTS if filters.country == NO_COUNTRY else _FACTS
 
 
 def _beside(
@@ -273,7 +280,9 @@ def _conditions(filters: Filters) -> tuple[list[str], list[object]]:
         add("ltrim(sender_number, '+') = ?", filters.sender.lstrip("+"))
     if filters.error_code:
         add("error_code = ?", filters.error_code)
-    if filters.country:
+    if filters.country == NO_COUNTRY:  # one whose facts an upgrade has yet to read is none of them
+        add("f.country IS NULL AND f.message_id IS NOT NULL")
+    elif filters.country:
         add("f.country = ?", filters.country)
     if filters.network:
         add("f.network = ?", filters.network)
