@@ -56,6 +56,11 @@ class Rates:
     """In millionths of a US dollar."""
 
     @property
+    def is_cost_known(self) -> bool:
+        """Has Plivo said of any of them what it cost? It counts one unit at least then."""
+        return bool(self.units or self.amount)
+
+    @property
     def final(self) -> int:
         return self.delivered + self.failed
 

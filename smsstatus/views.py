@@ -139,8 +139,8 @@ def rates_json(rates: Rates) -> dict[str, Any]:
         "failure_rate_of": rates.messages,
         "without_reports": sorted(country for country in rates.silent if country),
         "few_reports": sorted(country for country in rates.few if country),
-        "units": rates.units,
-        "amount": dollars(rates.amount),
+        "units": rates.units or None,
+        "amount": dollars(rates.amount) if rates.is_cost_known else None,
         "currency": "USD",
     }
 

@@ -61,7 +61,7 @@ def _show(figures: dict[str, Any]) -> None:
             or (figures["delivery_rate_reason"] if figures["total"] else None),
         ),
         ("failure rate", _rate(figures["failure_rate"])),
-        ("cost", f"{figures['amount']} {figures['currency']}"),
+        ("cost", figures["amount"] and f"{figures['amount']} {figures['currency']}"),
         ("seconds to deliver, median", seconds["p50"]),
         ("seconds to deliver, 95th percentile", seconds["p95"]),
     ]

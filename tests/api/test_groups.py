@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import sqlite3
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -141,6 +142,31 @@ def test_groups_are_what_a_recount_finds(api: FlaskClient, receive: Receive) -> 
     assert {g["country"]: Decimal(g["amount"]) * 1_000_000 for g in groups} == amounts
     pairs = api.get("/stats?group_by=country,status").get_json()["groups"]
     assert {(g["country"], g["status"]): g["total"] for g in pairs} == counted
+
+
+def test_cost_is_nothing_where_none_was_told_and_0_where_that_was(
+    api: FlaskClient, receive: Receive
+) -> None:
+    receive("queued", "us", MCC="310", Units="", TotalAmount="")
+    receive("failed", "in", MCC="404", Units="2", TotalAmount="0.00000")
+    receive("sent", "gb", MCC="234", Units="1", TotalAmount="0.04")
+    receive("sent", "gb, of which nothing is told", MCC="234", Units="", TotalAmount="")
+    store = service_of(api.application).store
+    for _ in range(2):
+        groups = api.get("/stats?group_by=country").get_json()["groups"]
+        told = {group["country"]: (group["units"], group["amount"]) for group in groups}
+        assert told == {"US": (None, None), "IN": (2, "0"), "GB": (1, "0.04")}
+        while store.sum_up_some("2999-01-01T00:00:00.000000Z"):
+            pass
+    stats = api.get("/stats").get_json()
+    assert (stats["units"], stats["amount"], stats["before"]["amount"]) == (3, "0.04", None)
+    cost = {
+        country: re.sub("<[^>]*>", "", cells.split("<td>")[-1]).strip()
+        for country, cells in re.findall(
+            r'<tr data-key="([A-Z]{2})">(.*?)</tr>', api.get("/").text, re.DOTALL
+        )
+    }
+    assert cost == {"US": "\u2013", "IN": "0", "GB": "0.04"}
 
 
 def test_what_was_summed_up_changes_with_its_messages(api: FlaskClient, receive: Receive) -> None:

@@ -76,8 +76,8 @@ def test_a_day_counted_by_hand(api: FlaskClient, a_day: None) -> None:
         "failure_rate_of": 10,
         "without_reports": [],
         "few_reports": [],
-        "units": 0,
-        "amount": "0",
+        "units": None,
+        "amount": None,
         "currency": "USD",
         "seconds_to_deliver": {"p50": 2.5, "p95": 4.0, "sample": 3},
         "before": {
@@ -86,7 +86,7 @@ def test_a_day_counted_by_hand(api: FlaskClient, a_day: None) -> None:
             "total": 1,
             "delivery_rate": 0.0,
             "failure_rate": 1.0,
-            "amount": "0",
+            "amount": None,
         },
         "unusual_failures": [],
     }
