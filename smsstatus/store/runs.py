@@ -78,6 +78,9 @@ class Runs(Protocol):
     def outages(self, limit: int = 100) -> Sequence[Outage]:
         """The newest outages, newest first."""
 
+    def unlisted(self, after: str) -> Sequence[Outage]:
+        """All outages that ended later than that and are not listed to their end, oldest first."""
+
     def note_listed(self, since: str, listed_until: str, missed: int) -> None:
         """Plivo's messages of an outage are known up to there; `missed` more than before."""
 

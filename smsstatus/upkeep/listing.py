@@ -10,7 +10,7 @@ there.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -58,6 +58,16 @@ class Listed:
     def __str__(self) -> str:
         text = f"{self.listed} listed, {self.missed} of them missed"
         return f"{text}, {self.absent} counted by Plivo but not listed" if self.absent else text
+
+
+def open_outages(parts: Parts) -> Sequence[Outage]:
+    """Those of which Plivo can list messages that are not known yet, oldest first.
+
+    Raises StoreUnavailable.
+    """
+    now = parts.clock.now()
+    found = parts.store.runs.unlisted(timestamp(now - KEPT))
+    return [outage for outage in found if outage.listed_until < timestamp(now)]
 
 
 class Listing:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from ..store.runs import Outage, Run
-from .listing import KEPT
+from .listing import open_outages
 from .parts import Parts, timestamp
 from .tasks import NAMES, tasks_of
 
@@ -46,19 +46,21 @@ class TaskState:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """All tasks, whether they are on or not; the newest outages; when the service was last up."""
+    """All tasks, whether they are on or not; the newest outages, and all of which Plivo's messages
+    are not known yet, however old; when the service was last up.
+    """
 
     tasks: Sequence[TaskState]
     outages: Sequence[Outage]
+    unlisted: Sequence[Outage]
     up_at: str = field(compare=False, repr=False)  # it changes each minute
 
     def seconds_behind(self, now: datetime) -> float:
-        """Of these outages: how much of their time Plivo has not been asked about."""
+        """Of all outages: how much of their time Plivo has not been asked about."""
         spans = [
             datetime.fromisoformat(min(outage.until, timestamp(now)))
             - datetime.fromisoformat(outage.listed_until or outage.since)
-            for outage in self.outages
-            if outage.until > timestamp(now - KEPT)
+            for outage in self.unlisted
         ]
         return sum([max(round(span.total_seconds(), 1), 0.0) for span in spans])
 
@@ -68,7 +70,8 @@ def state_of(parts: Parts, outages: int) -> State:
     runs = {run.task: run for run in parts.store.runs.last()}
     on = {task.name for task in tasks_of(parts.settings)}
     tasks = [_state_of(name, runs.get(name), is_on=name in on) for name in NAMES]
-    return State(tasks, parts.store.runs.outages(outages), parts.store.runs.up_at())
+    newest = parts.store.runs.outages(outages)
+    return State(tasks, newest, open_outages(parts), parts.store.runs.up_at())
 
 
 def _state_of(name: str, run: Run | None, *, is_on: bool) -> TaskState:

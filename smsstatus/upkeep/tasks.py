@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
 from ..plivo import api as plivo_api
 from ..settings import Settings
 from . import backups, pruning
-from .listing import KEPT, Listing
+from .listing import Listing, open_outages
 from .parts import Finding, Parts, Rest, timestamp
 from .reconcile import due_messages, reconcile
 
@@ -71,9 +71,8 @@ def _reconcile(parts: Parts, rest: Rest, report: Report) -> Finding:
     is_all = True
     trouble: plivo_api.PlivoError | None = None
     try:
-        for outage in reversed(parts.store.runs.outages()):
-            if _is_open(outage.until, outage.listed_until, parts.clock.now()):
-                is_all = listing.look_through(outage) and is_all
+        for outage in open_outages(parts):
+            is_all = listing.look_through(outage) and is_all
     except plivo_api.PlivoError as error:
         trouble = error
     finally:
@@ -95,10 +94,6 @@ def _reconcile(parts: Parts, rest: Rest, report: Report) -> Finding:
     return Finding(
         text=text, is_ok=summary.complete, again_in=SOON if is_more and summary.complete else None
     )
-
-
-def _is_open(until: str, listed_until: str, now: datetime) -> bool:
-    return listed_until < min(until, timestamp(now)) and until > timestamp(now - KEPT)
 
 
 def _stopped(text: str, trouble: plivo_api.PlivoError, wait: int | None) -> Finding:

@@ -64,6 +64,18 @@ def test_a_clock_that_was_ahead_hides_no_later_outage(store: Store) -> None:
     assert store.runs.outages(1)[0].since == text(NOON)
 
 
+def test_an_outage_that_is_not_listed_is_found_however_many_came_later(store: Store) -> None:
+    for hours in range(120):
+        beat(store, NOON + hours * HOUR)
+    oldest, second, *others = store.runs.outages(200)[::-1]
+    for outage in others[:-1]:
+        store.runs.note_listed(outage.since, outage.until, 0)
+    store.runs.note_listed(second.since, text(NOON + MINUTE), 3)
+    half = replace(second, listed_until=text(NOON + MINUTE), missed=3)
+    assert store.runs.unlisted(text(NOON - 2 * DAY)) == [oldest, half, others[-1]]
+    assert store.runs.unlisted(oldest.until) == [half, others[-1]]
+
+
 def test_what_is_listed_only_goes_forward(store: Store) -> None:
     beat(store, NOON)
     since = text(NOON - DAY)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from smsstatus.store.contract import Filters
+from smsstatus.upkeep.caretaker import beat
 from smsstatus.upkeep.listing import SLICE
 
 from ..plivo_api import Reply
@@ -204,6 +205,16 @@ def test_a_count_that_is_never_reached_stops_nothing_and_is_told(
     later.live(10 * MINUTE)
     assert newest in later.states()
     assert later.is_done()
+
+
+def test_an_outage_is_listed_however_many_came_later(start: Start, plivo_list: PlivoList) -> None:
+    process = start()
+    sent = plivo_list.send(1, plivo_list.clock.now() - HOUR)
+    for _ in range(120):
+        beat(process.store, process.clock)
+        process.clock.turn(600)
+    process.timetable.look()
+    assert process.states() == {sent: "delivered"}
 
 
 def test_a_pause_that_plivo_asks_for_is_kept_by_all(start: Start, plivo_list: PlivoList) -> None:

@@ -387,6 +387,18 @@ def test_where_nothing_is_on_nothing_is_done(process: Process) -> None:
     ]
 
 
+def test_the_state_counts_what_is_behind_however_many_outages_came_later(
+    start: Start, plivo_list: PlivoList
+) -> None:
+    process = start()
+    for _ in range(8):
+        beat(process.store, process.clock)
+        process.clock.turn(3600)
+    for outage in process.store.runs.outages(7):
+        process.store.runs.note_listed(outage.since, outage.until, 0)
+    assert state_of(process, 5).seconds_behind(process.clock.now()) == 24 * 3600
+
+
 def test_the_state_says_what_is_behind(start: Start, plivo_list: PlivoList) -> None:
     process = start()
     process.live(HOUR)

@@ -41,11 +41,20 @@ class PostgresRuns:
         return rows[0][0] or ""
 
     def outages(self, limit: int = 100) -> Sequence[Outage]:
+        return self._outages("ORDER BY o.since DESC LIMIT %s", limit)
+
+    def unlisted(self, after: str) -> Sequence[Outage]:
+        return self._outages(
+            "WHERE coalesce(o.listed_until < o.until, true) AND o.until > %s ORDER BY o.since",
+            after,
+        )
+
+    def _outages(self, which: str, value: object) -> Sequence[Outage]:
         rows = self._rows(
             f"""SELECT {as_text("since")}, {as_text("until")},
                     coalesce({as_text("listed_until")}, ''), missed
-                FROM outages AS o ORDER BY o.since DESC LIMIT %s""",
-            (limit,),
+                FROM outages AS o {which}""",
+            (value,),
         )
         return [
             Outage(since=since, until=until, listed_until=listed, missed=missed)

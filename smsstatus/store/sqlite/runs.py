@@ -33,11 +33,15 @@ class SqliteRuns:
         return up_at or ""
 
     def outages(self, limit: int = 100) -> Sequence[Outage]:
+        return self._outages("ORDER BY since DESC LIMIT ?", limit)
+
+    def unlisted(self, after: str) -> Sequence[Outage]:
+        return self._outages("WHERE listed_until < until AND until > ? ORDER BY since", after)
+
+    def _outages(self, which: str, value: object) -> Sequence[Outage]:
         with reading(self._path) as connection:
             rows = connection.execute(
-                """SELECT since, until, listed_until, missed FROM outages
-                   ORDER BY since DESC LIMIT ?""",
-                (limit,),
+                f"SELECT since, until, listed_until, missed FROM outages {which}", (value,)
             ).fetchall()
         return [Outage(**dict(row)) for row in rows]
 
