@@ -4,7 +4,7 @@ Plivo lists 20 messages at a time, and allows about 20 requests a minute. A slic
 once as many rows of it are known as Plivo says there are: rows can move between two pages. Where
 that never comes true, what was found counts: one odd slice must not keep all that comes after it
 from being listed. How far that has come is noted after each slice, so that the next run goes on
-there.
+there. An outage that Plivo has trouble with keeps no other one from being listed.
 """
 
 from __future__ import annotations
@@ -48,16 +48,32 @@ Rows = dict[str, Any]
 class Listed:
     """What has come of it: messages that Plivo listed, and those of them nobody knew.
 
-    `absent`: those that it counted and did not list.
+    `absent`: those that it counted and did not list. Once the run is over, `left` are the outages
+    that are not listed to their end: `failed` of them because of trouble, the last of which was
+    `trouble`, the others because there was no time.
     """
 
     listed: int = 0
     missed: int = 0
     absent: int = 0
+    left: int = 0
+    failed: int = 0
+    trouble: plivo_api.PlivoError | None = None
+
+    @property
+    def is_refused(self) -> bool:
+        """Would Plivo only refuse another request now? It asked for a pause, or knows us not."""
+        return self.trouble is not None and bool(
+            self.trouble.retry_after or isinstance(self.trouble, plivo_api.AuthenticationFailed)
+        )
 
     def __str__(self) -> str:
         text = f"{self.listed} listed, {self.missed} of them missed"
-        return f"{text}, {self.absent} counted by Plivo but not listed" if self.absent else text
+        if self.absent:
+            text += f", {self.absent} counted by Plivo but not listed"
+        if self.left:
+            text += f", {self.left} {'outage' if self.left == 1 else 'outages'} left"
+        return text
 
 
 def open_outages(parts: Parts) -> Sequence[Outage]:
@@ -68,6 +84,13 @@ def open_outages(parts: Parts) -> Sequence[Outage]:
     now = parts.clock.now()
     found = parts.store.runs.unlisted(timestamp(now - KEPT))
     return [outage for outage in found if outage.listed_until < timestamp(now)]
+
+
+def span_of(outage: Outage, now: datetime) -> tuple[datetime, datetime]:
+    """From when until when Plivo's messages are to be listed for it."""
+    start = datetime.fromisoformat(outage.listed_until or outage.since)
+    end = min(datetime.fromisoformat(outage.until) + LATER, now)
+    return max(start if outage.listed_until else start - EARLIER, now - KEPT), end
 
 
 class Listing:
@@ -84,15 +107,28 @@ class Listing:
         self._next_request = parts.clock.monotonic() + LIST_SECONDS  # a run may have ended just now
         self.done = Listed()
 
-    def look_through(self, outage: Outage) -> bool:
-        """List an outage's messages and write what they say; is all of it done?
+    def look_through(self, outages: Sequence[Outage]) -> None:
+        """List the messages of these outages and write what they say; `done` says how it went.
 
-        Raises NotConfigured, PlivoError, StoreError or Stopping; what was noted stays.
+        Where Plivo has trouble with one the next is listed, and another run begins there again.
+        Raises NotConfigured, StoreError or Stopping; what was noted stays.
         """
-        now = self._parts.clock.now()
-        end = min(datetime.fromisoformat(outage.until) + LATER, now)
-        start = datetime.fromisoformat(outage.listed_until or outage.since)
-        at = max(start if outage.listed_until else start - EARLIER, now - KEPT)
+        left = len(outages)
+        try:
+            for outage in outages:
+                try:
+                    left -= self._list(outage)
+                except plivo_api.PlivoError as error:
+                    self.done.trouble = error
+                    self.done.failed += 1
+                    if self.done.is_refused:
+                        return
+        finally:
+            self.done.left = left
+
+    def _list(self, outage: Outage) -> bool:
+        """One of them; is all of it done?"""
+        at, end = span_of(outage, self._parts.clock.now())
         while at < end:
             if self._parts.clock.monotonic() >= self._deadline:
                 return False

@@ -68,35 +68,30 @@ def _reconcile(parts: Parts, rest: Rest, report: Report) -> Finding:
     """First the messages of outages, oldest first, then those that have been silent."""
     deadline = parts.clock.monotonic() + LISTING_SECONDS
     listing = Listing(parts, rest, deadline, report)
-    is_all = True
-    trouble: plivo_api.PlivoError | None = None
+    done = listing.done
     try:
-        for outage in open_outages(parts):
-            is_all = listing.look_through(outage) and is_all
-    except plivo_api.PlivoError as error:
-        trouble = error
+        listing.look_through(open_outages(parts))
     finally:
-        parts.metrics.count_reconciled("listed", listing.done.listed)
-        parts.metrics.count_reconciled("missed", listing.done.missed)
-    text = f"{listing.done}; "
-    if trouble and (trouble.retry_after or isinstance(trouble, plivo_api.AuthenticationFailed)):
-        return _stopped(text + "no silent ones asked about", trouble, trouble.retry_after)
+        parts.metrics.count_reconciled("listed", done.listed)
+        parts.metrics.count_reconciled("missed", done.missed)
+    if done.trouble and done.is_refused:
+        text = f"{done}; no silent ones asked about"
+        return _stopped(text, done.trouble, done.trouble.retry_after)
     uuids = due_messages(parts, within=WITHIN, limit=ASKED)
     summary = reconcile(parts, uuids, rest=rest)
     for result in ("asked", "changed", "unknown", "failed"):
         parts.metrics.count_reconciled(result, getattr(summary, result))
-    text += str(summary)
-    if trouble is not None:
-        return _stopped(text, trouble, summary.retry_after)
-    if summary.retry_after is not None:
-        return Finding(text=text, is_ok=False, again_in=timedelta(seconds=summary.retry_after))
-    is_more = not is_all or len(uuids) == ASKED
-    return Finding(
-        text=text, is_ok=summary.complete, again_in=SOON if is_more and summary.complete else None
-    )
+    text = f"{done}; {summary}"
+    is_more = done.left > done.failed or len(uuids) == ASKED
+    soon = SOON.total_seconds() if is_more and summary.complete else None
+    wait = summary.retry_after or soon
+    if done.trouble:
+        return _stopped(text, done.trouble, wait)
+    again_in = timedelta(seconds=wait) if wait else None
+    return Finding(text=text, is_ok=summary.complete, again_in=again_in)
 
 
-def _stopped(text: str, trouble: plivo_api.PlivoError, wait: int | None) -> Finding:
+def _stopped(text: str, trouble: plivo_api.PlivoError, wait: float | None) -> Finding:
     return Finding(
         text=f"{text}; stopped: {trouble.title}: {trouble.detail}",
         is_ok=False,

@@ -12,10 +12,10 @@ import pytest
 
 from smsstatus.store.contract import Filters
 from smsstatus.upkeep.caretaker import beat
-from smsstatus.upkeep.listing import SLICE
+from smsstatus.upkeep.listing import SLICE, TROUBLES
 
 from ..plivo_api import Reply
-from .conftest import Process, Start
+from .conftest import EVERY, Process, Start
 from .plivo_list import PlivoList
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -215,6 +215,63 @@ def test_an_outage_is_listed_however_many_came_later(start: Start, plivo_list: P
         process.clock.turn(600)
     process.timetable.look()
     assert process.states() == {sent: "delivered"}
+
+
+def test_an_outage_that_plivo_fails_on_keeps_no_other_one_from_being_listed(
+    start: Start, plivo_list: PlivoList
+) -> None:
+    """Of one slice of the first of three Plivo's list is always an error."""
+    process = up(start)
+    for outage in range(3):
+        for number in range(20):
+            plivo_list.send(outage * 20 + number, plivo_list.clock.now() + number * 6 * MINUTE)
+        plivo_list.clock.turn(2 * HOUR.total_seconds())
+        for _ in range(30):
+            beat(process.store, process.clock)
+            plivo_list.clock.turn(60)
+    poison = f"{10:08x}-0000-4000-8000-000000000000"
+    met: list[float] = []
+
+    def fail(number: int, rows: list[dict[str, Any]]) -> Reply | None:
+        if poison not in [row["message_uuid"] for row in rows]:
+            return None
+        met.append(plivo_list.clock.elapsed)
+        return Reply(500, {"error": "internal"})
+
+    plivo_list.tamper = fail
+    process.timetable.look()
+    (run,) = process.store.runs.last()
+    assert not run.is_ok
+    assert ", 1 outage left; " in run.found
+    assert "stopped: Plivo has trouble" in run.found
+    assert len(met) == TROUBLES
+    of_others = {name: state for name, state in truth(plivo_list).items() if int(name[:8], 16) > 19}
+    assert of_others.items() <= process.states().items()
+    newest, second, first = process.store.runs.outages(3)
+    assert (newest.missed, second.missed, first.listed_until < first.until) == (20, 20, True)
+    process.live(HOUR)
+    assert len(met) > TROUBLES  # it is come back to, in runs that are as far apart as ever
+    assert met[TROUBLES] - met[TROUBLES - 1] > EVERY / 2
+    plivo_list.tamper = lambda number, rows: None
+    process.live(HOUR)
+    assert process.states() == truth(plivo_list)
+    assert [outage.missed for outage in process.store.runs.outages(3)] == [20, 20, 20]
+    assert plivo_list.refused == 0
+
+
+@pytest.mark.parametrize("refusal", [Reply(401, {}), Reply(503, {}, {"Retry-After": "3000"})])
+def test_what_plivo_refuses_for_all_is_asked_of_one_outage_alone(
+    start: Start, plivo_list: PlivoList, refusal: Reply
+) -> None:
+    process = start()
+    for _ in range(3):
+        beat(process.store, process.clock)
+        process.clock.turn(3600)
+    plivo_list.tamper = lambda number, rows: refusal
+    process.timetable.look()
+    assert plivo_list.pages == 1
+    (run,) = process.store.runs.last()
+    assert "3 outages left; no silent ones asked about; stopped: " in run.found
 
 
 def test_a_pause_that_plivo_asks_for_is_kept_by_all(start: Start, plivo_list: PlivoList) -> None:
