@@ -22,7 +22,7 @@ from smsstatus.settings import Settings
 from smsstatus.web.current import service_of
 
 from .live import ROOT, free_port, wait_until
-from .plivo_api import AUTH_ID, PlivoApi, plivo_api
+from .plivo_api import AUTH_ID, PlivoApi, Reply, plivo_api
 
 README = (ROOT / "README.md").read_text()
 DOCUMENTS = {
@@ -130,7 +130,10 @@ def lend_environment(folder: Path) -> None:
 @pytest.fixture
 def environment() -> Iterator[dict[str, str]]:
     """A shell without our settings, on a free port, with a stand-in for Plivo."""
+    nothing = Reply(200, {"meta": {"limit": 20, "offset": 0, "total_count": 0}, "objects": []})
     with plivo_api() as api:
+        # Before the first start nobody has sent a message.
+        api.reply = lambda asked: nothing if "/Message/?" in asked.path else None
         yield {
             "PATH": os.environ["PATH"],
             "HOME": os.environ.get("HOME", "/"),

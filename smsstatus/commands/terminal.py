@@ -127,6 +127,22 @@ def line_of_change(data: Mapping[str, Any]) -> str:
 
 
 @contextmanager
+def running_line() -> Iterator[Callable[[str], None]]:
+    """Where it is not known how much there is to do: a line on the terminal that errors go to,
+    written over by the next, and gone at the end. Elsewhere nothing.
+    """
+
+    def show(text: str) -> None:
+        if sys.stderr.isatty():
+            click.echo(f"\r\x1b[K{text}", nl=False, err=True)
+
+    try:
+        yield show
+    finally:
+        show("")
+
+
+@contextmanager
 def progress(label: str, length: int, *, worth_it: bool = True) -> Iterator[Callable[[int], None]]:
     """A progress bar on the terminal that errors go to, so that the output can be a file.
 

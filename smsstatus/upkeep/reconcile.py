@@ -72,7 +72,8 @@ def alone(service: Parts) -> Iterator[None]:
 class Summary:
     """What a run did. `left` were not asked about; `stopped` says why, if it ended early.
 
-    `retry_after`: for how many seconds Plivo wants no more requests, if it said so.
+    `retry_after`: for how many seconds Plivo wants no more requests, if it said so. `ends_all`: it
+    ended for a reason that would end whatever comes next as well.
     """
 
     asked: int = 0
@@ -82,17 +83,22 @@ class Summary:
     left: int = 0
     stopped: str = ""
     retry_after: int | None = None
+    ends_all: bool = False
 
     @property
     def complete(self) -> bool:
         return not self.left and not self.failed
 
-    def __str__(self) -> str:
-        text = (
+    @property
+    def counts(self) -> str:
+        """For people."""
+        return (
             f"{self.asked} asked, {self.changed} changed, {self.unknown} unknown to Plivo, "
             f"{self.failed} failed, {self.left} left"
         )
-        return f"{text}; stopped: {self.stopped}" if self.stopped else text
+
+    def __str__(self) -> str:
+        return f"{self.counts}; stopped: {self.stopped}" if self.stopped else self.counts
 
 
 def silent_messages(
@@ -154,7 +160,8 @@ def reconcile(
                 changed = reconcile_one(service, message_uuid)
             except (plivo_api.RateLimited, plivo_api.AuthenticationFailed) as error:
                 summary.retry_after = error.retry_after
-                raise _Stop(_how_long(error)) from None
+                summary.ends_all = True
+                raise _Stop(in_words(error)) from None
             except (plivo_api.UnknownMessage, Inbound):
                 summary.unknown += 1
                 troubles = 0
@@ -171,13 +178,14 @@ def reconcile(
             progress()
             if troubles == TROUBLES_IN_A_ROW or (troubles and trouble.retry_after):
                 summary.retry_after = trouble.retry_after
-                raise _Stop(_how_long(trouble))
+                summary.ends_all = trouble.retry_after is not None
+                raise _Stop(in_words(trouble))
     except _Stop as stop:
         summary.stopped = str(stop)
     except StoreError as error:
-        summary.stopped = f"the answer could not be stored ({error})"
+        summary.stopped, summary.ends_all = f"the answer could not be stored ({error})", True
     except KeyboardInterrupt:
-        summary.stopped = "interrupted"
+        summary.stopped, summary.ends_all = "interrupted", True
     return summary
 
 
@@ -247,6 +255,7 @@ class _Stop(Exception):
     """Ends a run early."""
 
 
-def _how_long(error: plivo_api.PlivoError) -> str:
+def in_words(error: plivo_api.PlivoError) -> str:
+    """What Plivo said, and for how long it is to be left alone."""
     wait = f" (wait {error.retry_after} s)" if error.retry_after else ""
     return f"{error.title}: {error.detail}{wait}"

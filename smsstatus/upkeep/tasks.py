@@ -13,7 +13,7 @@ from ..settings import Settings
 from . import backups, pruning
 from .listing import Listing, open_outages
 from .parts import Finding, Parts, Rest, timestamp
-from .reconcile import due_messages, reconcile
+from .reconcile import due_messages, in_words, reconcile
 
 NAMES = ("reconcile", "prune", "backup")
 LISTING_SECONDS = 240.0
@@ -60,7 +60,9 @@ def why_not_listed(settings: Settings) -> str:
     """Why nobody asks Plivo what was missed, as a sentence; empty: the service does."""
     if settings.reconcile_every is not None:
         return ""
-    cause = "PLIVO_AUTH_ID is not set" if settings.auth_id is None else "RECONCILE_EVERY is off"
+    cause = "RECONCILE_EVERY is off, which leaves that to the command reconcile"
+    if settings.auth_id is None:
+        cause = "PLIVO_AUTH_ID is not set"
     return f"Plivo is not asked what was missed: {cause}"
 
 
@@ -93,7 +95,7 @@ def _reconcile(parts: Parts, rest: Rest, report: Report) -> Finding:
 
 def _stopped(text: str, trouble: plivo_api.PlivoError, wait: float | None) -> Finding:
     return Finding(
-        text=f"{text}; stopped: {trouble.title}: {trouble.detail}",
+        text=f"{text}; stopped: {in_words(trouble)}",
         is_ok=False,
         again_in=timedelta(seconds=wait) if wait else None,
     )

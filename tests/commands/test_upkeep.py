@@ -94,7 +94,10 @@ def test_what_prune_and_backup_did_is_a_metric(
 
 @pytest.mark.parametrize(
     ("auth_id", "cause"),
-    [(None, "PLIVO_AUTH_ID is not set"), ("MA" + "X" * 18, "RECONCILE_EVERY is off")],
+    [
+        (None, "PLIVO_AUTH_ID is not set"),
+        ("MA" + "X" * 18, "RECONCILE_EVERY is off, which leaves that to the command reconcile"),
+    ],
 )
 def test_where_nobody_asks_plivo_what_was_missed_it_is_said_and_is_no_alarm(
     settings: Settings, auth_id: str | None, cause: str
