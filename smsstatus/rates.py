@@ -58,7 +58,7 @@ class Rates:
     @property
     def is_cost_known(self) -> bool:
         """Has Plivo said of any of them what it cost? It counts one unit at least then."""
-        return bool(self.units or self.amount)
+        return not self.messages or bool(self.units or self.amount)
 
     @property
     def final(self) -> int:

@@ -139,7 +139,7 @@ def rates_json(rates: Rates) -> dict[str, Any]:
         "failure_rate_of": rates.messages,
         "without_reports": sorted(country for country in rates.silent if country),
         "few_reports": sorted(country for country in rates.few if country),
-        "units": rates.units or None,
+        "units": rates.units if rates.is_cost_known else None,
         "amount": dollars(rates.amount) if rates.is_cost_known else None,
         "currency": "USD",
     }
