@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from ..forwarding.receivers import Receiver
 from ..live import LiveService, live_service
-from . import disks
+from ..postgres import new_database, postgres_server
+from . import disks, places
 from .forwarded import verifying_receiver
+from .places import POSTGRES, Place
 from .workers import OftenDraining, serve_with
 
 Figure = Callable[[str, str], None]
@@ -47,10 +50,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture
-def figure(record_property: Callable[[str, object], None]) -> Figure:
+def figure(
+    record_property: Callable[[str, object], None], request: pytest.FixtureRequest
+) -> Figure:
     """Report what a test found out: `figure("what was done", "what came of it")`."""
+    parameters = getattr(request.node, "callspec", None)
+    is_postgres = parameters is not None and parameters.params.get("place") == POSTGRES
 
     def report(fault: str, found: str) -> None:
+        fault = f"PostgreSQL: {fault}" if is_postgres else fault
         print(f"\n{fault}: {found}")
         record_property(_FIGURE, (fault, found))
 
@@ -77,10 +85,31 @@ def limits(full: bool) -> dict[str, str]:
     return {} if full else serve_with(OftenDraining)
 
 
+@pytest.fixture(scope="session")
+def server_url(request: pytest.FixtureRequest, full: bool) -> Iterator[str]:
+    """A PostgreSQL server, with fsync where its figures are wanted."""
+    if not full:
+        yield request.getfixturevalue("postgres_server_url")
+        return
+    with postgres_server(durable=True) as server:
+        yield server.url()
+
+
+@pytest.fixture(scope="module")
+def place(request: pytest.FixtureRequest) -> Iterator[Place]:
+    """SQLite, but where a test says that it is `on_both`."""
+    if getattr(request, "param", "") != POSTGRES:
+        yield places.sqlite
+        return
+    server = request.getfixturevalue("server_url")
+    with ExitStack() as databases:
+        yield lambda folder: places.postgres(folder, databases.enter_context(new_database(server)))
+
+
 @pytest.fixture
-def service(tmp_path: Path, limits: dict[str, str]) -> Iterator[LiveService]:
+def service(tmp_path: Path, place: Place, limits: dict[str, str]) -> Iterator[LiveService]:
     """A running service in a folder of its own."""
-    with live_service(tmp_path, **limits) as running:
+    with live_service(tmp_path, **place(tmp_path), **limits) as running:
         yield running
 
 
@@ -102,10 +131,11 @@ def there() -> Iterator[Receiver]:
 
 @pytest.fixture(scope="module")
 def shared_service(
-    tmp_path_factory: pytest.TempPathFactory, limits: dict[str, str]
+    tmp_path_factory: pytest.TempPathFactory, place: Place, limits: dict[str, str]
 ) -> Iterator[LiveService]:
     """One for those tests of a module that leave it as it was."""
-    with live_service(tmp_path_factory.mktemp("shared"), **limits) as running:
+    folder = tmp_path_factory.mktemp("shared")
+    with live_service(folder, **place(folder), **limits) as running:
         yield running
 
 

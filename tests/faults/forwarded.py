@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from standardwebhooks import Webhook, WebhookVerificationError
 
@@ -18,8 +17,8 @@ from smsstatus.server.worker import Worker
 
 from ..forwarding.receivers import Answer, Delivered, Receiver, receiver
 from ..live import LiveService, wait_until
-from ..postgres import ask
-from .reconcile import gather, query
+from .places import is_on_postgres
+from .reconcile import gather, look
 from .tracing import worker_pid
 from .workers import Eager, serve_with
 
@@ -58,17 +57,6 @@ def slowly(there: Receiver, seconds: float) -> None:
 
 def forwarding_to(url: str, worker: type[Worker] = Eager, **more: str) -> dict[str, str]:
     return {**serve_with(worker), "FORWARD_URL": url, "FORWARD_SECRET": SECRET, **more}
-
-
-def is_on_postgres(service: LiveService) -> bool:
-    return service.environment["DATABASE_URL"].startswith("postgres")
-
-
-def look(service: LiveService, sql: str) -> list[tuple[Any, ...]]:
-    """Ask the service's database from outside."""
-    if is_on_postgres(service):
-        return ask(service.environment["DATABASE_URL"], sql)
-    return query(service.database, sql)
 
 
 def ids(service: LiveService, state: str | None = None) -> set[str]:

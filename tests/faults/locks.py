@@ -7,6 +7,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
+
+from ..live import LiveService
+from ..postgres import ask
+from .places import is_on_postgres
 
 _HOLD = {
     "BEGIN IMMEDIATE": (
@@ -39,3 +44,27 @@ def holding_the_database(database: Path, kind: str = "BEGIN IMMEDIATE") -> Itera
         yield
     finally:
         holder.communicate(timeout=60)
+
+
+@contextlib.contextmanager
+def keeping_out(service: LiveService) -> Iterator[None]:
+    """Keep the service out of its database while the context lasts, whichever that is.
+
+    PostgreSQL ends its sessions and takes no others, so nothing that was under way is done late.
+    """
+    if not is_on_postgres(service):
+        with holding_the_database(service.database):
+            yield
+        return
+    parts = urlsplit(service.environment["DATABASE_URL"])
+    server, name = parts._replace(path="/postgres").geturl(), parts.path.removeprefix("/")
+    ask(server, f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+    try:
+        ask(
+            server,
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s",
+            [name],
+        )
+        yield
+    finally:
+        ask(server, f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")

@@ -17,8 +17,10 @@ from smsstatus.plivo.callback import Callback, read_callback
 from smsstatus.store.packing import unpack
 
 from ..live import ROOT, LiveService, environment, wait_until
+from ..postgres import ask
 from ..rows import PARAMETERS
 from .load import Delivery
+from .places import is_on_postgres, stored
 from .raw import exchange, head
 
 
@@ -39,7 +41,7 @@ def kept(service: LiveService) -> Kept:
     """Look everywhere. The spool comes first: what leaves it meanwhile is in the store by then."""
     spooled, bad = spooled_bodies(service.spool), spooled_bodies(service.spool / "bad")
     logged = [callback.body for callback in logged_callbacks(service)]
-    return Kept(stored_bodies(service.database), spooled, bad, set(logged))
+    return Kept(bodies_in_store(service), spooled, bad, set(logged))
 
 
 def missing(deliveries: Iterable[Delivery], service: LiveService) -> list[Delivery]:
@@ -50,8 +52,8 @@ def missing(deliveries: Iterable[Delivery], service: LiveService) -> list[Delive
 
 def not_stored(deliveries: Iterable[Delivery], service: LiveService) -> list[Delivery]:
     """Those that were answered 200 and are not in the database."""
-    stored = stored_bodies(service.database)
-    return [d for d in deliveries if d.status == 200 and d.body not in stored]
+    found = bodies_in_store(service)
+    return [d for d in deliveries if d.status == 200 and d.body not in found]
 
 
 def wrong_rows(deliveries: Iterable[Delivery], service: LiveService) -> list[str]:
@@ -116,6 +118,13 @@ def wait_until_spooled(service: LiveService, count: int) -> None:
     wait_until(lambda: len(spooled_bodies(service.spool)) >= count, 120, "callbacks are spooled")
 
 
+def bodies_in_store(service: LiveService) -> set[str]:
+    """The callbacks in the service's database, whichever that is."""
+    if is_on_postgres(service):
+        return set(stored(service.environment["DATABASE_URL"]))
+    return stored_bodies(service.database)
+
+
 def stored_bodies(database: Path) -> set[str]:
     """The callbacks in the database; none if it cannot be read."""
     try:
@@ -146,6 +155,13 @@ def logged_callbacks(service: LiveService) -> list[Callback]:
 def integrity(database: Path) -> str:
     """What SQLite's integrity_check says: `ok`, or what is wrong."""
     return "; ".join(str(row[0]) for row in query(database, "PRAGMA integrity_check"))
+
+
+def look(service: LiveService, sql: str) -> list[tuple[Any, ...]]:
+    """Ask the service's database from outside."""
+    if is_on_postgres(service):
+        return ask(service.environment["DATABASE_URL"], sql)
+    return query(service.database, sql)
 
 
 def query(database: Path, sql: str) -> list[tuple[Any, ...]]:

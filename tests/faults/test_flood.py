@@ -16,7 +16,8 @@ from ..live import LiveService, wait_until
 from ..signed import Plivo
 from .conftest import Figure, Promise
 from .load import Load, slowest
-from .reconcile import not_stored, query
+from .places import is_on_postgres, on_both, on_both_in_full
+from .reconcile import look, not_stored
 from .tracing import Call, calls, cpu_seconds, strace, worker_pid
 
 _DISK = "openat,open,creat,stat,newfstatat,statx,pwrite64,fsync,fdatasync,rename,unlink,flock"
@@ -30,6 +31,7 @@ def forger(service: LiveService) -> Plivo:
     return Plivo(token="not-the-token", base_url=service.plivo.base_url)
 
 
+@on_both_in_full
 def test_a_refused_request_touches_no_disk_and_changes_no_row(
     service: LiveService, forger: Plivo, tmp_path: Path, full: bool, figure: Figure
 ) -> None:
@@ -52,11 +54,12 @@ def test_a_refused_request_touches_no_disk_and_changes_no_row(
     assert touching == []
     assert 1 <= lines <= _most_lines(load)
     assert {delivery.status for delivery in load.deliveries} == {403}
-    assert query(service.database, "SELECT count(*) FROM messages") == [(0,)]
-    assert query(service.database, "SELECT count(*) FROM status_events") == [(0,)]
+    assert look(service, "SELECT count(*) FROM messages") == [(0,)]
+    assert look(service, "SELECT count(*) FROM status_events") == [(0,)]
     assert not list(service.spool.rglob("*.json*"))
 
 
+@on_both
 def test_genuine_callbacks_are_answered_200_in_5_seconds_in_the_middle_of_a_flood(
     service: LiveService, forger: Plivo, full: bool, figure: Figure, promise: Promise
 ) -> None:
@@ -87,6 +90,7 @@ def test_genuine_callbacks_are_answered_200_in_5_seconds_in_the_middle_of_a_floo
 
 
 @pytest.mark.slow
+@on_both
 def test_a_refused_request_costs_less_cpu_than_an_accepted_one(
     service: LiveService, forger: Plivo, figure: Figure
 ) -> None:
@@ -124,19 +128,12 @@ def _most_lines(load: Load) -> int:
 
 
 @pytest.mark.slow
+@on_both
 def test_a_flood_of_questions_that_anybody_may_ask_leaves_callbacks_fast(
     service: LiveService, figure: Figure, promise: Promise
 ) -> None:
     """/metrics, /readyz and /openapi.json over 1,000,000 messages."""
-    with closing(sqlite3.connect(service.database, timeout=60)) as connection:
-        connection.execute(
-            """INSERT INTO messages (message_uuid, initial_status, current_status, status_timestamp,
-                   created_at, updated_at, is_final, sequence, rank, digest)
-               WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000)
-               SELECT printf('%032d', i), 'sent', 'sent', '', '2026-01-01', '2026-01-01', 0, 0, 2,
-                   x'00' FROM n"""
-        )
-        connection.commit()
+    _fill(service)
     wait_until(lambda: b'status="sent"} 1000' in service.get("/metrics")[1], 300, "counted")
     asked = {path: _cost(service, path) for path in ("/metrics", "/readyz", "/openapi.json")}
     # In a process of its own, or its threads would hold up the client that is measured.
@@ -159,6 +156,31 @@ def test_a_flood_of_questions_that_anybody_may_ask_leaves_callbacks_fast(
     for cost in asked.values():
         promise(cost, 0.002)
     promise(p99, 0.1)
+
+
+def _fill(service: LiveService) -> None:
+    """1,000,000 messages, by SQL."""
+    if is_on_postgres(service):
+        look(
+            service,
+            """INSERT INTO messages (
+                   message_uuid, initial_status, current_status, status_timestamp, created_at,
+                   updated_at, first_status_timestamp, is_final, sequence, first_sequence, rank,
+                   first_rank, digest, first_digest)
+               SELECT lpad(i::text, 32, '0'), 'sent', 'sent', '-infinity', '2026-01-01',
+                   '2026-01-01', '-infinity', false, 0, 0, 2, 2, '', ''
+               FROM generate_series(1, 1000000) AS i""",
+        )
+        return
+    with closing(sqlite3.connect(service.database, timeout=60)) as connection:
+        connection.execute(
+            """INSERT INTO messages (message_uuid, initial_status, current_status, status_timestamp,
+                   created_at, updated_at, is_final, sequence, rank, digest)
+               WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000)
+               SELECT printf('%032d', i), 'sent', 'sent', '', '2026-01-01', '2026-01-01', 0, 0, 2,
+                   x'00' FROM n"""
+        )
+        connection.commit()
 
 
 def _cost(service: LiveService, path: str) -> float:

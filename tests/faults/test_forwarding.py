@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 import pytest
@@ -17,8 +17,15 @@ from ..live import LiveService, live_service, wait_until
 from .conftest import Figure, Promise
 from .forwarded import KEY, SECRET, Arrived, forwarding_to, wait_until_sent
 from .load import Delivery, Load
-from .locks import holding_the_database
+from .locks import holding_the_database, keeping_out
+from .places import Place, on_both, on_both_in_full
 from .reconcile import integrity, wait_until_ready
+
+
+def _forwarding(
+    folder: Path, place: Place, there: Receiver, **more: str
+) -> AbstractContextManager[LiveService]:
+    return live_service(folder, **place(folder), **forwarding_to(there.url, **more))
 
 
 def test_no_change_is_lost_or_overtaken_by_kill_9_under_load(
@@ -54,8 +61,9 @@ def test_no_change_is_lost_or_overtaken_by_kill_9_under_load(
     assert found.repeated <= 72 * rounds
 
 
+@on_both
 def test_none_is_lost_or_overtaken_while_the_receiver_fails_in_every_way(
-    tmp_path: Path, there: Receiver, full: bool, figure: Figure, promise: Promise
+    tmp_path: Path, place: Place, there: Receiver, full: bool, figure: Figure, promise: Promise
 ) -> None:
     """It refuses everything; then a third fails at random, and some hang up after they took it."""
     chances = random.Random(1)
@@ -69,7 +77,7 @@ def test_none_is_lost_or_overtaken_while_the_receiver_fails_in_every_way(
         return None if mode == "fail" and chance > 0.9 else Answer()
 
     there.answer = answer
-    with live_service(tmp_path, **forwarding_to(there.url)) as service:
+    with _forwarding(tmp_path, place, there) as service:
         with Load(service.port, service.plivo, clients=2, pause=0.02) as load:
             load.wait_for(1000 if full else 100)
             refused = len(there.delivered)
@@ -149,10 +157,11 @@ def test_nothing_is_sent_twice_while_the_database_is_locked_and_then_it_goes_on(
     assert (missing, found.overtaken, found.repeated) == (0, 0, 0)
 
 
-def test_what_is_spooled_is_forwarded_too(tmp_path: Path, there: Receiver) -> None:
-    with live_service(tmp_path, **forwarding_to(there.url)) as service:
+@on_both_in_full
+def test_what_is_spooled_is_forwarded_too(tmp_path: Path, place: Place, there: Receiver) -> None:
+    with _forwarding(tmp_path, place, there) as service:
         with (
-            holding_the_database(service.database, "flock"),
+            keeping_out(service),
             Load(service.port, service.plivo, clients=1) as load,
         ):
             load.wait_for(3)
@@ -162,10 +171,11 @@ def test_what_is_spooled_is_forwarded_too(tmp_path: Path, there: Receiver) -> No
     assert load.others == []
 
 
+@on_both
 def test_a_service_that_is_stopped_gently_sends_nothing_twice(
-    tmp_path: Path, there: Receiver, full: bool, figure: Figure, promise: Promise
+    tmp_path: Path, place: Place, there: Receiver, full: bool, figure: Figure, promise: Promise
 ) -> None:
-    service = LiveService(tmp_path, **forwarding_to(there.url))
+    service = LiveService(tmp_path, **place(tmp_path), **forwarding_to(there.url))
     seconds = 0.0
     service.start()
     try:
@@ -190,8 +200,9 @@ def test_a_service_that_is_stopped_gently_sends_nothing_twice(
     promise(seconds, 10)
 
 
+@on_both
 def test_no_delivery_is_refused_while_the_secret_is_changed_under_load(
-    tmp_path: Path, there: Receiver, full: bool, figure: Figure
+    tmp_path: Path, place: Place, there: Receiver, full: bool, figure: Figure
 ) -> None:
     """The new one is added here, then taken over there, then the old one is removed here."""
     old, new = write_secret(bytes(32)), write_secret(KEY)
@@ -205,7 +216,7 @@ def test_no_delivery_is_refused_while_the_secret_is_changed_under_load(
         return Answer(200 if delivered.was_taken else 401)
 
     there.answer = answer
-    with live_service(tmp_path, **forwarding_to(there.url, FORWARD_SECRET=old)) as service:
+    with _forwarding(tmp_path, place, there, FORWARD_SECRET=old) as service:
         with Load(service.port, service.plivo, clients=8 if full else 2) as load:
             for secrets, known in (("", old), (f"{new},{old}", old), ("", new), (new, new)):
                 if secrets:

@@ -15,17 +15,14 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smsstatus.model import utc_now
-from smsstatus.store.outbox import Wanted
-from smsstatus.store.sqlite.store import SqliteStore
-
 from ..forwarding.receivers import Odd, odd_receiver
 from ..forwarding.test_deliver import ALMOST_HTTP
 from ..live import LiveService, live_service, wait_until
-from ..store.updates import at, update_of
 from .conftest import Figure
 from .forwarded import forwarding_to, memory, wait_until_sent
 from .load import Load
+from .places import Place, on_both_in_full
+from .test_outbox import come, open_store
 from .workers import Restless
 
 WORKERS = 8
@@ -53,13 +50,14 @@ _ODD = {
 }
 
 
+@on_both_in_full
 def test_a_receiver_that_answers_oddly_costs_no_worker_and_no_memory(
-    tmp_path: Path, full: bool, figure: Figure
+    tmp_path: Path, place: Place, full: bool, figure: Figure
 ) -> None:
     act = [_hang]
     with odd_receiver(lambda connection, odd: act[0](connection, odd)) as odd:
         more = forwarding_to(odd.url, FORWARD_TIMEOUT="1s", FORWARD_CONCURRENCY="4")
-        with live_service(tmp_path, **more) as service:
+        with live_service(tmp_path, **place(tmp_path), **more) as service:
             act[0] = _ODD["says rubbish"]
             with Load(service.port, service.plivo, clients=2, pause=0.02) as load:
                 load.wait_for(100 if full else 20)
@@ -93,7 +91,10 @@ def _wait_for_attempts(service: LiveService, more: int) -> None:
     wait_until(lambda: attempts() >= enough, 120, f"{more} attempts")
 
 
-def test_rubbish_costs_no_worker_and_no_memory(tmp_path: Path, full: bool, figure: Figure) -> None:
+@on_both_in_full
+def test_rubbish_costs_no_worker_and_no_memory(
+    tmp_path: Path, place: Place, full: bool, figure: Figure
+) -> None:
     """Each answer is another one of Hypothesis's; at the end all workers are at work at once."""
     examples = 5000 if full else 100
     answers = queue.Queue[bytes](WORKERS)
@@ -110,11 +111,12 @@ def test_rubbish_costs_no_worker_and_no_memory(tmp_path: Path, full: bool, figur
             met.set()
 
     met = threading.Event()
-    _have_waiting(tmp_path, 2 * examples)
+    variables = place(tmp_path)
+    _have_waiting(variables.get("DATABASE_URL", f"sqlite:///{tmp_path / 'sms.db'}"), 2 * examples)
     with odd_receiver(act) as odd:
         more = forwarding_to(odd.url, Restless, FORWARD_CONCURRENCY=str(WORKERS))
-        with live_service(tmp_path, **more) as service:
-            _answer_with(answers, examples // 2)  # until SQLite's cache of pages is full too
+        with live_service(tmp_path, **variables, **more) as service:
+            _answer_with(answers, examples // 2)  # until a store's caches are full too
             before = memory(service)
             _answer_with(answers, examples)
             grown = memory(service) - before
@@ -132,15 +134,10 @@ def test_rubbish_costs_no_worker_and_no_memory(tmp_path: Path, full: bool, figur
     assert not full or grown <= 2 * 2**20
 
 
-def _have_waiting(folder: Path, messages: int) -> None:
-    """Have so many messages wait to be forwarded in a service's database."""
-    with closing(SqliteStore(folder / "sms.db", wanted=Wanted())) as store:
-        store.writer.answer_seconds = 60
-        store.prepare()
-        uuids = [f"uuid-{number}" for number in range(messages)]
-        updates = [update_of({"MessageUUID": uuid, **at("sent")}, utc_now()) for uuid in uuids]
-        for ticket in [store.writer.begin(update) for update in updates]:
-            store.writer.finish(ticket)
+def _have_waiting(url: str, messages: int) -> None:
+    """Have so many messages wait to be forwarded in a database."""
+    with closing(open_store(url)) as store:
+        come(store, *[f"uuid-{number}" for number in range(messages)])
 
 
 def _answer_with(answers: queue.Queue[bytes], examples: int) -> None:

@@ -17,9 +17,9 @@ from ..forwarding.receivers import Answer, Delivered, Receiver
 from ..live import LiveService, live_service, wait_until
 from .conftest import Figure, Promise
 from .disks import filled
-from .forwarded import Arrived, count_waiting, forwarding_to, look, slowly, wait_until_sent
+from .forwarded import Arrived, count_waiting, forwarding_to, slowly, wait_until_sent
 from .load import Load
-from .reconcile import integrity, is_ready, wait_until_ready, wait_until_spooled
+from .reconcile import integrity, is_ready, look, wait_until_ready, wait_until_spooled
 from .tracing import strace, worker_pid
 
 pytestmark = pytest.mark.slow

@@ -20,7 +20,8 @@ from ..live import LiveService
 from ..signed import Plivo
 from .conftest import Figure
 from .load import Load
-from .locks import holding_the_database
+from .locks import keeping_out
+from .places import on_both_in_full
 from .reconcile import wait_until_spooled
 from .tracing import Call, calls, strace, worker_pid
 
@@ -54,11 +55,12 @@ def test_every_200_is_sent_after_the_fdatasync_of_the_commit_that_holds_its_call
     assert ways["store"] > 0
 
 
+@on_both_in_full
 def test_every_200_for_a_spooled_callback_is_sent_after_its_file_and_folder_are_fsynced(
     service: LiveService, tmp_path: Path, full: bool, figure: Figure
 ) -> None:
     """For each 200: content written, file synced, renamed, folder synced, answer sent."""
-    with holding_the_database(service.database), Load(service.port, service.plivo) as load:
+    with keeping_out(service), Load(service.port, service.plivo) as load:
         wait_until_spooled(service, 20)
         with strace(worker_pid(service), tmp_path / "trace", *_OPTIONS):
             load.wait_for(2000 if full else 100)

@@ -19,6 +19,7 @@ from ..live import LiveService
 from ..rounds import examples
 from ..signed import Plivo
 from .conftest import Figure
+from .places import on_both_in_full
 from .raw import exchange, wire
 
 ANSWERS = {200, 400, 401, 403, 404, 405, 413, 414, 417, 431, 501, 505}
@@ -103,6 +104,7 @@ def test_no_bytes_make_parsing_or_verifying_raise_anything_but_their_own_errors(
 
 
 @pytest.mark.timeout(600)
+@on_both_in_full
 def test_no_bytes_over_a_socket_get_an_answer_outside_the_table_or_leave_a_traceback(
     shared_service: LiveService, full: bool, figure: Figure
 ) -> None:

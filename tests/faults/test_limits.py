@@ -9,8 +9,9 @@ from smsstatus.settings import WEBHOOK_PATH
 from ..live import LiveService
 from ..signed import Request
 from .conftest import Figure
+from .places import on_both
 from .raw import chunked, exchange, head
-from .reconcile import stored_bodies
+from .reconcile import bodies_in_store
 from .tracing import resident_bytes, worker_pid
 
 _POST = f"POST {WEBHOOK_PATH} HTTP/1.1"
@@ -60,6 +61,7 @@ def service(shared_service: LiveService) -> LiveService:
     return shared_service
 
 
+@on_both
 def test_what_is_too_much_too_little_or_ambiguous_is_refused_and_costs_no_memory(
     service: LiveService, full: bool, figure: Figure
 ) -> None:
@@ -82,6 +84,7 @@ def test_what_is_too_much_too_little_or_ambiguous_is_refused_and_costs_no_memory
     assert "Traceback" not in service.log.read_text()
 
 
+@on_both
 @pytest.mark.parametrize("size", [1, 7, 4096])
 def test_a_chunked_callback_within_the_limit_is_stored(service: LiveService, size: int) -> None:
     """Proxies make chunked bodies of plain ones."""
@@ -90,7 +93,7 @@ def test_a_chunked_callback_within_the_limit_is_stored(service: LiveService, siz
     reply = exchange(service.port, data)
     assert reply is not None
     assert reply.status == 200
-    assert request.body.decode() in stored_bodies(service.database)
+    assert request.body.decode() in bodies_in_store(service)
 
 
 def _ask_all(service: LiveService) -> dict[str, int]:

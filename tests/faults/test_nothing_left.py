@@ -13,6 +13,8 @@ from ..live import LiveService
 from ..signed import send
 from .conftest import Figure
 from .load import Load, slowest
+from .locks import keeping_out
+from .places import Place, is_on_postgres, on_both, on_both_in_full
 from .reconcile import kept, replay
 from .tracing import held, worker_pid
 
@@ -20,20 +22,22 @@ ANSWERS = 100
 
 
 @contextlib.contextmanager
-def broken(folder: Path, log: Path) -> Iterator[LiveService]:
+def broken(folder: Path, log: Path, place: Place) -> Iterator[LiveService]:
     """A service whose log goes there, and whose database and spool are lost after its start."""
-    service = LiveService(folder)
+    service = LiveService(folder, **place(folder))
     service.log = log
-    try:
+    with contextlib.ExitStack() as stack:
+        stack.callback(service.kill)
         service.start()
         with held(worker_pid(service)):  # else it could put back the one while the other goes
-            for path in (service.database, *folder.glob("sms.db-*")):
+            for path in folder.glob("sms.db*"):
                 path.rename(folder / f"away-{path.name}")
-            service.database.mkdir()
+            if is_on_postgres(service):
+                stack.enter_context(keeping_out(service))
+            else:
+                service.database.mkdir()
             service.spool.write_text("a file where the folder was")
         yield service
-    finally:
-        service.kill()
 
 
 def fill(path: Path) -> None:
@@ -48,11 +52,12 @@ def fill(path: Path) -> None:
     os.close(writer)
 
 
+@on_both_in_full
 @pytest.mark.parametrize("state", ["on a full disk", "a closed pipe", "a full pipe", "nowhere"])
 def test_where_nothing_can_be_kept_plivo_is_asked_to_try_again(
-    tmp_path: Path, figure: Figure, state: str
+    tmp_path: Path, place: Place, figure: Figure, state: str
 ) -> None:
-    """The spool is a file and the database a folder, so that nothing comes back by itself."""
+    """The spool is a file, the database a folder or closed: nothing comes back by itself."""
     folder = tmp_path / "data"
     folder.mkdir()
     with contextlib.ExitStack() as stack:
@@ -62,7 +67,7 @@ def test_where_nothing_can_be_kept_plivo_is_asked_to_try_again(
             log = tmp_path / "log"
             os.mkfifo(log)
             reader = os.open(log, os.O_RDONLY | os.O_NONBLOCK)
-        service = stack.enter_context(broken(folder, log))
+        service = stack.enter_context(broken(folder, log, place))
         if state == "a closed pipe":
             os.close(reader)
         elif state == "a full pipe":
@@ -77,20 +82,22 @@ def test_where_nothing_can_be_kept_plivo_is_asked_to_try_again(
         f"{slowest(load.deliveries):.2f} s",
     )
     assert len(refused) == len(load.deliveries) >= ANSWERS
-    assert 'smsstatus_callbacks_total{answer="503",reason="kept nowhere"}' in metrics
+    assert 'answer="503",reason="kept nowhere"}' in metrics
 
 
+@on_both
 def test_while_the_log_takes_them_callbacks_are_answered_200_and_can_be_replayed(
-    tmp_path: Path, figure: Figure
+    tmp_path: Path, place: Place, figure: Figure
 ) -> None:
     folder = tmp_path / "data"
     folder.mkdir()
-    with broken(folder, tmp_path / "service.log") as service:
+    with broken(folder, tmp_path / "service.log", place) as service:
         with Load(service.port, service.plivo) as load:
             load.wait_for(ANSWERS)
         repeated = service.plivo.post(service.plivo.fields("sent"))
         assert {send(repeated, service.address)[0] for _ in range(50)} == {200}
-    service.database.rmdir()
+    if not is_on_postgres(service):
+        service.database.rmdir()
     service.spool.unlink()
     for path in folder.glob("away-*"):
         path.rename(folder / path.name.removeprefix("away-"))

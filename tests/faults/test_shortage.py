@@ -19,10 +19,12 @@ from smsstatus.settings import WEBHOOK_PATH
 
 from ..live import API_TOKEN, LiveService, wait_until
 from ..rows import insert, row
+from ..store.filling import fill_postgres
 from .conftest import Figure, Promise
 from .crowds import allow_open_files, coming, p99, stand
 from .load import Load, slowest
-from .raw import chunked, connect, head
+from .places import Place, is_on_postgres, on_both, on_both_in_full
+from .raw import chunked, connect, head, read_reply
 from .reconcile import not_stored
 from .test_nothing_left import fill
 from .tracing import resident_bytes, worker_pid
@@ -47,15 +49,16 @@ def with_open_files(service: LiveService, number: int) -> None:
 
 
 @pytest.mark.slow
+@on_both
 @pytest.mark.parametrize("kind", ["which say nothing", "which keep their connection"])
 def test_callbacks_are_fast_beside_more_connections_than_files_may_be_open(
-    tmp_path: Path, full: bool, figure: Figure, promise: Promise, kind: str
+    tmp_path: Path, place: Place, full: bool, figure: Figure, promise: Promise, kind: str
 ) -> None:
     files = 1024 if full else 128
     standing, a_second, sent = files * 10, 64, b""
     if kind == "which keep their connection":
         standing, a_second, sent = files, 40, _KEPT
-    service = LiveService(tmp_path)
+    service = LiveService(tmp_path, **place(tmp_path))
     with_open_files(service, files)
     with contextlib.ExitStack() as stack:
         stack.callback(service.kill)
@@ -78,6 +81,7 @@ def test_callbacks_are_fast_beside_more_connections_than_files_may_be_open(
 
 
 @pytest.mark.slow
+@on_both
 @pytest.mark.parametrize("kind", _COSTLY)
 def test_callbacks_are_answered_beside_clients_whose_requests_are_costly(
     service: LiveService, full: bool, figure: Figure, promise: Promise, kind: str
@@ -118,10 +122,11 @@ def _keep_sending(port: int, data: bytes, clients: int) -> None:
         threading.Thread(target=again_and_again).start()
 
 
+@on_both_in_full
 def test_callbacks_are_answered_and_kept_while_nobody_reads_the_log(
-    tmp_path: Path, full: bool, figure: Figure, promise: Promise
+    tmp_path: Path, place: Place, full: bool, figure: Figure, promise: Promise
 ) -> None:
-    service = LiveService(tmp_path, LOG_LEVEL="debug")
+    service = LiveService(tmp_path, **place(tmp_path), LOG_LEVEL="debug")
     os.mkfifo(service.log)
     reader = os.open(service.log, os.O_RDONLY | os.O_NONBLOCK)
     with contextlib.ExitStack() as stack:
@@ -158,10 +163,11 @@ def few_tasks() -> Iterator[Path]:
 
 
 @pytest.mark.slow
+@on_both
 def test_callbacks_are_answered_and_kept_where_only_12_threads_may_be(
-    tmp_path: Path, few_tasks: Path, figure: Figure, promise: Promise
+    tmp_path: Path, place: Place, few_tasks: Path, figure: Figure, promise: Promise
 ) -> None:
-    service = LiveService(tmp_path)
+    service = LiveService(tmp_path, **place(tmp_path))
     service.command = [
         *("/bin/sh", "-c", f'echo $$ > {few_tasks}/cgroup.procs; exec "$@"', "sh"),
         *(*service.gunicorn, service.application),
@@ -186,20 +192,26 @@ def test_callbacks_are_answered_and_kept_where_only_12_threads_may_be(
 
 
 @pytest.mark.slow
+@on_both
 def test_callbacks_are_answered_beside_clients_that_do_not_read_the_csv_they_asked_for(
-    tmp_path: Path, full: bool, figure: Figure, promise: Promise
+    tmp_path: Path, place: Place, full: bool, figure: Figure, promise: Promise
 ) -> None:
     """More than there are threads, each with more to come than any buffer takes."""
     asking = {"Host": "x", "Accept": "text/csv", "Authorization": f"Bearer {API_TOKEN}"}
     rows = 30_000 if full else 3_000
-    service = LiveService(tmp_path, **({} if full else serve_with(NarrowAndImpatient)))
+    service = LiveService(
+        tmp_path, **place(tmp_path), **({} if full else serve_with(NarrowAndImpatient))
+    )
     with contextlib.ExitStack() as stack:
         stack.callback(service.kill)
         service.start()
-        with closing(
-            sqlite3.connect(service.database, timeout=60, isolation_level=None)
-        ) as connection:
-            insert(connection, (row(n, "2026-11-01T12:00:00.000000Z") for n in range(rows)))
+        if is_on_postgres(service):
+            fill_postgres(service.environment["DATABASE_URL"], rows)
+        else:
+            with closing(
+                sqlite3.connect(service.database, timeout=60, isolation_level=None)
+            ) as connection:
+                insert(connection, (row(n, "2026-11-01T12:00:00.000000Z") for n in range(rows)))
         for _ in range(16):
             client = stack.enter_context(socket.socket())
             client.settimeout(60)
@@ -219,6 +231,7 @@ def test_callbacks_are_answered_beside_clients_that_do_not_read_the_csv_they_ask
 
 
 @pytest.mark.slow
+@on_both
 def test_idle_connections_take_little_memory(
     service: LiveService, full: bool, figure: Figure
 ) -> None:
@@ -246,4 +259,4 @@ def test_a_kept_connection_is_there_after_91_seconds_of_silence(service: LiveSer
         for pause in (0, 91):
             threading.Event().wait(pause)
             client.sendall(_KEPT)
-            assert client.recv(4096).startswith(b"HTTP/1.1 200")
+            assert read_reply(client).status == 200

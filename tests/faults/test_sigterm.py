@@ -17,15 +17,17 @@ from ..live import LiveService, live_service, wait_until
 from ..signed import send
 from .conftest import Figure, Promise
 from .load import Delivery, Load
+from .places import Place, on_both, on_both_in_full
 from .raw import connect, is_readable, read_reply, wire
 from .reconcile import missing
 from .tracing import held, worker_pid
 from .workers import Patient, serve_with
 
 
-def test_after_a_reload_callbacks_are_still_taken(tmp_path: Path) -> None:
+@on_both_in_full
+def test_after_a_reload_callbacks_are_still_taken(tmp_path: Path, place: Place) -> None:
     """SIGHUP starts a new worker on the same listening socket, which must stay open to all."""
-    with live_service(tmp_path) as service:
+    with live_service(tmp_path, **place(tmp_path)) as service:
         assert service.process is not None
         before = worker_pid(service)
         service.process.send_signal(signal.SIGHUP)
@@ -35,12 +37,15 @@ def test_after_a_reload_callbacks_are_still_taken(tmp_path: Path) -> None:
             assert send(request, service.address, seconds=60)[0] == 200
 
 
-def test_at_a_reload_the_old_worker_leaves_what_waits_to_the_new_one(tmp_path: Path) -> None:
+@on_both_in_full
+def test_at_a_reload_the_old_worker_leaves_what_waits_to_the_new_one(
+    tmp_path: Path, place: Place
+) -> None:
     """Else it would go on for as long as connections keep coming. Both are held, then let go.
 
     When it is let go, it may have accepted some before it sees the signal, but not all of them.
     """
-    with live_service(tmp_path) as service, contextlib.ExitStack() as clients:
+    with live_service(tmp_path, **place(tmp_path)) as service, contextlib.ExitStack() as clients:
         assert service.process is not None
         old = worker_pid(service)
         with held(old):
@@ -65,10 +70,12 @@ def _workers(service: LiveService) -> set[int]:
 
 
 @pytest.mark.timeout(600)
+@on_both_in_full
 @pytest.mark.parametrize("keep_alive", [True, False], ids=["keep-alive", "a connection each"])
 @pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
 def test_no_request_that_was_sent_is_reset_when_the_service_is_stopped_under_load(
     tmp_path: Path,
+    place: Place,
     full: bool,
     figure: Figure,
     promise: Promise,
@@ -85,7 +92,7 @@ def test_no_request_that_was_sent_is_reset_when_the_service_is_stopped_under_loa
     sent: list[Delivery] = []
     exits: list[float] = []
     lost: list[Delivery] = []
-    service = LiveService(tmp_path)
+    service = LiveService(tmp_path, **place(tmp_path))
     service.start()
     try:
         for _ in range(rounds):
@@ -117,9 +124,10 @@ def test_no_request_that_was_sent_is_reset_when_the_service_is_stopped_under_loa
 
 
 @pytest.mark.timeout(600)
+@on_both
 @pytest.mark.parametrize("told", ["the master", "both, the master later"])
 def test_requests_that_wait_to_be_accepted_when_sigterm_comes_are_all_answered(
-    tmp_path: Path, full: bool, figure: Figure, told: str
+    tmp_path: Path, place: Place, full: bool, figure: Figure, told: str
 ) -> None:
     """The worker is held (SIGSTOP) while requests arrive and SIGTERM is sent, then let go.
 
@@ -132,7 +140,10 @@ def test_requests_that_wait_to_be_accepted_when_sigterm_comes_are_all_answered(
     for number in range(rounds):
         folder = tmp_path / str(number)
         folder.mkdir()
-        with live_service(folder, **patient) as service, contextlib.ExitStack() as clients:
+        with (
+            live_service(folder, **place(folder), **patient) as service,
+            contextlib.ExitStack() as clients,
+        ):
             assert service.process is not None
             worker = worker_pid(service)
             with held(worker):

@@ -17,6 +17,7 @@ from ..signed import send
 from .conftest import Figure, Promise
 from .crowds import allow_open_files, coming, p99, stand
 from .load import Load
+from .places import Place, on_both_in_full
 from .raw import connect, head
 from .workers import Impatient, serve_with
 
@@ -45,13 +46,15 @@ def limits(full: bool) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def shared(
-    tmp_path_factory: pytest.TempPathFactory, limits: dict[str, str]
+    tmp_path_factory: pytest.TempPathFactory, place: Place, limits: dict[str, str]
 ) -> Iterator[LiveService]:
     """One for many: what a client does here is over for the service when the client is gone."""
-    with live_service(tmp_path_factory.mktemp("slow"), **limits) as running:
+    folder = tmp_path_factory.mktemp("slow")
+    with live_service(folder, **place(folder), **limits) as running:
         yield running
 
 
+@on_both_in_full
 @pytest.mark.parametrize("sent", _STALLED.values(), ids=_STALLED.keys())
 def test_a_healthy_client_is_answered_in_6_seconds_beside_as_many_stalled_ones_as_threads(
     shared: LiveService, figure: Figure, promise: Promise, sent: bytes
@@ -66,6 +69,7 @@ def test_a_healthy_client_is_answered_in_6_seconds_beside_as_many_stalled_ones_a
     promise(seconds, 6)
 
 
+@on_both_in_full
 @pytest.mark.parametrize("part", ["header", "body"])
 def test_a_healthy_client_is_answered_in_6_seconds_beside_clients_that_send_byte_by_byte(
     shared: LiveService, figure: Figure, promise: Promise, part: str
@@ -84,6 +88,7 @@ def test_a_healthy_client_is_answered_in_6_seconds_beside_clients_that_send_byte
     promise(seconds, 6)
 
 
+@on_both_in_full
 def test_a_healthy_client_is_answered_in_6_seconds_beside_clients_that_take_no_answer(
     service: LiveService, figure: Figure, promise: Promise
 ) -> None:
@@ -111,6 +116,7 @@ def test_a_healthy_client_is_answered_in_6_seconds_beside_clients_that_take_no_a
     assert "Traceback" not in service.log.read_text()
 
 
+@on_both_in_full
 @pytest.mark.parametrize("sent", [*_STALLED.values()][:4], ids=[*_STALLED][:4])
 def test_callbacks_are_fast_beside_stalled_clients_that_stand_and_others_that_keep_coming(
     shared: LiveService, full: bool, figure: Figure, promise: Promise, sent: bytes

@@ -8,24 +8,13 @@ from typing import Any
 
 from smsstatus.model import utc_now
 from smsstatus.plivo.callback import Callback, read_callback
-from smsstatus.store.contract import Filters
 from smsstatus.store.postgres.store import PostgresStore
 
 from ...live import LiveService
 from ...postgres import ask
 from ..load import Delivery
+from ..places import stored
 from ..reconcile import logged_callbacks, spooled_bodies
-
-
-def stored(url: str) -> dict[str, str]:
-    """The callbacks in the database, and the current_status of each one's message."""
-    bodies = {}
-    with closing(PostgresStore(url)) as store:
-        for message in store.walk(Filters()):
-            found = store.find(message.message_uuid)
-            assert found is not None
-            bodies |= {event.parameters: found.current_status for event in found.events or ()}
-    return bodies
 
 
 def missing(deliveries: Iterable[Delivery], service: LiveService, url: str) -> list[Delivery]:

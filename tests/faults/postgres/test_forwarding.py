@@ -15,9 +15,9 @@ from ...live import wait_until
 from ...postgres import server_folder
 from ..conftest import Figure, Promise
 from ..disks import filled, small_disk
-from ..forwarded import Arrived, count_waiting, forwarding_to, look, slowly, wait_until_sent
+from ..forwarded import Arrived, count_waiting, forwarding_to, slowly, wait_until_sent
 from ..load import Delivery, Load
-from ..reconcile import is_ready, wait_until_ready, wait_until_spooled
+from ..reconcile import is_ready, look, wait_until_ready, wait_until_spooled
 from .conftest import PROCESSES, Target, read_only, running, service_of
 
 SETTLED = 250

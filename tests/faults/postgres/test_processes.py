@@ -18,9 +18,10 @@ from ...live import ROOT, LiveService, wait_until
 from ...postgres import PostgresServer, ask, backends, new_database, server_folder
 from ..conftest import Figure, Promise
 from ..load import Delivery, Load, SharedLoad, slowest
+from ..places import stored
 from ..reconcile import gather, is_ready, spooled_bodies, wait_until_ready
 from .conftest import PROCESSES, Target, running, service_of
-from .kept import missing, record_alone, rows, stored, wrong
+from .kept import missing, record_alone, rows, wrong
 from .pooler import pgbouncer
 
 STARTING = 6
