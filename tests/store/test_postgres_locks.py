@@ -1,6 +1,7 @@
 """Two processes lock messages in one order, so neither waits for the other's next one for ever.
 
-The other process is a connection whose batch has come to the first message when ours begins.
+The other process is a connection whose batch has come to the first message when ours begins. And
+where somebody has locked a whole table, nobody waits for long, nor again and again.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from functools import partial
 import psycopg
 import pytest
 
+from smsstatus import promise
 from smsstatus.model import StatusUpdate
-from smsstatus.store.contract import Outcome
-from smsstatus.store.postgres import updates
+from smsstatus.store.contract import Outcome, StoreUnavailable
+from smsstatus.store.postgres import patience, updates
 from smsstatus.store.postgres.batch import record
 from smsstatus.store.postgres.store import PostgresStore
 
@@ -89,3 +91,38 @@ def test_messages_are_removed_in_the_order_in_which_a_batch_locks_them(
         wait_until(lambda: waits_for_a_lock(postgres), what="ours waits for message 1")
         go_on()
         assert removing.result(PATIENT) == 2
+
+
+@contextmanager
+def locked_table(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Nobody can read messages, and who tries gives up soon."""
+    monkeypatch.setattr(promise, "STATEMENT_SECONDS", 0.3)
+    with psycopg.connect(url) as connection:
+        connection.execute("LOCK TABLE messages IN ACCESS EXCLUSIVE MODE")
+        yield
+
+
+def test_what_may_count_for_long_does_not_wait_long_for_a_table_that_is_locked(
+    store: PostgresStore, postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (
+        locked_table(postgres, monkeypatch),
+        pytest.raises(StoreUnavailable, match=r"no answer within 0\.3 s"),
+    ):
+        store.tallies((OLD, NEW), (), NEW)
+
+
+def test_who_has_waited_in_vain_is_refused_at_once_and_others_are_not(
+    store: PostgresStore, postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "WAITED_SECONDS", 0.1)
+    monkeypatch.setattr(patience, "SPENT_SECONDS", PATIENT)
+    with locked_table(postgres, monkeypatch), pytest.raises(StoreUnavailable):
+        store.find("1")
+    monkeypatch.setattr(promise, "STATEMENT_SECONDS", PATIENT)
+    for ask in (store.newest, store.probe):
+        with pytest.raises(StoreUnavailable, match=r"no answer within 0\.3 s"):
+            ask()
+    with ThreadPoolExecutor(1) as another:
+        assert another.submit(store.newest).result(PATIENT) == ""
+        another.submit(store.probe).result(PATIENT)

@@ -32,6 +32,7 @@ from . import counting, filling, keys, listing, tallies, updates, upgrade, upkee
 from .committer import Committer
 from .connection import Connection, Link
 from .outbox import PostgresOutbox
+from .patience import Patience
 from .readers import Readers, run
 from .runs import PostgresRuns
 from .schema import apply_schema
@@ -71,6 +72,7 @@ class PostgresStore:
         wanted: Wanted | None = None,
     ) -> None:
         self._url = url
+        self._patience = Patience()
         self.writer = GroupCommit(
             lambda: Committer(
                 Link(url, apply_schema, prepares=True), wanted, lambda: self.outbox.written()
@@ -140,7 +142,8 @@ class PostgresStore:
         return self.writer.submit(partial(upkeep.forget_batch, pair=pair))
 
     def probe(self) -> None:
-        self.writer.submit(updates.probe)
+        with self._patience.limited():
+            self.writer.submit(updates.probe)
 
     def find(self, message_uuid: str) -> Message | None:
         with_forwards = self.outbox.wanted is not None
@@ -302,13 +305,16 @@ class PostgresStore:
         """What `work(connection)` returns. Raises StoreUnavailable, also if it takes longer than
         that, or else than STATEMENT_SECONDS of the promise.
         """
-        if self._readers is not None:
-            return self._readers.read(work, seconds)
-        return self.writer.submit(work)
+        with self._patience.limited():
+            if self._readers is not None:
+                return self._readers.read(work, seconds)
+            return self.writer.submit(work)
 
     def _count(self, work: Callable[[Connection], T]) -> T:
         """The same for what counts messages of a window, which compiling would make no quicker: the
         server expects far more rows than come, and compiles for seconds then.
+
+        It may take long only where the tables can be read.
         """
 
         def plainly(connection: Connection) -> T:
@@ -316,6 +322,7 @@ class PostgresStore:
                 connection.execute("SELECT set_config('jit', 'off', true)")
                 return work(connection)
 
+        self._read(counting.reach)
         return self._read(plainly, WINDOW_SECONDS)
 
     def close(self) -> None:

@@ -8,20 +8,19 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
-from urllib.parse import parse_qsl
 
 import pytest
 
-from ...live import API_TOKEN, LiveService, wait_until
+from ...live import wait_until
 from ...postgres import ask, server_folder
 from ..conftest import Figure, Promise
 from ..disks import filled, small_disk
-from ..load import Delivery, Load, slowest
-from ..raw import exchange, head
+from ..load import Load, slowest
 from ..reconcile import gather, wait_until_ready, wait_until_spooled, wait_until_told
 from .conftest import Target, read_only, running
 from .hole import Hole
 from .kept import missing, wrong
+from .reading import Reader
 
 Fault = Callable[[Target], AbstractContextManager[object]]
 _STANDBY = "synchronous_standby_names"
@@ -152,15 +151,16 @@ SHORTEST = "kill -9 of the postmaster"
 def test_nothing_answered_200_is_lost_when_the_server_ends_and_comes_back(
     target: Target, full: bool, figure: Figure, promise: Promise, name: str
 ) -> None:
+    reader = Reader()
     with Load(target.service.port, target.service.plivo, pause=0.02) as load:
         for _ in range(5 if full else 1):
             load.wait_for(50)
-            with PASSING[name](target):
+            with reader.reading(target, load.deliveries[0]), PASSING[name](target):
                 load.wait_for(20)
             wait_until(target.server.answers, what="PostgreSQL answers")
             wait_until_ready(target.service)
         load.wait_for(50)
-    _judge(load, target, figure, promise, name)
+    _judge(load, reader, target, figure, promise, name)
 
 
 @pytest.mark.slow
@@ -169,9 +169,10 @@ def test_callbacks_are_answered_and_kept_while_the_server_takes_none(
     target: Target, full: bool, figure: Figure, promise: Promise, name: str
 ) -> None:
     fault, seconds, says = LASTING[name]
+    reader = Reader()
     with Load(target.service.port, target.service.plivo, pause=0.05) as load:
         load.wait_for(50)
-        with fault(target):
+        with fault(target), reader.reading(target, load.deliveries[0]):
             began = time.monotonic()
             wait_until_spooled(target.service, 50)
             load.go_on(began + seconds - time.monotonic() if full else 0)
@@ -180,7 +181,7 @@ def test_callbacks_are_answered_and_kept_while_the_server_takes_none(
         wait_until_ready(target.service)
         load.wait_for(50)
     assert says in target.service.log.read_text()
-    _judge(load, target, figure, promise, f"{name} for {seconds:.0f} s")
+    _judge(load, reader, target, figure, promise, f"{name} for {seconds:.0f} s")
 
 
 @pytest.mark.slow
@@ -189,6 +190,7 @@ def test_a_table_that_somebody_dropped_is_made_again_and_nothing_since_is_lost(
     tmp_path: Path, limits: dict[str, str], figure: Figure, promise: Promise, table: str
 ) -> None:
     """The service may not make it again until somebody has looked."""
+    reader = Reader()
     with running(tmp_path, limits) as target:
         service = target.service
         with Load(service.port, service.plivo, pause=0.02) as load:
@@ -197,14 +199,15 @@ def test_a_table_that_somebody_dropped_is_made_again_and_nothing_since_is_lost(
                 "ALTER SCHEMA public OWNER TO postgres", f"DROP TABLE {table} CASCADE"
             )
             since = time.monotonic()
-            wait_until_spooled(service, 50)
-            wait_until_told(service, "42501: permission denied for schema public")
+            with reader.reading(target, load.deliveries[0]):
+                wait_until_spooled(service, 50)
+                wait_until_told(service, "42501: permission denied for schema public")
             target.administer("ALTER SCHEMA public OWNER TO sms")
             wait_until_ready(service)
             load.wait_for(50)
         assert f'42P01: relation "{table}" does not exist' in service.log.read_text()
         load.deliveries = [delivery for delivery in load.deliveries if delivery.began > since]
-        _judge(load, target, figure, promise, f"table {table} dropped")
+        _judge(load, reader, target, figure, promise, f"table {table} dropped")
         assert _foreign_events(target) == 0
 
 
@@ -233,7 +236,7 @@ def test_callbacks_are_answered_and_kept_while_the_network_drops_everything(
         service.start()
         with Load(service.port, service.plivo) as load:
             load.wait_for(50)
-        sent = load.deliveries
+        sent, reader = load.deliveries, Reader()
         load = Load(service.port, service.plivo, pause=0.05)
         with ExitStack() as clients, ExitStack() as silence:
             if when == "idle":
@@ -245,21 +248,16 @@ def test_callbacks_are_answered_and_kept_while_the_network_drops_everything(
                     wait_until(lambda: _waits_for_a_lock(target), what="a statement is under way")
                     silence.enter_context(hole.closed())
             began = time.monotonic()
-            wait_until_spooled(service, 50)
-            answers = _ask_meanwhile(service, load, sent[0], began + 30 if full else 0)
-            wait_until_told(service, "")
-            seconds = time.monotonic() - began
+            with reader.reading(target, sent[0]):
+                wait_until_spooled(service, 50)
+                load.go_on(began + 30 - time.monotonic() if full else 0)
+                wait_until_told(service, "")
+                seconds = time.monotonic() - began
             silence.close()
             wait_until_ready(service)
             load.wait_for(50)
         load.deliveries += sent
-        _judge(load, target, figure, promise, f"black hole for {seconds:.0f} s, {when}")
-        figure(
-            f"PostgreSQL: asked during a black hole, {when}",
-            ", ".join([f"`{path}` slowest {slow:.2f} s" for path, slow in answers.items()]),
-        )
-        promise(answers["/healthz"], 1)
-        promise(max(answers.values()))
+        _judge(load, reader, target, figure, promise, f"black hole for {seconds:.0f} s, {when}")
 
 
 def _waits_for_a_lock(target: Target) -> bool:
@@ -269,27 +267,6 @@ def _waits_for_a_lock(target: Target) -> bool:
             "SELECT 1 FROM pg_stat_activity WHERE usename = 'sms' AND wait_event_type = 'Lock'",
         )
     )
-
-
-def _ask_meanwhile(
-    service: LiveService, load: Load, known: Delivery, until: float
-) -> dict[str, float]:
-    """Ask for what needs the database and what does not, at least once; the slowest of each."""
-    uuid = dict(parse_qsl(known.body))["MessageUUID"]
-    expected = {"/healthz": 200, "/readyz": 503, "/messages/<uuid>": 503}
-    took = dict.fromkeys(expected, 0.0)
-    while True:
-        for path, status in expected.items():
-            began = time.monotonic()
-            bearer = {"Authorization": f"Bearer {API_TOKEN}", "Connection": "close"}
-            line = f"GET {path.replace('<uuid>', uuid)} HTTP/1.1"
-            reply = exchange(service.port, head(line, bearer))
-            took[path] = max(took[path], time.monotonic() - began)
-            assert reply is not None
-            assert reply.status == status
-        if time.monotonic() > until:
-            return took
-        load.go_on(0.2)
 
 
 @pytest.mark.slow
@@ -302,18 +279,21 @@ def test_while_the_servers_disk_is_full_callbacks_are_spooled(
         small_disk(disk, 24),
         running(tmp_path, limits, tablespace=disk) as target,
     ):
+        reader = Reader()
         with Load(target.service.port, target.service.plivo, pause=0.02) as load:
             load.wait_for(50)
-            with filled(disk):
+            with filled(disk), reader.reading(target, load.deliveries[0]):
                 wait_until_spooled(target.service, 50)
                 wait_until_told(target.service, "53100: could not extend file")
             wait_until_ready(target.service)
             load.wait_for(50)
         assert "53100: could not extend file" in target.service.log.read_text()
-        _judge(load, target, figure, promise, "disk full, then space again")
+        _judge(load, reader, target, figure, promise, "disk full, then space again")
 
 
-def _judge(load: Load, target: Target, figure: Figure, promise: Promise, fault: str) -> None:
+def _judge(
+    load: Load, reader: Reader, target: Target, figure: Figure, promise: Promise, fault: str
+) -> None:
     """Everything that was answered is kept, and stands as it should once the spool is drained."""
     lost = missing(load.deliveries, target.service, target.url)
     gather(target.service)
@@ -327,3 +307,4 @@ def _judge(load: Load, target: Target, figure: Figure, promise: Promise, fault: 
     assert wrong(load.deliveries, target.url) == []
     assert "Traceback" not in target.service.log.read_text()
     promise(slowest(load.deliveries))
+    reader.judge(figure, promise, fault)
