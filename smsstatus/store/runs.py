@@ -75,7 +75,7 @@ class Runs(Protocol):
     def up_at(self) -> str:
         """When the service was last known to be up; empty: never."""
 
-    def outages(self, limit: int = 100) -> Sequence[Outage]:
+    def outages(self, limit: int) -> Sequence[Outage]:
         """The newest outages, newest first."""
 
     def unlisted(self, after: str) -> Sequence[Outage]:

@@ -16,7 +16,7 @@ from .updates import at, update_of
 SINCE, UNTIL = "2025-11-01T00:00:00.000000Z", "2025-12-31T00:00:00.000000Z"
 LATER = "2999-01-01T00:00:00.000000Z"
 DAYS = [f"2025-{month}-{day:02}" for month in (11, 12) for day in range(1, 31)]
-EACH_DAY = 4
+EACH_DAY = 10
 TENS = ["2025-11-08", "2025-11-18", "2025-11-28", "2025-12-08", "2025-12-18"]
 """Those that are whole, and were over for a day."""
 
@@ -74,13 +74,35 @@ def test_a_ten_of_which_a_message_changes_is_counted_from_the_rest_and_summed_up
     assert counted(store) == EACH_DAY * len(DAYS) + 1
 
 
+def test_a_change_takes_no_sums_but_those_of_its_hour_day_and_ten(
+    store: PostgresStore, postgres: str
+) -> None:
+    sum_up(store)
+    for change in (
+        "INSERT INTO changed_hours VALUES ('2025-11-12T06:00Z')",
+        "UPDATE tallies SET messages = messages + 1",
+        "UPDATE day_tallies SET messages = messages + 100",
+        "UPDATE ten_tallies SET messages = messages + 10000",
+    ):
+        ask(postgres, change)
+    hours_of_a_day, last_hour, days_of_a_ten, other_days = 1, 1, 9, 9
+    assert counted(store) == (
+        EACH_DAY * len(DAYS)
+        + hours_of_a_day
+        + last_hour
+        + 100 * (days_of_a_ten + other_days)
+        + 10000 * (len(TENS) - 1)
+    )
+
+
 def test_a_ten_with_a_day_whose_sums_do_not_pay_is_not_summed_up(
     store: PostgresStore, postgres: str
 ) -> None:
-    write(store, [delivered("one-more", "2025-11-12", MCC="310")])
+    networks = ("260", "410", "480")
+    write(store, [delivered(mnc, "2025-11-12", MCC="310", MNC=mnc) for mnc in networks])
     sum_up(store)
     assert tens(postgres) == [ten for ten in TENS if ten != "2025-11-08"]
-    assert counted(store) == EACH_DAY * len(DAYS) + 1
+    assert counted(store) == EACH_DAY * len(DAYS) + len(networks)
 
 
 def test_a_ten_does_not_count_while_one_of_its_days_has_no_sums(
@@ -93,4 +115,7 @@ def test_a_ten_does_not_count_while_one_of_its_days_has_no_sums(
     ask(postgres, "ALTER TABLE summed_hours DISABLE TRIGGER forget_ten")
     ask(postgres, "DELETE FROM summed_hours WHERE hour = '2025-11-12T05:00Z'")
     assert tens(postgres) == TENS
+    assert counted(store) == EACH_DAY * len(DAYS) - 1
+    ask(postgres, "INSERT INTO changed_hours VALUES ('2025-11-12T05:00Z')")
+    sum_up(store)
     assert counted(store) == EACH_DAY * len(DAYS) - 1

@@ -29,20 +29,20 @@ def beat(store: Store, moment: datetime) -> None:
 
 
 def test_the_first_start_may_have_missed_a_day(store: Store) -> None:
-    assert (store.runs.up_at(), store.runs.outages()) == ("", [])
+    assert (store.runs.up_at(), store.runs.outages(100)) == ("", [])
     beat(store, NOON)
     assert store.runs.up_at() == text(NOON)
-    assert store.runs.outages() == [Outage(since=text(NOON - DAY), until=text(NOON))]
-    assert store.runs.outages()[0].is_before_first
+    assert store.runs.outages(100) == [Outage(since=text(NOON - DAY), until=text(NOON))]
+    assert store.runs.outages(100)[0].is_before_first
 
 
 def test_a_service_that_was_away_remembers_since_when(store: Store) -> None:
     beat(store, NOON)
     beat(store, NOON + 2 * MINUTE)
-    assert len(store.runs.outages()) == 1
+    assert len(store.runs.outages(100)) == 1
     beat(store, NOON + 6 * HOUR)
     beat(store, NOON + 6 * HOUR + MINUTE)
-    newest, _ = store.runs.outages()
+    newest, _ = store.runs.outages(100)
     assert newest == Outage(since=text(NOON + 2 * MINUTE), until=text(NOON + 6 * HOUR))
     assert not newest.is_before_first
     assert store.runs.outages(1) == [newest]
@@ -53,8 +53,8 @@ def test_two_that_start_at_once_remember_one_outage(open_store: Opener) -> None:
     beat(one, NOON)
     beat(one, NOON + HOUR)
     beat(other, NOON + HOUR + timedelta(seconds=1))
-    assert [outage.since for outage in one.runs.outages()] == [text(NOON), text(NOON - DAY)]
-    assert other.runs.outages() == one.runs.outages()
+    assert [outage.since for outage in one.runs.outages(100)] == [text(NOON), text(NOON - DAY)]
+    assert other.runs.outages(100) == one.runs.outages(100)
 
 
 def test_a_clock_that_was_ahead_hides_no_later_outage(store: Store) -> None:
@@ -82,7 +82,7 @@ def test_what_is_listed_only_goes_forward(store: Store) -> None:
     store.runs.note_listed(since, text(NOON - HOUR), 3)
     store.runs.note_listed(since, text(NOON - HOUR), 3)
     store.runs.note_listed(since, text(NOON), 2)
-    assert store.runs.outages() == [
+    assert store.runs.outages(100) == [
         Outage(since=since, until=text(NOON), listed_until=text(NOON), missed=5)
     ]
 

@@ -40,7 +40,7 @@ class PostgresRuns:
         rows = self._rows(f"SELECT {as_text('max(up_at)')} FROM heartbeat")
         return rows[0][0] or ""
 
-    def outages(self, limit: int = 100) -> Sequence[Outage]:
+    def outages(self, limit: int) -> Sequence[Outage]:
         return self._outages("ORDER BY o.since DESC LIMIT %s", limit)
 
     def unlisted(self, after: str) -> Sequence[Outage]:

@@ -249,7 +249,8 @@ CREATE TABLE IF NOT EXISTS ten_tallies (
 );
 CREATE INDEX IF NOT EXISTS ten_tallies_by_ten ON ten_tallies (ten);
 
--- Hours of which a message has changed since: their sums do not count, nor do those of their days.
+-- Hours of which a message has changed since: their sums do not count, nor do those of their days
+-- and tens.
 -- Added to by whoever changes one, so that none waits for another; an hour can be there more than once.
 CREATE TABLE IF NOT EXISTS changed_hours (
     hour              timestamptz NOT NULL

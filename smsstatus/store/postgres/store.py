@@ -230,7 +230,7 @@ class PostgresStore:
         return self._read(upkeep.newest)
 
     def count_again(self) -> None:
-        self.counts = self._read(counting.count_by_status, COUNT_SECONDS)
+        self.counts = self._read_anyway(counting.count_by_status, COUNT_SECONDS)
 
     def engine(self) -> Engine:
         return self._read(upkeep.engine)
@@ -257,7 +257,7 @@ class PostgresStore:
         finally:
             if is_held:
                 self._held.discard(name)
-                self._read(
+                self._read_anyway(
                     lambda connection: connection.execute(
                         "SELECT pg_advisory_unlock(%s)", (number,)
                     )
@@ -306,9 +306,13 @@ class PostgresStore:
         that, or else than STATEMENT_SECONDS of the promise.
         """
         with self._patience.limited():
-            if self._readers is not None:
-                return self._readers.read(work, seconds)
-            return self.writer.submit(work)
+            return self._read_anyway(work, seconds)
+
+    def _read_anyway(self, work: Callable[[Connection], T], seconds: float | None = None) -> T:
+        """The same, whatever came of what this thread read last."""
+        if self._readers is not None:
+            return self._readers.read(work, seconds)
+        return self.writer.submit(work)
 
     def _count(self, work: Callable[[Connection], T]) -> T:
         """The same for what counts messages of a window, which compiling would make no quicker: the

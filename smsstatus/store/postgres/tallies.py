@@ -79,7 +79,7 @@ _PARTS = f"""
     hours AS MATERIALIZED (
         SELECT hour AS since, hour + interval '1 hour' AS until, is_late
         FROM summed_hours LEFT JOIN days ON since = date_trunc('day', hour, 'UTC')
-        WHERE {_IN_WINDOW.format("hour", "1 hour")}
+        WHERE {_IN_WINDOW.format("summed_hours.hour", "1 hour")}
             AND {_TEN.format("hour")} NOT IN (SELECT since FROM tens) AND is_late IS NOT FALSE
     ),
     sums AS (
@@ -227,6 +227,10 @@ def sum_up_one(connection: Connection, now: str) -> bool:
             _sum_up(connection, _HOUR, hour)
         elif (day := _next_day(connection)) is not None:
             _sum_up(connection, _DAY, day)
+            connection.execute(  # it was made of what the day was before, if it is there
+                f"DELETE FROM summed_tens WHERE ten = {_TEN.format('%s::timestamptz')}".encode(),
+                (day,),
+            )
         elif (ten := _next_ten(connection)) is not None:
             _sum_up(connection, _TEN_DAYS, ten)
         else:
@@ -274,7 +278,9 @@ def _next_day(connection: Connection) -> str | None:
 
 
 def _next_ten(connection: Connection) -> str | None:
-    """The newest one that was over for a day when the last day ended; None if none is left."""
+    """The newest one, of which no day is the last one or the one before: in those messages change
+    most, and each change takes the ten with it. None if none is left.
+    """
     ((found,),) = connection.execute(
         f"""SELECT max(ten)::text FROM (
                 SELECT {_TEN.format("day")} AS ten FROM summed_days

@@ -32,7 +32,7 @@ class SqliteRuns:
             ((up_at,),) = connection.execute("SELECT max(up_at) FROM heartbeat").fetchall()
         return up_at or ""
 
-    def outages(self, limit: int = 100) -> Sequence[Outage]:
+    def outages(self, limit: int) -> Sequence[Outage]:
         return self._outages("ORDER BY since DESC LIMIT ?", limit)
 
     def unlisted(self, after: str) -> Sequence[Outage]:
