@@ -62,9 +62,12 @@ class Listed:
 
     @property
     def is_refused(self) -> bool:
-        """Would Plivo only refuse another request now? It asked for a pause, or knows us not."""
-        return self.trouble is not None and bool(
-            self.trouble.retry_after or isinstance(self.trouble, plivo_api.AuthenticationFailed)
+        """Would Plivo only refuse another request now? It asked for a pause that is not kept here,
+        or knows us not.
+        """
+        refusals = (plivo_api.RateLimited, plivo_api.AuthenticationFailed)
+        return self.trouble is not None and (
+            isinstance(self.trouble, refusals) or (self.trouble.retry_after or 0) > MOST_PATIENT
         )
 
     def __str__(self) -> str:
@@ -123,6 +126,7 @@ class Listing:
                     self.done.failed += 1
                     if self.done.is_refused:
                         return
+                    self._pause()
         finally:
             self.done.left = left
 
@@ -191,7 +195,7 @@ class Listing:
         """One page; what fails is tried again, after the pause that Plivo asks for."""
         troubles = 0
         while True:
-            self._rest(max(self._next_request - self._parts.clock.monotonic(), 0))
+            self._pause()
             self._next_request = self._parts.clock.monotonic() + LIST_SECONDS
             try:
                 return plivo_api.list_messages(
@@ -202,9 +206,14 @@ class Listing:
             except plivo_api.PlivoError as error:
                 troubles += 1
                 wait = error.retry_after or LIST_SECONDS * 2**troubles
+                if wait <= MOST_PATIENT:
+                    self._next_request += wait
                 if troubles == TROUBLES or wait > MOST_PATIENT:
                     raise
-                self._next_request += wait
+
+    def _pause(self) -> None:
+        """Until Plivo may be asked for the next thing."""
+        self._rest(max(self._next_request - self._parts.clock.monotonic(), 0))
 
     def _write(self, rows: Rows) -> int:
         """Write what these messages' rows do not say yet; how many had no row."""

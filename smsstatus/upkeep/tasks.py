@@ -8,7 +8,6 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
-from ..plivo import api as plivo_api
 from ..settings import Settings
 from . import backups, pruning
 from .listing import Listing, open_outages
@@ -77,8 +76,12 @@ def _reconcile(parts: Parts, rest: Rest, report: Report) -> Finding:
         parts.metrics.count_reconciled("listed", done.listed)
         parts.metrics.count_reconciled("missed", done.missed)
     if done.trouble and done.is_refused:
-        text = f"{done}; no silent ones asked about"
-        return _stopped(text, done.trouble, done.trouble.retry_after)
+        pause = done.trouble.retry_after
+        return Finding(
+            text=f"{done}; no silent ones asked about; stopped: {in_words(done.trouble)}",
+            is_ok=False,
+            again_in=timedelta(seconds=pause) if pause else None,
+        )
     uuids = due_messages(parts, within=WITHIN, limit=ASKED)
     summary = reconcile(parts, uuids, rest=rest)
     for result in ("asked", "changed", "unknown", "failed"):
@@ -86,19 +89,11 @@ def _reconcile(parts: Parts, rest: Rest, report: Report) -> Finding:
     text = f"{done}; {summary}"
     is_more = done.left > done.failed or len(uuids) == ASKED
     soon = SOON.total_seconds() if is_more and summary.complete else None
-    wait = summary.retry_after or soon
+    wait: float | None = summary.retry_after or soon
     if done.trouble:
-        return _stopped(text, done.trouble, wait)
+        text += f"; trouble with an outage: {in_words(done.trouble)}"
     again_in = timedelta(seconds=wait) if wait else None
-    return Finding(text=text, is_ok=summary.complete, again_in=again_in)
-
-
-def _stopped(text: str, trouble: plivo_api.PlivoError, wait: float | None) -> Finding:
-    return Finding(
-        text=f"{text}; stopped: {in_words(trouble)}",
-        is_ok=False,
-        again_in=timedelta(seconds=wait) if wait else None,
-    )
+    return Finding(text=text, is_ok=summary.complete and not done.trouble, again_in=again_in)
 
 
 def _prune(retention: timedelta, parts: Parts, rest: Rest, report: Report) -> Finding:

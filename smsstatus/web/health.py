@@ -141,7 +141,7 @@ def _upkeep_lines(service: Service) -> list[str]:
         return []
     runs = [(f'task="{task.name}"', task) for task in found.tasks if task.is_on]
     behind = {"": found.seconds_behind(service.clock.now())}
-    if why_not_listed(service.settings):  # it would stand there for ever
+    if why_not_listed(service.settings):  # somebody else's business, or nobody's
         behind = {}
     return [
         *family(

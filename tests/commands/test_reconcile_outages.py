@@ -46,7 +46,7 @@ def service(app: Flask, clock: HandClock) -> Service:
     for _ in range(60):
         beat(service.store, clock)
         clock.turn(60)
-    (before_first,) = service.store.runs.outages()
+    (before_first,) = service.store.runs.outages(100)
     service.store.runs.note_listed(before_first.since, before_first.until, 0)
     return service
 
@@ -79,7 +79,7 @@ def test_what_others_sent_in_an_outage_is_known_afterwards(
     assert done.stdout == f"{NONE_SILENT}; 500 listed, 500 of them missed\n"
     assert states(service) == truth(plivo_list)
     assert plivo_list.refused == 0
-    (newest, _) = service.store.runs.outages()
+    (newest, _) = service.store.runs.outages(100)
     assert (newest.missed, newest.listed_until >= newest.until) == (500, True)
     pages = plivo_list.pages
     again = run("reconcile")
@@ -135,7 +135,7 @@ def test_a_run_that_was_interrupted_is_gone_on_with(
     done = run("reconcile")
     assert done.exit_code == 1
     assert done.stdout.endswith(", 2 outages left; stopped: interrupted\n")
-    _, first, _ = service.store.runs.outages()
+    _, first, _ = service.store.runs.outages(100)
     assert first.since < first.listed_until < first.until
     assert 0 < first.missed == len(states(service)) < 300
     monkeypatch.undo()
@@ -251,7 +251,7 @@ def test_a_dry_run_names_the_times_and_asks_nothing(
     down(service, plivo_list, 2)
     back_at = left_at + 2 * HOUR + MINUTE
     times = [utc_timestamp(str(m)) for m in (left_at - 15 * MINUTE, back_at + 5 * MINUTE)]
-    before = service.store.runs.outages()
+    before = service.store.runs.outages(100)
     said = run("reconcile", "--dry-run").stdout.splitlines()
     assert said == [
         "0 would be asked about.",
@@ -259,7 +259,7 @@ def test_a_dry_run_names_the_times_and_asks_nothing(
     ]
     told = json.loads(run("reconcile", "--dry-run", "--json").stdout)
     assert told["would_be_listed"] == [{"since": times[0], "until": times[1]}]
-    assert (standin.asked, service.store.runs.outages()) == ([], before)
+    assert (standin.asked, service.store.runs.outages(100)) == ([], before)
 
 
 # In a process of its own.

@@ -217,8 +217,12 @@ def test_an_outage_is_listed_however_many_came_later(start: Start, plivo_list: P
     assert process.states() == {sent: "delivered"}
 
 
+@pytest.mark.parametrize(
+    ("failure", "pause"),
+    [(Reply(500, {"error": "internal"}), 0), (Reply(503, {}, {"Retry-After": "20"}), 20)],
+)
 def test_an_outage_that_plivo_fails_on_keeps_no_other_one_from_being_listed(
-    start: Start, plivo_list: PlivoList
+    start: Start, plivo_list: PlivoList, failure: Reply, pause: float
 ) -> None:
     """Of one slice of the first of three Plivo's list is always an error."""
     process = up(start)
@@ -231,20 +235,24 @@ def test_an_outage_that_plivo_fails_on_keeps_no_other_one_from_being_listed(
             plivo_list.clock.turn(60)
     poison = f"{10:08x}-0000-4000-8000-000000000000"
     met: list[float] = []
+    after: list[float] = []
 
     def fail(number: int, rows: list[dict[str, Any]]) -> Reply | None:
+        if len(met) == TROUBLES:
+            after.append(plivo_list.clock.elapsed)
         if poison not in [row["message_uuid"] for row in rows]:
             return None
         met.append(plivo_list.clock.elapsed)
-        return Reply(500, {"error": "internal"})
+        return failure
 
     plivo_list.tamper = fail
     process.timetable.look()
     (run,) = process.store.runs.last()
     assert not run.is_ok
     assert ", 1 outage left; " in run.found
-    assert "stopped: Plivo has trouble" in run.found
+    assert "trouble with an outage: Plivo has trouble" in run.found
     assert len(met) == TROUBLES
+    assert after[0] - met[-1] >= pause
     of_others = {name: state for name, state in truth(plivo_list).items() if int(name[:8], 16) > 19}
     assert of_others.items() <= process.states().items()
     newest, second, first = process.store.runs.outages(3)
@@ -257,6 +265,27 @@ def test_an_outage_that_plivo_fails_on_keeps_no_other_one_from_being_listed(
     assert process.states() == truth(plivo_list)
     assert [outage.missed for outage in process.store.runs.outages(3)] == [20, 20, 20]
     assert plivo_list.refused == 0
+
+
+def test_a_pause_that_plivo_asks_for_comes_before_silent_messages_are_asked_about(
+    start: Start, plivo_list: PlivoList
+) -> None:
+    plivo_list.send(1, plivo_list.clock.now() - HOUR, "sent")
+    process = start()
+    process.live(MINUTE)
+    plivo_list.clock.turn(2 * HOUR.total_seconds())
+    beat(process.store, process.clock)
+    met: list[float] = []
+
+    def fail(number: int, rows: list[dict[str, Any]]) -> Reply:
+        met.append(plivo_list.clock.elapsed)
+        return Reply(503, {}, {"Retry-After": "20"})
+
+    plivo_list.tamper = fail
+    plivo_list.gets.clear()
+    process.timetable.look()
+    assert len(met) == TROUBLES
+    assert plivo_list.gets[0] - met[-1] >= 20
 
 
 @pytest.mark.parametrize("refusal", [Reply(401, {}), Reply(503, {}, {"Retry-After": "3000"})])

@@ -56,6 +56,7 @@ class Reader:
         try:
             yield
             wait_until(lambda: len(self.asked) == len(PATHS), 120, "each is answered")
+            assert thread.is_alive()
         finally:
             over.set()
             thread.join(120)

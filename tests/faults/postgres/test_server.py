@@ -258,6 +258,8 @@ def test_callbacks_are_answered_and_kept_while_the_network_drops_everything(
             load.wait_for(50)
         load.deliveries += sent
         _judge(load, reader, target, figure, promise, f"black hole for {seconds:.0f} s, {when}")
+        assert reader.refused["/readyz"]
+        assert reader.refused["/messages/<uuid>"]
 
 
 def _waits_for_a_lock(target: Target) -> bool:
