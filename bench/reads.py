@@ -23,6 +23,7 @@ from bench.callbacks import NETWORKS
 from bench.peers.registry import API_TOKEN
 from bench.postgres import Database
 from smsstatus.model import utc_timestamp
+from smsstatus.plivo.countries import country_of
 from smsstatus.store.contract import GROUPS
 
 REQUESTS = 300
@@ -129,9 +130,9 @@ class Reader:
             "error_code": lambda: _list(error_code=error_code()),
             "from, error_code": lambda: _list(**{"from": one().sender, "error_code": error_code()}),
             "country": lambda: _list(country="US"),
-            "network": lambda: _list(network=self._any_network()),
+            "network": lambda: _list(network=self._any_network()["network"]),
             "from, country, network": lambda: _list(
-                **{"from": one().sender}, country="US", network=self._any_network()
+                **{"from": one().sender}, **self._any_network()
             ),
             "reference (none)": lambda: _list(reference="order=42"),
             "since, until (an hour)": lambda: _list(**self._window(hours=1)),
@@ -160,8 +161,9 @@ class Reader:
     def _any_error(self) -> str:
         return self.rng.choice(self.known.errors)
 
-    def _any_network(self) -> str:
-        return "-".join(self.rng.choice(NETWORKS))
+    def _any_network(self) -> dict[str, str | None]:
+        network = "-".join(self.rng.choice(NETWORKS))
+        return {"network": network, "country": country_of(network, "")}
 
     def _window(self, hours: float) -> dict[str, str]:
         """A random window of that length within the data, or all of it."""
