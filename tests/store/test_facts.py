@@ -200,7 +200,12 @@ def differences(store: Store, first_hour: str, some: int = 3) -> list[object]:
         edges: [all_of(store, since=since, until=until) for since, until in pairwise(edges)]
         for edges in EDGES
     }
-    return [
+    bars = [
+        edges
+        for edges, slices in messages.items()
+        if [*store.history(edges)] != [Counter(m.current_status for m in part) for part in slices]
+    ]
+    return bars + [
         (edges, by)
         for edges, slices in messages.items()
         for by in random.Random(len(slices[0])).sample(BY, some)
