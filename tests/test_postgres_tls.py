@@ -27,7 +27,10 @@ def programs_with_tls() -> Path:
     """
     installed = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     for found in filter(None, [programs(), *installed]):
-        told = subprocess.run([found / "pg_config", "--configure"], capture_output=True, text=True)
+        config = shutil.which("pg_config", path=found)
+        if config is None or not (found / "initdb").exists():
+            continue  # a client's
+        told = subprocess.run([config, "--configure"], capture_output=True, text=True)
         if "openssl" in told.stdout:
             return found
     pytest.skip("NOT CHECKED: no PostgreSQL with TLS here (apt-get install postgresql)")
