@@ -55,6 +55,11 @@ def test_a_window_with_nothing_in_it(filled: Store) -> None:
     assert not filled.delivery_times(*window, (), DELIVERIES_TIMED + 1), "counted, then pruned"
 
 
+def test_a_sample_of_a_window_of_seconds_is_of_that_window(filled: Store) -> None:
+    sample = filled.delivery_times(second(6), second(18), (), DELIVERIES_TIMED + 1)[()]
+    assert list(sample) == pytest.approx([8.0, 14.0], abs=0.001)
+
+
 def of_the_day(number: int) -> str:
     """A time of the day above, four seconds after the one before it."""
     minutes, seconds = divmod(number * 4, 60)

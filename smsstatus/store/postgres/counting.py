@@ -112,7 +112,8 @@ _WITH_PARTS = f"""
     parts AS (
         SELECT first, next, %(sample)s / count(*) OVER () AS most
         FROM (SELECT cut AS first, lead(cut) OVER (ORDER BY cut) AS next FROM cuts) AS part
-        WHERE EXISTS (SELECT FROM messages WHERE {_WAS_DELIVERED} AND {_OF_PART})
+        WHERE first > {bucket("%(since)s::timestamptz")}
+            AND EXISTS (SELECT FROM messages WHERE {_WAS_DELIVERED} AND {_OF_PART})
     )"""
 """Those parts of the window, of equally many messages each, in which something was delivered, and
 how many of each are timed; of the window's whole two minutes.
