@@ -139,7 +139,7 @@ class Filters:
 
     Both are compared with created_at. `reference` is one decoded parameter of what the sender added
     to the callback URL, such as `order=42`. `country` is an ISO 3166 code, or NO_COUNTRY. `network`
-    is MCC-MNC, or an MCC where no MNC was told.
+    is MCC-MNC, or an MCC where no MNC was reported.
     """
 
     statuses: tuple[str, ...] = ()

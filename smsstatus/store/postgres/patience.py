@@ -16,7 +16,7 @@ from ..contract import StoreUnavailable
 WAITED_SECONDS = 1.0
 """Who was refused sooner may ask for the next thing."""
 SPENT_SECONDS = 0.25
-"""A request asks for the next thing at once; the thread's next one comes later, and starts anew."""
+"""A request asks for the next thing at once; the thread's next one comes later."""
 
 
 class Patience:
