@@ -45,8 +45,8 @@ def tens(postgres: str) -> list[str]:
     return [ten for (ten,) in found]
 
 
-def counted(store: PostgresStore) -> int:
-    (tallies,) = store.tallies((SINCE, UNTIL), (), LATER[:13])
+def counted(store: PostgresStore, since: str = SINCE, until: str = UNTIL) -> int:
+    (tallies,) = store.tallies((since, until), (), LATER[:13])
     return sum(tally.messages for tally in tallies)
 
 
@@ -58,6 +58,20 @@ def test_tens_of_days_are_summed_up_and_stand_for_their_messages(
     assert counted(store) == EACH_DAY * len(DAYS)
     ask(postgres, "UPDATE ten_tallies SET messages = messages + 1000")
     assert counted(store) == EACH_DAY * len(DAYS) + 1000 * len(TENS), "months are read from tens"
+
+
+def test_of_a_day_its_sums_count_and_of_a_part_of_it_those_of_hours(
+    store: PostgresStore, postgres: str
+) -> None:
+    sum_up(store)
+    ask(postgres, "UPDATE day_tallies SET messages = messages + 1000")
+    midnight, next_midnight = "2025-11-12T00:00:00.000000Z", "2025-11-13T00:00:00.000000Z"
+    assert counted(store, midnight, next_midnight) == EACH_DAY + 1000
+    assert counted(store, midnight, "2025-11-12T23:59:59.999999Z") == EACH_DAY
+    assert counted(store, "2025-11-12T00:00:00.000001Z", next_midnight) == EACH_DAY
+    assert counted(store, "2025-11-11T01:00:00.000000Z", next_midnight) == 2 * EACH_DAY + 1000
+    ask(postgres, "UPDATE tallies SET messages = messages + 500")
+    assert counted(store, midnight, "2025-11-12T23:00:00.000000Z") == EACH_DAY + 500
 
 
 def test_a_ten_of_which_a_message_changes_is_counted_from_the_rest_and_summed_up_again(

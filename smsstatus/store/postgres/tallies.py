@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise, starmap
 from typing import NamedTuple
 
 from ..contract import HOUR, Tally
@@ -43,6 +44,8 @@ COLUMNS: Mapping[str, str] = {
 _KEPT = ", ".join(COLUMNS)
 _OF_ROW = ", ".join([f"{column} AS {name}" for name, column in COLUMNS.items()])
 _HOUR_LONG = "interval '1 hour'"
+_DAY_LONG = timedelta(days=1)
+_A_MIDNIGHT = datetime(2000, 1, 1, tzinfo=UTC)
 
 _SUMS = f"since, {_KEPT}, messages, units, amount"
 
@@ -60,11 +63,32 @@ _WHOLE = " = ".join(
 
 _UNCHANGED = """NOT EXISTS (
     SELECT FROM changed_hours AS c WHERE c.hour >= {0} AND c.hour < {0} + interval '{1}')"""
-_IN_WINDOW = f"""pays AND {{0}} >= %(since)s AND {{0}} + interval '{{1}}' <= %(until)s
-    AND {_WHOLE} AND {_UNCHANGED}"""
+_IN_WINDOW = f"""pays AND {{0}} >= %(since)s AND {{0}} < %(until)s
+    AND {{0}} + interval '{{1}}' <= %(until)s AND {_WHOLE} AND {_UNCHANGED}"""
 
-_PARTS = f"""
-    WITH tens AS MATERIALIZED (
+_GAPS = """
+    gaps AS MATERIALIZED (
+        SELECT since, until FROM (
+            SELECT lag(until, 1, %(since)s::timestamptz) OVER (ORDER BY since) AS since,
+                since AS until
+            FROM ({} UNION ALL SELECT %(until)s::timestamptz, NULL) AS done
+        ) AS found WHERE since < until
+    )"""
+_HOURS = f"""
+    hours AS MATERIALIZED (
+        SELECT hour AS since, hour + {_HOUR_LONG} AS until FROM summed_hours
+        WHERE {_IN_WINDOW.format("hour", "1 hour")}
+    ),
+    sums AS (SELECT {_SUMS} FROM hours JOIN tallies ON hour = since),
+    {_GAPS.format("SELECT * FROM hours")}"""
+"""Of hours between two of the `edges` the sums that count, and the gaps that they leave."""
+
+_DONE = """
+    SELECT * FROM tens
+    UNION ALL SELECT since, until FROM days
+    UNION ALL SELECT since, until FROM hours WHERE is_late IS NULL"""
+_SPANS = f"""
+    tens AS MATERIALIZED (
         SELECT ten AS since, ten + interval '240 hours' AS until FROM summed_tens
         WHERE {_IN_WINDOW.format("ten", "240 hours")}
             AND ten + interval '239 hours' <= %(first)s AND {_ALL_DAYS}
@@ -77,7 +101,7 @@ _PARTS = f"""
             AND {_TEN.format("day")} NOT IN (SELECT since FROM tens)
     ),
     hours AS MATERIALIZED (
-        SELECT hour AS since, hour + interval '1 hour' AS until, is_late
+        SELECT hour AS since, hour + {_HOUR_LONG} AS until, is_late
         FROM summed_hours LEFT JOIN days ON since = date_trunc('day', hour, 'UTC')
         WHERE {_IN_WINDOW.format("summed_hours.hour", "1 hour")}
             AND {_TEN.format("hour")} NOT IN (SELECT since FROM tens) AND is_late IS NOT FALSE
@@ -89,28 +113,32 @@ _PARTS = f"""
         UNION ALL SELECT {_SUMS} FROM hours JOIN tallies ON hour = since
         WHERE is_late IS NULL OR status = 'sent'
     ),
-    gaps AS MATERIALIZED (
-        SELECT since, until FROM (
-            SELECT lag(until, 1, %(since)s::timestamptz) OVER (ORDER BY since) AS since,
-                since AS until
-            FROM (SELECT * FROM tens
-                UNION ALL SELECT since, until FROM days
-                UNION ALL SELECT since, until FROM hours WHERE is_late IS NULL
-                UNION ALL SELECT %(until)s::timestamptz, NULL) AS done
-        ) AS found WHERE since < until
-    ),
     late AS MATERIALIZED (
         SELECT hour FROM days, generate_series(since, until - {_HOUR_LONG}, {_HOUR_LONG}) AS hour
         WHERE is_late EXCEPT SELECT since FROM hours
-    )"""
-"""Of tens, days and hours between two of the `edges` the sums that count, and the gaps that they
-leave. From hours after the `first` on, those of a day are told apart where messages are `sent`: of
-a late day that status is counted by the hour, in the messages where an hour has no sums.
+    ),
+    {_GAPS.format(_DONE)}"""
+"""The same of tens, days and hours. From hours after the `first` on, those of a day are told apart
+where messages are `sent`: of a late day that status is counted by the hour, in the messages where
+an hour has no sums.
 """
 
+_UNSUMMED = f"""
+    SELECT unsummed.* FROM gaps, LATERAL (
+        SELECT {_OF_ROW}, created_at, units, amount FROM messages
+        WHERE created_at >= since AND created_at < until OFFSET 0) AS unsummed"""
+_LATE = f"""
+    SELECT sent.* FROM late, LATERAL (
+        SELECT {_OF_ROW}, created_at, units, amount FROM messages
+        WHERE outcome IS NULL AND current_status = 'sent'
+            AND created_at >= hour AND created_at < hour + {_HOUR_LONG}
+            AND {bucket("created_at")} >= {bucket("hour")}
+            AND {bucket("created_at")} <= {bucket(f"(hour + {_HOUR_LONG})")}
+        OFFSET 0) AS sent"""
+
 _TALLY = f"""
-    {_PARTS}
-    SELECT {{}}, country, status,
+    WITH {{parts}}
+    SELECT {{columns}}, country, status,
         coalesce(to_char(waiting AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24'), ''),
         sum(messages)::bigint, sum(units)::bigint, sum(amount)::bigint
     FROM (
@@ -122,20 +150,8 @@ _TALLY = f"""
         SELECT {_SLICE.format("created_at")}, {_KEPT}, CASE status WHEN 'sent'
                 THEN greatest(date_trunc('hour', created_at, 'UTC'), %(first)s) END,
             1, coalesce(units, 0), coalesce(amount, 0)
-        FROM (
-            SELECT unsummed.* FROM gaps, LATERAL (
-                SELECT {_OF_ROW}, created_at, units, amount FROM messages
-                WHERE created_at >= since AND created_at < until OFFSET 0) AS unsummed
-            UNION ALL
-            SELECT sent.* FROM late, LATERAL (
-                SELECT {_OF_ROW}, created_at, units, amount FROM messages
-                WHERE outcome IS NULL AND current_status = 'sent'
-                    AND created_at >= hour AND created_at < hour + {_HOUR_LONG}
-                    AND {bucket("created_at")} >= {bucket("hour")}
-                    AND {bucket("created_at")} <= {bucket(f"(hour + {_HOUR_LONG})")}
-                OFFSET 0) AS sent
-        ) AS rows
-    ) AS alike GROUP BY {{}}, country, status, waiting
+        FROM ({{rows}}) AS rows
+    ) AS alike GROUP BY {{columns}}, country, status, waiting
     """
 
 
@@ -184,10 +200,16 @@ def _sum_up(connection: Connection, span: _Span, start: str) -> None:
 def read_tallies(
     connection: Connection, edges: Sequence[str], by: Sequence[str], first_hour: str
 ) -> list[list[Tally]]:
-    """The sums of the hours that have them, and of the rows for what is between those."""
-    columns = ", ".join(["slice", *by])
+    """The sums of the spans that have them, and of the rows for what is between those."""
+    has_days = any(starmap(_has_whole_day, pairwise(edges)))
+    statement = _TALLY.format(
+        columns=", ".join(["slice", *by]),
+        # Choosing among days takes longer than it takes to add up the hours of one.
+        parts=_SPANS if has_days else _HOURS,
+        rows=f"{_UNSUMMED} UNION ALL {_LATE}" if has_days else _UNSUMMED,
+    )
     rows = connection.execute(
-        _TALLY.format(columns, columns).encode(),
+        statement.encode(),
         {
             "since": edges[0],
             "until": edges[-1],
@@ -199,6 +221,13 @@ def read_tallies(
     for row in rows:
         found[row[0] - 1].append(Tally(row[1:-6], *row[-6:]))
     return found
+
+
+def _has_whole_day(since: str, until: str) -> bool:
+    """Whether a day, in UTC, lies between these times."""
+    start, end = datetime.fromisoformat(since), datetime.fromisoformat(until)
+    to_midnight = (_A_MIDNIGHT - start) % _DAY_LONG
+    return end - start >= to_midnight + _DAY_LONG
 
 
 def read_history(connection: Connection, edges: Sequence[str]) -> list[Counter[str]]:
