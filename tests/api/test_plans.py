@@ -25,6 +25,7 @@ from smsstatus.store.contract import NO_COUNTRY, Filters, Position
 from smsstatus.store.sqlite import connection, counting, listing, walks
 from smsstatus.store.sqlite.connection import open_readonly
 from smsstatus.store.sqlite.store import SqliteStore
+from smsstatus.store.sqlite.tallies import Kept
 
 MESSAGES = 100_000
 DEEP = Position("2026-11-01T01:00:00.000000Z", 2)
@@ -343,10 +344,11 @@ def lopsided(lopsided_ones: dict[str, Path], request: pytest.FixtureRequest) -> 
     return lopsided_ones[request.param]
 
 
+HISTORY = (SINCE, UNTIL, "2026-11-01T21")
 OTHERS: dict[str, Ask] = {
     "find_message": lambda path: listing.find_message(path, f"{7:08}-0000-4000-8000-000000000000"),
     "count_by_status": lambda path: counting.count_by_status(path),
-    "read_history": lambda path: counting.read_history(path, [SINCE, UNTIL, "2026-11-01T21"]),
+    "read_history": lambda path: counting.read_history(path, HISTORY, Kept()),
     "read_delivery_times": lambda path: [
         counting.read_delivery_times(path, SINCE, UNTIL, by) for by in ((), ("country",))
     ],
@@ -370,7 +372,7 @@ def test_every_other_query_searches_an_index(full: Path, watched: Watched, name:
 def test_a_narrow_window_costs_little(full: Path, watched: Watched, name: str) -> None:
     narrow = ("2026-11-01T10:00:00.000000Z", "2026-11-01T10:01:00.000000Z")
     if name == "read_history":
-        assert sum(counting.read_history(full, narrow)[0].values()) == 120
+        assert sum(counting.read_history(full, narrow, Kept())[0].values()) == 120
     else:
         counting.waiting_messages(
             full, silent_since="~", created_since="2026-11-01T13:52:00.000000Z"

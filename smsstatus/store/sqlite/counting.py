@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +16,7 @@ from ...model import DELIVERED, EARLIEST, FINAL_STATUSES, SIMULATED
 from ..contract import AT_ENDS, DELIVERIES_TIMED, PARTS, SAMPLE, WAITING_COUNTED, Group, Pulse
 from ..runs import Step
 from .connection import marks, reading, rows_of
-from .tallies import COLUMNS
+from .tallies import COLUMNS, SIGNS, Kept, done_spans, gaps_between, of_sums
 
 
 def count_by_status(path: Path) -> dict[str, int]:
@@ -24,13 +25,31 @@ def count_by_status(path: Path) -> dict[str, int]:
         return _count_by_status(connection, "", "~", _statuses(connection))
 
 
-def read_history(path: Path, edges: Sequence[str]) -> list[dict[str, int]]:
-    """Counts by current_status between each two neighbouring times; from the index alone."""
+def read_history(path: Path, edges: Sequence[str], kept: Kept) -> list[Counter[str]]:
+    """Counts by current_status between each two neighbouring times: the sums of the spans that have
+    them, and from the index alone for what is between those.
+    """
     with reading(path) as connection:
+        connection.row_factory = None
+        connection.execute("BEGIN")
         statuses = _statuses(connection)
         return [
-            _count_by_status(connection, since, until, statuses) for since, until in pairwise(edges)
+            _slice_by_status(connection, since, until, statuses, kept)
+            for since, until in pairwise(edges)
         ]
+
+
+def _slice_by_status(
+    connection: sqlite3.Connection, since: str, until: str, statuses: Sequence[str], kept: Kept
+) -> Counter[str]:
+    counts = Counter[str]()
+    done = done_spans(connection, since, until)
+    for sign in SIGNS:
+        for status, _, messages, _, _ in of_sums(connection, done, sign, ("status",), "", kept):
+            counts[status] += messages
+    for start, end in gaps_between(since, until, done):
+        counts.update(_count_by_status(connection, start, end, statuses))
+    return counts
 
 
 def read_delivery_times(

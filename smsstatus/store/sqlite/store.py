@@ -205,7 +205,7 @@ class SqliteStore:
         return listing.walk_messages(self.path, filters, limit)
 
     def history(self, edges: Sequence[str]) -> Sequence[Mapping[str, int]]:
-        return counting.read_history(self.path, edges)
+        return counting.read_history(self.path, edges, self._kept)
 
     def tallies(
         self, edges: Sequence[str], by: Sequence[str], first_hour: str

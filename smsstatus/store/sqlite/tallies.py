@@ -36,6 +36,10 @@ _Gaps = set[tuple[str, str]]
 _Sums = tuple[Any, ...]
 
 
+SIGNS = SENT, NOT_SENT = "<", ">"
+"""How the ids of kinds compare with 0."""
+
+
 class _Question(NamedTuple):
     """Which sums of kinds whose ids have this sign."""
 
@@ -133,8 +137,8 @@ def read_tally(
         others = done_spans(connection, since, until)
         sent = done_spans(connection, since, until, first_hour)
         for *group, hour, messages, units, amount in chain(
-            _of_sums(connection, others, ">", keys, "", kept),
-            _of_sums(connection, sent, "<", keys, first_hour, kept),
+            of_sums(connection, others, NOT_SENT, keys, "", kept),
+            of_sums(connection, sent, SENT, keys, first_hour, kept),
             _of_rows(
                 connection,
                 gaps_between(since, until, others),
@@ -161,7 +165,7 @@ def read_tally(
     ]
 
 
-def _of_sums(
+def of_sums(
     connection: sqlite3.Connection,
     done: _Spans,
     sign: str,

@@ -58,6 +58,19 @@ def test_of_two_windows_spans_are_added_up_once_unless_they_have_many_groups(
         assert counted(store) == again
 
 
+def test_bars_are_added_up_from_spans_and_their_ends_counted(tmp_path: Path) -> None:
+    edges = [f"2025-11-{time}:00.000000Z" for time in ("10T00:00", "20T05:06", "21T05:07")]
+    with closing(make(tmp_path / "sms.db")) as store:
+        with closing(sqlite3.connect(store.path)) as connection, connection:
+            connection.execute("UPDATE sums SET messages = 10 * messages")
+        *_, last = store.history(edges)
+        assert last == {"delivered": 2, "failed": 2, "sent": 2}, "5:06 is in no whole hour"
+        assert store.history(EDGES)[0] == {"delivered": 100, "failed": 100, "sent": 100}
+        with closing(sqlite3.connect(store.path)) as connection, connection:
+            connection.execute("UPDATE sums SET messages = 10 * messages")
+        assert store.history(EDGES)[0]["sent"] == 100, "what it came to is kept"
+
+
 @pytest.mark.parametrize(
     ("since", "spans"),
     [
