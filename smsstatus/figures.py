@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from .last_hour import failure_shares
 from .model import DELIVERED, utc_timestamp
-from .rates import LEARNING, Rates, first_hour, has_no_report, rates_by_group, waits_of
+from .rates import LEARNING, Learned, Rates, first_hour, has_no_report, learn, rates_by_group
 from .service import Service
 from .store.contract import Group, Message, Tally
 from .views import group_json, rates_json, share_json, stats_json
 
 LEARN_SECONDS = 600.0
-"""How long reports take is found out again after that."""
+"""From where reports come, and how long they take, is found out again after that."""
 
 
 def window_figures(service: Service, since: str, until: str) -> dict[str, Any]:
@@ -107,7 +107,7 @@ def is_without_report(service: Service, message: Message) -> bool:
     Raises StoreUnavailable.
     """
     now = service.clock.now()
-    return has_no_report(message, _waits(service, now), now)
+    return has_no_report(message, _learned(service, now), now)
 
 
 def _rates_of_all(service: Service, tallies: Sequence[Tally]) -> Rates:
@@ -120,12 +120,14 @@ def _rates_of_all(service: Service, tallies: Sequence[Tally]) -> Rates:
 def _rates(service: Service, tallies: Sequence[Tally]) -> dict[Group, Rates]:
     """By group. Raises StoreUnavailable."""
     now = service.clock.now()
-    return rates_by_group(tallies, _waits(service, now), now)
+    return rates_by_group(tallies, _learned(service, now), now)
 
 
-def _waits(service: Service, now: datetime) -> dict[str | None, timedelta]:
-    def learn() -> dict[str | None, timedelta]:
+def _learned(service: Service, now: datetime) -> Learned:
+    def learn_again() -> Learned:
         window = utc_timestamp(str(now - LEARNING)), utc_timestamp(str(now))
-        return waits_of(service.store.delivery_times(*window, ("country",)))
+        (tallies,) = service.store.tallies(window, (), first_hour(now))
+        times = service.store.delivery_times(*window, ("country",), deliveries(tallies))
+        return learn(tallies, times)
 
-    return service.waits.get(service.clock, learn, lambda _, age: age < LEARN_SECONDS)
+    return service.learned.get(service.clock, learn_again, lambda _, age: age < LEARN_SECONDS)

@@ -6,11 +6,13 @@ country take has no report: it is neither delivered nor on its way. The delivery
 countries alone from which reports do come; the failure rate rests on all messages.
 
 Whether they come is judged by the messages themselves. Of a country with none that could tell, as
-in an hour that has only just passed, it is judged by whether some came lately.
+in an hour that has only just passed, it is judged by those of the last weeks. A few reports say
+nothing there, such as of messages that `simulate` made up.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -28,10 +30,20 @@ LEARNING = timedelta(days=30)
 """Deliveries of this time say how long reports take."""
 
 NO_REPORTS = "no delivery reports have come yet from the countries of these messages"
-FEW_REPORTS = "most delivery reports from the countries of these messages are missing"
+FEW_REPORTS = "most delivery reports from the countries of these messages have not come"
 NO_CARRIER = "no message has reached a carrier"
 NOTHING_FINAL = "no message has a final status yet"
 NOTHING = "there is no message"
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What the messages of the last weeks (LEARNING) say of countries."""
+
+    waits: Mapping[str | None, timedelta] = field(default_factory=dict)
+    """How long to wait for a report, where some came: as long as 99 of 100 deliveries took."""
+    reporting: frozenset[str | None] = frozenset()
+    """Those from which as many reports came as messages are `sent`, however lately."""
 
 
 @dataclass(slots=True)
@@ -94,28 +106,26 @@ class Rates:
         return "delivery_rate" if 2 * self.known >= ended else "failure_rate"
 
 
-def rates_by_group(
-    tallies: Iterable[Tally], waits: Mapping[str | None, timedelta], now: datetime
-) -> dict[Group, Rates]:
-    """The rates of each group. `waits`: how long reports of a country take, where some came lately.
+def rates_by_group(tallies: Iterable[Tally], learned: Learned, now: datetime) -> dict[Group, Rates]:
+    """The rates of each group.
 
-    Reports come from a country if there are some, and as many as messages without one; if there is
-    neither, where some came lately. `now` is the end of the hour in which a message that was `sent`
-    so long ago has no report.
+    Reports come from a country if there are as many as messages without one, and either it is known
+    to be `reporting` or there are some, and as many as messages that are `sent`. `now` is the end
+    of the hour in which a message that was `sent` so long ago has no report.
     """
     tallies = list(tallies)
     countries = {tally.country for tally in tallies}
-    before = {country: _overdue_before(country, waits, now) for country in countries}
-    reported, overdue = dict.fromkeys(countries, 0), dict.fromkeys(countries, 0)
+    before = {country: _overdue_before(country, learned, now) for country in countries}
+    reported, sent = _reported_and_sent(tallies)
+    overdue = Counter[str | None]()
     for _, country, status, hour, messages, _, _ in tallies:
-        if status in REPORTED:
-            reported[country] += messages
-        elif status == "sent" and hour < before[country]:
+        if status == "sent" and hour < before[country]:
             overdue[country] += messages
     reporting = {
         country
         for country in countries
-        if reported[country] >= overdue[country] and (reported[country] or country in waits)
+        if reported[country] >= overdue[country]
+        and (country in learned.reporting or 0 < reported[country] >= sent[country])
     }
     found: dict[Group, Rates] = {}
     for group, country, status, hour, messages, units, amount in tallies:
@@ -143,16 +153,25 @@ def rates_by_group(
     return found
 
 
-def has_no_report(message: Message, waits: Mapping[str | None, timedelta], now: datetime) -> bool:
+def _reported_and_sent(tallies: Iterable[Tally]) -> tuple[Counter[str | None], Counter[str | None]]:
+    """By country."""
+    reported, sent = Counter[str | None](), Counter[str | None]()
+    for tally in tallies:
+        if tally.status in REPORTED:
+            reported[tally.country] += tally.messages
+        elif tally.status == "sent":
+            sent[tally.country] += tally.messages
+    return reported, sent
+
+
+def has_no_report(message: Message, learned: Learned, now: datetime) -> bool:
     """Whether a message was sent so long ago that no report is to be expected any more."""
-    overdue = message.created_at[:HOUR] < _overdue_before(message.country, waits, now)
+    overdue = message.created_at[:HOUR] < _overdue_before(message.country, learned, now)
     return message.current_status == "sent" and overdue
 
 
-def _overdue_before(
-    country: str | None, waits: Mapping[str | None, timedelta], now: datetime
-) -> str:
-    return _hour_before(now, waits.get(country, LEAST))
+def _overdue_before(country: str | None, learned: Learned, now: datetime) -> str:
+    return _hour_before(now, learned.waits.get(country, LEAST))
 
 
 def _hour_before(now: datetime, wait: timedelta) -> str:
@@ -164,9 +183,13 @@ def first_hour(now: datetime) -> str:
     return _hour_before(now, MOST + timedelta(hours=1))
 
 
-def waits_of(times: Mapping[Group, Sequence[float]]) -> dict[str | None, timedelta]:
-    """How long to wait for a report, by country: as long as 99 of 100 of its deliveries took."""
-    return {
-        group[0]: min(max(timedelta(seconds=percentile(seconds, 0.99) or 0.0), LEAST), MOST)
-        for group, seconds in times.items()
-    }
+def learn(tallies: Iterable[Tally], times: Mapping[Group, Sequence[float]]) -> Learned:
+    """From the messages of LEARNING and their delivery times by country."""
+    reported, sent = _reported_and_sent(tallies)
+    return Learned(
+        {
+            country: min(max(timedelta(seconds=percentile(seconds, 0.99) or 0.0), LEAST), MOST)
+            for (country,), seconds in times.items()
+        },
+        frozenset(country for country, count in reported.items() if count >= sent[country]),
+    )

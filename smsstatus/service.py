@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import disks
@@ -20,6 +19,7 @@ from .intake.leaving import leave_nothing
 from .intake.spool import Spool
 from .logs import RateLimit
 from .metrics import Metrics
+from .rates import Learned
 from .server import serving
 from .settings import SHORT_TOKEN, Settings
 from .store.contract import SchemaTooNew, Store, StoreUnavailable, Tally
@@ -70,8 +70,8 @@ class Service:
     clock: Clock = field(default_factory=Clock)
     readiness: Cache[dict[str, Any]] = field(default_factory=lambda: Cache(stale=10.0))
     """What `readiness.readiness` last found."""
-    waits: Cache[dict[str | None, timedelta]] = field(default_factory=Cache)
-    """How long reports take, by country: what `figures` last found."""
+    learned: Cache[Learned] = field(default_factory=Cache)
+    """From where reports come, and how long they take: what `figures` last found."""
     last_hour: Cache[tuple[list[Share], float]] = field(default_factory=Cache)
     """What `last_hour.failure_shares` last found, and the seconds that it took."""
     usual: Cache[tuple[str, list[Tally]]] = field(default_factory=Cache)

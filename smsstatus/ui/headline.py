@@ -72,7 +72,7 @@ def rate_of_failures(stats: dict[str, Any]) -> str:
 
 
 def _missing(stats: dict[str, Any]) -> str:
-    """`no delivery reports have come from the United States; most of those from India are missing.`
+    """`no delivery reports have come from the United States; most of those from India have not.`
     Empty where they come.
     """
     parts = []
@@ -80,8 +80,12 @@ def _missing(stats: dict[str, Any]) -> str:
         silent = silent_countries(stats["without_reports"])
         parts.append(f"no delivery reports have come from {silent}")
     if stats["few_reports"]:
-        what = "of those" if parts else "delivery reports"
-        parts.append(f"most {what} from {silent_countries(stats['few_reports'])} are missing")
+        few = silent_countries(stats["few_reports"])
+        parts.append(
+            f"most of those from {few} have not"
+            if parts
+            else f"most delivery reports from {few} have not come"
+        )
     return f"{'; '.join(parts)}." if parts else ""
 
 

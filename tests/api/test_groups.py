@@ -87,6 +87,21 @@ def test_a_country_whose_reports_came_lately_is_not_said_to_send_none(
     assert (stats["delivery_rate"], stats["delivery_rate_of"]) == (0.0, 3)
 
 
+@pytest.mark.parametrize("hours_ago", [0, 50])
+def test_a_few_reports_do_not_make_a_country_one_from_which_they_come(
+    app: Flask, api: FlaskClient, hours_ago: int
+) -> None:
+    """Such as those of `simulate`, before or among messages that were sent just now."""
+    write_lives(app, "US", hours_ago * HOUR, delivered=5)
+    write_lives(app, "US", 0 * HOUR, sent=96, failed=4)
+    stats = api.get("/stats").get_json()
+    assert (stats["delivery_rate"], stats["headline"]) == (None, "failure_rate")
+    assert stats["failure_rate"] == pytest.approx(4 / (100 if hours_ago else 105))
+    reason = "no delivery reports" if hours_ago else "most delivery reports"
+    assert stats["delivery_rate_reason"].startswith(reason)
+    assert ("without_reports" if hours_ago else "few_reports", ["US"]) in stats.items()
+
+
 def test_where_most_reports_are_missing_it_is_not_said_that_none_came(
     app: Flask, api: FlaskClient
 ) -> None:
@@ -95,10 +110,10 @@ def test_where_most_reports_are_missing_it_is_not_said_that_none_came(
     assert (stats["without_reports"], stats["few_reports"]) == ([], ["IN"])
     assert stats["delivery_rate"] is None
     assert stats["delivery_rate_reason"].startswith("most delivery reports")
-    assert "most delivery reports from India are missing" in api.get("/").text
+    assert "most delivery reports from India have not come" in api.get("/").text
     (delivered, sent) = api.get("/stats?group_by=status").get_json()["groups"][::-1]
     assert {delivered["delivery_rate_reason"], sent["delivery_rate_reason"]} == {
-        "most delivery reports from the countries of these messages are missing"
+        "most delivery reports from the countries of these messages have not come"
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -126,12 +126,17 @@ def recount(all_lives: Sequence[Life], since: datetime, by: Sequence[str]) -> di
         last = NOW - timedelta(seconds=waits.get(life.country, 3600.0))
         return life.status == "sent" and life.queued < last.replace(minute=0, second=0)
 
+    def reported_and_sent(some: Sequence[Life], country: str | None) -> tuple[int, int]:
+        of_status = Counter(life.status for life in some if life.country == country)
+        return sum(of_status[s] for s in ("delivered", "read", "undelivered")), of_status["sent"]
+
     reports = set()
     for country in {life.country for life in in_window}:
-        there = [life for life in in_window if life.country == country]
-        reported = [life for life in there if life.status in ("delivered", "read", "undelivered")]
-        overdue = sum(map(has_no_report, there))
-        if len(reported) >= overdue and (reported or country in waits):
+        reported, sent = reported_and_sent(in_window, country)
+        overdue = sum(life.country == country and has_no_report(life) for life in in_window)
+        lately, sent_lately = reported_and_sent(all_lives, country)
+        is_known = 0 < lately >= sent_lately
+        if reported >= overdue and (is_known or 0 < reported >= sent):
             reports.add(country)
     groups = defaultdict(list)
     for life in in_window:

@@ -210,11 +210,11 @@ def test_without_reports_the_headline_is_the_failure_rate_and_says_where() -> No
 @pytest.mark.parametrize(
     ("told", "said"),
     [
-        ({"few_reports": ["IN"]}, "most delivery reports from India are missing."),
+        ({"few_reports": ["IN"]}, "most delivery reports from India have not come."),
         (
             {"few_reports": ["IN"], "without_reports": ["US"]},
             "no delivery reports have come from the United States; "
-            "most of those from India are missing.",
+            "most of those from India have not.",
         ),
         ({}, "no message has reached a carrier."),
     ],
@@ -229,7 +229,7 @@ def test_why_it_is_not_known_how_many_arrived_is_said(told: dict[str, Any], said
 def test_where_few_reports_come_the_delivery_rate_says_so() -> None:
     head = headline.headline(stats(few_reports=["IN"]), "last hour")
     assert head.caption.endswith("with a final status where delivery reports come")
-    assert head.other.endswith("were undelivered. Most delivery reports from India are missing.")
+    assert head.other.endswith("were undelivered. Most delivery reports from India have not come.")
 
 
 def test_where_nothing_is_known_there_is_no_rate() -> None:
