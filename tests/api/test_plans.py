@@ -350,7 +350,9 @@ OTHERS: dict[str, Ask] = {
     "count_by_status": lambda path: counting.count_by_status(path),
     "read_history": lambda path: counting.read_history(path, HISTORY, Kept()),
     "read_delivery_times": lambda path: [
-        counting.read_delivery_times(path, SINCE, UNTIL, by) for by in ((), ("country",))
+        counting.read_delivery_times(path, SINCE, UNTIL, by, deliveries)
+        for by in ((), ("country",))
+        for deliveries in (0, MESSAGES)
     ],
     "read_pulse": lambda path: counting.read_pulse(path, since=SINCE, before=UNTIL, newest=10),
     "change_marker": lambda path: counting.change_marker(path),

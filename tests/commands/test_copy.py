@@ -98,7 +98,7 @@ def test_everything_is_there_afterwards_and_stands_as_it_stood(urls: tuple[str, 
         assert content(target) == content(source)
         window = (second(0), second(600))
         assert list(target.history(window)) == list(source.history(window))
-        copied, original = [s.delivery_times(*window, ())[()] for s in (target, source)]
+        copied, original = [s.delivery_times(*window, (), 0)[()] for s in (target, source)]
         assert [*copied] == pytest.approx([*original], abs=0.001)
         forged = update_of(at("read", MessageUUID="m-1"), nonce="a-nonce")
         assert target.record(forged) is Outcome.NONCE_TAKEN

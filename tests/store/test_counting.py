@@ -39,8 +39,8 @@ def filled(open_shared: Opener) -> Store:
     return store
 
 
-def times_of(store: Store, since: str, until: str) -> list[float]:
-    return list(store.delivery_times(since, until, ()).get((), ()))
+def times_of(store: Store, since: str, until: str, deliveries: int = 0) -> list[float]:
+    return list(store.delivery_times(since, until, (), deliveries).get((), ()))
 
 
 def test_a_window_includes_its_start_and_not_its_end(filled: Store) -> None:
@@ -52,12 +52,15 @@ def test_a_window_includes_its_start_and_not_its_end(filled: Store) -> None:
 def test_a_window_with_nothing_in_it(filled: Store) -> None:
     window = second(100), second(200)
     assert (list(filled.history(window)), times_of(filled, *window)) == ([{}], [])
-    assert not filled.delivery_times(*window, (), DELIVERIES_TIMED + 1), "counted, then pruned"
+    assert not times_of(filled, *window, DELIVERIES_TIMED + 1), "counted, then pruned"
 
 
 def test_a_sample_of_a_window_of_seconds_is_of_that_window(filled: Store) -> None:
-    sample = filled.delivery_times(second(6), second(18), (), DELIVERIES_TIMED + 1)[()]
-    assert list(sample) == pytest.approx([8.0, 14.0], abs=0.001)
+    found = [
+        times_of(filled, second(6), second(18), deliveries)
+        for deliveries in (DELIVERIES_TIMED, DELIVERIES_TIMED + 1)
+    ]
+    assert found == [pytest.approx([8.0, 14.0], abs=0.001)] * 2
 
 
 def of_the_day(number: int) -> str:
@@ -87,15 +90,37 @@ def test_of_many_deliveries_those_timed_are_from_all_over_the_window(store: Stor
     told_last = update_of(missed, of_the_day(len(updates)))
     store.record(told_last)  # and it is the first one of the window
     window = of_the_day(0), of_the_day(len(updates) + 1)
-    times = times_of(store, *window)
-    assert 0.9 * SAMPLE <= len(times) <= SAMPLE
+    times = times_of(store, *window, len(delivered))
+    assert 0.9 * SAMPLE <= len(times) <= 1.1 * SAMPLE
     assert times == sorted(times)
     assert 0.4 < sum(seconds > 30 for seconds in times) / len(times) < 0.6
-    by_sender = store.delivery_times(*window, ("sender",)).values()
+    by_sender = store.delivery_times(*window, ("sender",), len(delivered)).values()
     assert len(by_sender) == 2
     assert sorted(seconds for of_one in by_sender for seconds in of_one) == times
     few = of_the_day(3001 + half - 20), of_the_day(3001 + half + 30)
     assert times_of(store, *few) == pytest.approx([2.0] * 30 + [40.0] * 20, abs=0.001)
+
+
+def test_of_a_sample_no_part_of_the_window_has_more_than_its_share(store: Store) -> None:
+    """First a route from which one report of 23 comes, late; then one from which all come soon."""
+    half = 2000
+    lives = [
+        at(
+            "sent" if number < half and number % 23 else "delivered",
+            f"00:0{int(number < half)}:02",
+            MessageUUID=f"life-{number}",
+            QueuedTime=f"{DAY} 00:00:00",
+        )
+        for number in range(2 * half)
+    ]
+    updates = [update_of(of, of_the_day(n)) for n, of in enumerate(lives, 1)]
+    for start in range(0, len(updates), 500):
+        write(store, updates[start : start + 500])
+    window = of_the_day(0), of_the_day(len(updates) + 1)
+    all_times, sample = [times_of(store, *window, n) for n in (0, DELIVERIES_TIMED + 1)]
+    assert (len(all_times), len(sample)) == (2087, pytest.approx(400, rel=0.1))
+    late, sampled_late = [sum(s > 30 for s in some) / len(some) for some in (all_times, sample)]
+    assert sampled_late == pytest.approx(late, abs=0.01)
 
 
 def test_history_counts_each_slice(filled: Store) -> None:

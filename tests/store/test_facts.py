@@ -283,10 +283,10 @@ def test_delivery_times_of_the_groups_are_those_of_all_together(filled: Store) -
         for number in range(50)
     ]
     write(filled, [update_of(fields, minute_of_two_days(1400)) for fields in lives])
-    by_country = filled.delivery_times(SINCE, UNTIL, ("country", "status"))
+    by_country = filled.delivery_times(SINCE, UNTIL, ("country", "status"), 0)
     assert by_country["IN", "delivered"] == pytest.approx(
         [n for n in range(50) if n % len(PLACES) in (2, 3)], abs=0.001
     )
     together = sorted(seconds for times in by_country.values() for seconds in times)
-    of_all = filled.delivery_times(SINCE, UNTIL, ())
+    of_all = filled.delivery_times(SINCE, UNTIL, (), 0)
     assert {group: list(times) for group, times in of_all.items()} == {(): pytest.approx(together)}

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...model import EARLIEST, SIMULATED
-from ..contract import AT_ENDS, DELIVERIES_TIMED, PARTS, SAMPLE, WAITING_COUNTED, Group, Pulse
+from ..contract import (
+    AT_ENDS,
+    DELIVERIES_TIMED,
+    MOST_READ,
+    PARTS,
+    SAMPLE,
+    WAITING_COUNTED,
+    Group,
+    Pulse,
+)
 from ..runs import Step
 from .batch import as_text, bucket
 from .connection import Connection
@@ -37,89 +46,65 @@ def count_by_status(connection: Connection) -> dict[str, int]:
 
 
 def read_delivery_times(
-    connection: Connection,
-    since: str,
-    until: str,
-    by: Sequence[str],
-    deliveries: int | None = None,
+    connection: Connection, since: str, until: str, by: Sequence[str], deliveries: int
 ) -> dict[Group, list[float]]:
     """By group, from queued to delivered, sorted; of what was read, by the event that says so. Of
     many deliveries of the window a sample.
     """
+    names = "".join([f"{name}, " for name in by])
+    columns = "".join([f"{COLUMNS[name]} AS {name}, " for name in by])
+    query = f"""SELECT {names}
+            array_agg(greatest(date_part('epoch', delivered_at - queued_at), 0))
+        FROM ({(_SOME if deliveries > DELIVERIES_TIMED else _ALL).format(columns)}) AS delivered
+        WHERE queued_at >= '{EARLIEST}-01-01Z' AND delivered_at >= '{EARLIEST}-01-01Z'
+        GROUP BY {", ".join(["()", *by])}"""
     values = {
         "since": since,
         "until": until,
+        "deliveries": deliveries,
         "timed": DELIVERIES_TIMED,
         "sample": SAMPLE,
-        "parts": PARTS,
+        "places": PARTS,
+        "most": MOST_READ,
         "ends": AT_ENDS,
     }
-    if deliveries is None:
-        many = connection.execute(_TOO_MANY.encode(), values)
-        deliveries = DELIVERIES_TIMED + len(many.fetchall())
-    is_sampled = deliveries > DELIVERIES_TIMED
-    names = "".join([f"{name}, " for name in by])
-    columns = "".join([f"{COLUMNS[name]} AS {name}, " for name in by])
-    of_event = """(SELECT max(e.status_timestamp) FROM status_events AS e
-        WHERE e.message_id = m.id AND e.status = 'delivered')"""
-    most = "part.most" if is_sampled else "%(timed)s"
-    arms = " UNION ALL ".join(
-        [
-            f"""(SELECT {columns} {delivered_at} AS delivered_at, queued_at, {_TIME} AS time
-                FROM messages AS m
-                WHERE outcome = '{outcome}' AND {_OF_PART if is_sampled else _OF_WINDOW}
-                ORDER BY {_TIME} DESC LIMIT {most})"""
-            for outcome, delivered_at in (("delivered", "status_timestamp"), ("read", of_event))
-        ]
-    )
-    query = f"""{_WITH_PARTS if is_sampled else ""}
-            SELECT {names} array_agg(greatest(date_part('epoch', delivered_at - queued_at), 0))
-            FROM {"parts AS part, LATERAL" if is_sampled else ""} (
-                {arms} ORDER BY time DESC LIMIT {most}) AS delivered
-            WHERE queued_at >= '{EARLIEST}-01-01Z' AND delivered_at >= '{EARLIEST}-01-01Z'
-            GROUP BY {", ".join(["()", *by])}"""
     with connection.cursor(binary=True) as cursor:  # a number as text takes thrice as long
         rows = cursor.execute(query.encode(), values).fetchall()
-    found = {tuple(group): sorted(times) for *group, times in rows if times}
-    if is_sampled and not found:  # a window of hardly two minutes has no whole part
-        return read_delivery_times(connection, since, until, by, DELIVERIES_TIMED)
-    return found
+    return {tuple(group): sorted(times) for *group, times in rows if times}
 
 
-_TIME = bucket("created_at")
-"""In steps of two minutes, as the index of outcomes knows it. The server does not know the times of
-a part when it chooses how to find its newest, so they are asked for as that index has them.
-"""
-_OF_PART = f"{_TIME} >= part.first AND {_TIME} < part.next"
 _OF_WINDOW = "created_at >= %(since)s AND created_at < %(until)s"
-_WAS_DELIVERED = "outcome IN ('delivered', 'read')"
+_OF_EVENT = """(SELECT max(e.status_timestamp) FROM status_events AS e
+    WHERE e.message_id = m.id AND e.status = 'delivered')"""
 
+# One for each outcome, newest first: so the index of outcomes is walked, from its end.
+_ALL = " UNION ALL ".join(
+    [
+        f"""(SELECT {{0}} {delivered_at} AS delivered_at, queued_at FROM messages AS m
+            WHERE outcome = '{outcome}' AND {_OF_WINDOW}
+            ORDER BY {bucket("created_at")} DESC LIMIT %(timed)s)"""
+        for outcome, delivered_at in (("delivered", "status_timestamp"), ("read", _OF_EVENT))
+    ]
+)
 
 _IDS = f"SELECT id FROM messages WHERE {_OF_WINDOW}"
-_WITH_PARTS = f"""
-    WITH ends AS (
+_SOME = f"""
+    WITH ends AS MATERIALIZED (
         SELECT (SELECT min(id) FROM ({_IDS} ORDER BY created_at LIMIT %(ends)s) AS f) AS first,
             (SELECT max(id) FROM ({_IDS} ORDER BY created_at DESC LIMIT %(ends)s) AS l) AS last
     ),
-    cuts AS (
-        SELECT {bucket("%(since)s::timestamptz")} + 1 AS cut
-        UNION SELECT {bucket("%(until)s::timestamptz")}
-        UNION SELECT {_TIME} FROM ends, generate_series(1, %(parts)s - 1) AS n, LATERAL (
-            SELECT created_at FROM messages WHERE id >= first + (last - first) * n / %(parts)s
-            ORDER BY id LIMIT 1) AS found
-        WHERE {_OF_WINDOW}
-    ),
-    parts AS (
-        SELECT first, next, %(sample)s / count(*) OVER () AS most
-        FROM (SELECT cut AS first, lead(cut) OVER (ORDER BY cut) AS next FROM cuts) AS part
-        WHERE first > {bucket("%(since)s::timestamptz")}
-            AND EXISTS (SELECT FROM messages WHERE {_WAS_DELIVERED} AND {_OF_PART})
-    )"""
-"""Those parts of the window, of equally many messages each, in which something was delivered, and
-how many of each are timed; of the window's whole two minutes.
-"""
-_TOO_MANY = f"""SELECT FROM messages WHERE {_WAS_DELIVERED} AND {_OF_WINDOW}
-    OFFSET %(timed)s LIMIT 1"""
+    places AS MATERIALIZED (
+        SELECT DISTINCT first + (last - first + 1) * n / %(places)s AS place, ceil(least(
+                %(sample)s::float8 * (last - first + 1) / %(deliveries)s, %(most)s
+            ) / %(places)s)::bigint AS in_each
+        FROM ends, generate_series(0, %(places)s - 1) AS n
+    )
+    SELECT found.* FROM places, LATERAL (
+        SELECT {{0}} CASE outcome WHEN 'delivered' THEN status_timestamp ELSE {_OF_EVENT} END
+            AS delivered_at, queued_at FROM messages AS m
+        WHERE id >= place AND id < place + in_each AND {_OF_WINDOW}
+            AND outcome IN ('delivered', 'read') OFFSET 0) AS found"""
+"""What was delivered among messages that follow one another, in places all over the window."""
 
 
 def waiting_messages(

@@ -180,7 +180,7 @@ class PostgresStore:
         )
 
     def delivery_times(
-        self, since: str, until: str, by: Sequence[str], deliveries: int | None = None
+        self, since: str, until: str, by: Sequence[str], deliveries: int
     ) -> Mapping[Group, Sequence[float]]:
         return self._count(
             lambda connection: counting.read_delivery_times(

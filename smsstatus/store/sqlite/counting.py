@@ -13,7 +13,16 @@ from itertools import pairwise
 from pathlib import Path
 
 from ...model import DELIVERED, EARLIEST, FINAL_STATUSES, SIMULATED
-from ..contract import AT_ENDS, DELIVERIES_TIMED, PARTS, SAMPLE, WAITING_COUNTED, Group, Pulse
+from ..contract import (
+    AT_ENDS,
+    DELIVERIES_TIMED,
+    MOST_READ,
+    PARTS,
+    SAMPLE,
+    WAITING_COUNTED,
+    Group,
+    Pulse,
+)
 from ..runs import Step
 from .connection import marks, reading, rows_of
 from .tallies import COLUMNS, SIGNS, Kept, done_spans, gaps_between, of_sums
@@ -53,15 +62,18 @@ def _slice_by_status(
 
 
 def read_delivery_times(
-    path: Path, since: str, until: str, by: Sequence[str], deliveries: int | None = None
+    path: Path, since: str, until: str, by: Sequence[str], deliveries: int
 ) -> dict[Group, list[float]]:
     """By group, from queued to delivered, sorted; of many deliveries of the window a sample."""
     names = "".join([f"{name}, " for name in by])
     values = "".join([f"{COLUMNS[name]} AS {name}, " for name in by])
     facts = "LEFT JOIN message_facts AS f ON f.message_id = m.id" if by else ""
+    window: dict[str, str | int] = {"since": since, "until": until}
+    messages = _ALL
     with reading(path) as connection:
-        parts = _parts(connection, since, until, deliveries)
-        most = SAMPLE // len(parts) if len(parts) > 1 else DELIVERIES_TIMED
+        if deliveries > DELIVERIES_TIMED:
+            window |= _places(connection, since, until, deliveries)
+            messages = _SOME
         rows = connection.execute(  # one for each group: thousands keep others waiting, see rows_of
             f"""SELECT {names}
                     json_group_array((julianday(delivered_at) - julianday(queued_at)) * 86400)
@@ -69,44 +81,26 @@ def read_delivery_times(
                     SELECT {values} queued_at, iif(current_status = 'delivered', status_timestamp, (
                         SELECT max(e.status_timestamp) FROM status_events AS e
                         WHERE e.message_id = m.id AND e.status = 'delivered')) AS delivered_at
-                    FROM {_PARTS} AS part CROSS JOIN messages AS m ON m.id IN (
-                        SELECT id FROM (
-                            {_DELIVERIES} ORDER BY created_at DESC, id DESC LIMIT :most))
-                    {facts})
+                    FROM {messages} {facts}
+                    WHERE current_status IN ({", ".join(map(repr, DELIVERED))})
+                        AND created_at >= :since AND created_at < :until)
                 WHERE queued_at >= '{EARLIEST}' AND delivered_at >= '{EARLIEST}'
                 GROUP BY {names} ''""",
-            {"parts": json.dumps(parts), "most": most},
+            window,
         )
         found = {tuple(group): _sorted(json.loads(times)) for *group, times in rows_of(rows)}
     return {group: times for group, times in found.items() if times}
 
 
-_PARTS = """(SELECT json_extract(value, '$[0]') AS since, json_extract(value, '$[1]') AS until
-    FROM json_each(:parts))"""
-_DELIVERIES = " UNION ALL ".join(
-    [
-        f"""SELECT id, created_at FROM messages INDEXED BY messages_by_status_and_sender
-            WHERE current_status = '{status}' AND created_at >= part.since
-                AND created_at < part.until"""
-        for status in DELIVERED
-    ]
-)
+_ALL = "messages AS m INDEXED BY messages_by_status_and_sender"
+_SOME = """json_each(:places) AS place
+    CROSS JOIN messages AS m ON m.id >= place.value AND m.id < place.value + :in_each"""
 
 
-def _parts(
-    connection: sqlite3.Connection, since: str, until: str, deliveries: int | None
-) -> list[tuple[str, str]]:
-    """The window; if more was delivered than is timed, those of its parts, of equally many messages
-    each, in which something was.
-    """
-    of_part = f"SELECT since, until FROM {_PARTS} AS part WHERE EXISTS ({{}})"
-    if deliveries is None:
-        whole = {"parts": json.dumps([(since, until)]), "most": DELIVERIES_TIMED}
-        too_many = f"SELECT 1 FROM ({_DELIVERIES}) LIMIT 1 OFFSET :most"
-        found = connection.execute(of_part.format(too_many), whole).fetchall()
-        deliveries = DELIVERIES_TIMED + len(found)
-    if deliveries <= DELIVERIES_TIMED:
-        return [(since, until)]
+def _places(
+    connection: sqlite3.Connection, since: str, until: str, deliveries: int
+) -> dict[str, str | int]:
+    """Ids all over the window, and how many messages from each on have the sample together."""
     first, last = [
         connection.execute(
             f"""SELECT {least}(id) FROM (
@@ -118,17 +112,11 @@ def _parts(
         for least, order in (("min", ""), ("max", "DESC"))
     ]
     if first is None:  # pruned since somebody counted
-        return []
-    ids = [first + (last - first) * n // PARTS for n in range(1, PARTS)]
-    cuts = connection.execute(
-        """SELECT DISTINCT m.created_at FROM json_each(?) AS cut JOIN messages AS m
-           ON m.id = (SELECT min(id) FROM messages WHERE id >= cut.value)
-           WHERE m.created_at > ? AND m.created_at < ? ORDER BY m.created_at""",
-        (json.dumps(ids), since, until),
-    ).fetchall()
-    parts = [*pairwise([since, *(cut for (cut,) in cuts), until])]
-    rows = connection.execute(of_part.format(_DELIVERIES), {"parts": json.dumps(parts)})
-    return [(start, end) for start, end in rows.fetchall()]
+        return {"places": "[]", "in_each": 0}
+    messages = last - first + 1
+    read = min(-(-SAMPLE * messages // deliveries), MOST_READ)
+    places = {first + messages * number // PARTS for number in range(PARTS)}
+    return {"places": json.dumps(sorted(places)), "in_each": -(-read // PARTS)}
 
 
 def _sorted(times: Iterable[float | None]) -> list[float]:

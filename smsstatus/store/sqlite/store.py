@@ -216,7 +216,7 @@ class SqliteStore:
         ]
 
     def delivery_times(
-        self, since: str, until: str, by: Sequence[str], deliveries: int | None = None
+        self, since: str, until: str, by: Sequence[str], deliveries: int
     ) -> Mapping[Group, Sequence[float]]:
         return counting.read_delivery_times(self.path, since, until, by, deliveries)
 
