@@ -8,14 +8,18 @@ from datetime import datetime
 from typing import Any
 
 from .last_hour import failure_shares
-from .model import DELIVERED, utc_timestamp
+from .model import DELIVERED, EARLIEST, utc_timestamp
 from .rates import LEARNING, Learned, Rates, first_hour, has_no_report, learn, rates_by_group
 from .service import Service
-from .store.contract import Group, Message, Tally
+from .store.contract import NO_COUNTRY, Filters, Group, Message, Tally
 from .views import group_json, rates_json, share_json, stats_json
 
 LEARN_SECONDS = 600.0
 """From where reports come, and how long they take, is found out again after that."""
+
+
+FEW_TIMES, NEWEST_OF_RARE = 50, 200
+"""So few say little of the slowest; then so many of the newest are read."""
 
 
 def window_figures(service: Service, since: str, until: str) -> dict[str, Any]:
@@ -66,6 +70,37 @@ def stats_of(
     compared.update((name, before[name]) for name in ("delivery_rate", "failure_rate", "amount"))
     stats = stats_json(rates, errors, delivered_in)
     return {"since": since, "until": until, **stats, "before": compared}
+
+
+def _times_of_rare(
+    service: Service,
+    since: str,
+    tallies: Sequence[Tally],
+    times: Mapping[Group, Sequence[float]],
+) -> dict[Group, list[float]]:
+    """How long after they were first seen the newest messages were delivered to those countries of
+    which the sample has few.
+    """
+    delivered = Counter[str | None]()
+    for tally in tallies:
+        if tally.status == "delivered":
+            delivered[tally.country] += tally.messages
+    found: dict[Group, list[float]] = {}
+    for country, count in delivered.items():
+        if len(times.get((country,), ())) < min(FEW_TIMES, count):
+            wanted = Filters(country=country or NO_COUNTRY, statuses=("delivered",), since=since)
+            newest = service.store.list(wanted, NEWEST_OF_RARE).messages
+            found[(country,)] = sorted(_seconds_to_deliver(m) for m in newest if _has_time(m))
+    return found
+
+
+def _has_time(message: Message) -> bool:
+    return message.status_timestamp >= EARLIEST
+
+
+def _seconds_to_deliver(message: Message) -> float:
+    seen, delivered = map(datetime.fromisoformat, (message.created_at, message.status_timestamp))
+    return max((delivered - seen).total_seconds(), 0.0)
 
 
 def earlier(since: str, until: str) -> str:
@@ -128,6 +163,6 @@ def _learned(service: Service, now: datetime) -> Learned:
         window = utc_timestamp(str(now - LEARNING)), utc_timestamp(str(now))
         (tallies,) = service.store.tallies(window, (), first_hour(now))
         times = service.store.delivery_times(*window, ("country",), deliveries(tallies))
-        return learn(tallies, times)
+        return learn(tallies, {**times, **_times_of_rare(service, window[0], tallies, times)})
 
     return service.learned.get(service.clock, learn_again, lambda _, age: age < LEARN_SECONDS)

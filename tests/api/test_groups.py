@@ -14,6 +14,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from smsstatus.model import utc_timestamp
+from smsstatus.store.contract import PARTS
+from smsstatus.store.sqlite import counting
 from smsstatus.web.current import service_of
 
 from ..conftest import Receive
@@ -100,6 +102,31 @@ def test_a_few_reports_do_not_make_a_country_one_from_which_they_come(
     reason = "no delivery reports" if hours_ago else "most delivery reports"
     assert stats["delivery_rate_reason"].startswith(reason)
     assert ("without_reports" if hours_ago else "few_reports", ["US"]) in stats.items()
+
+
+def test_how_long_reports_of_a_rare_country_take_is_known_among_many_others(
+    app: Flask, api: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(counting, "DELIVERIES_TIMED", 0)  # as where there are millions,
+    monkeypatch.setattr(counting, "SAMPLE", PARTS)  # of which few are timed
+    write_lives(app, "IN", 50 * HOUR, delivered=100)
+    seen = datetime.now(UTC) - 48 * HOUR
+    for status, time in (("sent", seen), ("delivered", seen + 3 * HOUR)):
+        fields = {
+            "MessageUUID": "slow",
+            "MCC": "262",
+            "Status": status,
+            "Timestamp": f"{time:%F %T}",
+        }
+        write(service_of(app).store, [update_of(fields, utc_timestamp(str(time)))])
+    write_lives(app, "IN", 20 * HOUR, delivered=500)
+    write_lives(app, "DE", 2 * HOUR, sent=2)
+    (group,) = [
+        group
+        for group in api.get("/stats?group_by=country").get_json()["groups"]
+        if group["country"] == "DE"
+    ]
+    assert (group["total"], group["no_report"]) == (2, 0)
 
 
 def test_where_most_reports_are_missing_it_is_not_said_that_none_came(
