@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from math import ceil, floor
+from typing import Any
 from urllib.parse import parse_qsl
 
 _NUMBER = re.compile(r"\+?([1-9][0-9]{6,14})")
@@ -50,6 +51,15 @@ def percent(share: float) -> str:
     if 0 < share < 1:
         tenths = min(max(tenths, 1), 999)
     return f"{tenths / 10:.1f}".removesuffix(".0")
+
+
+def of_sample(figures: Mapping[str, Any]) -> str:
+    """`of a sample of 2,000`, where fewer deliveries were timed than there are; else empty.
+
+    `figures` are those of a window or of a group, as the API shows them.
+    """
+    timed = figures["seconds_to_deliver"]["sample"]
+    return f"of a sample of {timed:,}" if 0 < timed < figures["delivered"] else ""
 
 
 def dollars(millionths: int) -> str:

@@ -8,7 +8,7 @@ import click
 from flask.cli import with_appcontext
 
 from ..figures import group_figures, window_figures
-from ..notation import percent
+from ..notation import of_sample, percent
 from ..store.contract import GROUPS, StoreError
 from ..web.current import current_service
 from .filters import Given, read_options, refuse, since_option, until_option
@@ -47,7 +47,6 @@ def command(as_json: bool, **given: Given) -> None:
 
 
 def _show(figures: dict[str, Any]) -> None:
-    seconds = figures["seconds_to_deliver"]
     rows = [
         ("since", figures["since"]),
         ("until", figures["until"]),
@@ -62,8 +61,8 @@ def _show(figures: dict[str, Any]) -> None:
         ),
         ("failure rate", _rate(figures["failure_rate"])),
         ("cost", figures["amount"] and f"{figures['amount']} {figures['currency']}"),
-        ("seconds to deliver, median", seconds["p50"]),
-        ("seconds to deliver, 95th percentile", seconds["p95"]),
+        ("seconds to deliver, median", _seconds(figures, "p50")),
+        ("seconds to deliver, 95th percentile", _seconds(figures, "p95")),
     ]
     table(("figure", "value"), rows)
     if figures["top_errors"]:
@@ -81,7 +80,7 @@ def _show_groups(figures: dict[str, Any], groups: tuple[str, ...]) -> None:
             _rate(group["delivery_rate"]),
             _rate(group["failure_rate"]),
             group["no_report"],
-            group["seconds_to_deliver"]["p95"],
+            _seconds(group, "p95"),
             group["amount"],
         )
         for group in figures["groups"]
@@ -91,3 +90,8 @@ def _show_groups(figures: dict[str, Any], groups: tuple[str, ...]) -> None:
 
 def _rate(share: float | None) -> str | None:
     return None if share is None else f"{percent(share)} %"
+
+
+def _seconds(figures: dict[str, Any], name: str) -> str | None:
+    seconds = figures["seconds_to_deliver"][name]
+    return None if seconds is None else f"{seconds} {of_sample(figures)}".rstrip()

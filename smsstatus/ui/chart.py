@@ -60,7 +60,8 @@ LIMITS = (1, 2, 5, 10, 30, 60, 300, 3600)
 class Bucket:
     """Deliveries that took no longer than `limit` seconds, and longer than the one before it.
 
-    None: those beyond all limits. `share` is of all deliveries, `width` of the greatest bucket.
+    None: those beyond all limits. `share` is of all that were timed, which can be a sample; `width`
+    is of the greatest bucket.
     """
 
     limit: int | None

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from ..model import DELIVERED, FINAL_STATUSES, RANKS
+from ..notation import of_sample as of_sample
 from ..notation import percent as percent
 from ..plivo.error_codes import Retry
 from ..store.outbox import Fate, Forward

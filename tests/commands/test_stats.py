@@ -7,6 +7,8 @@ import json
 import pytest
 from flask.testing import FlaskClient
 
+from smsstatus.store.sqlite import counting
+
 from ..clock import HandClock
 from ..conftest import Receive
 from ..live import API_TOKEN
@@ -33,6 +35,24 @@ def test_it_shows_counts_rates_times_and_errors(run: Run, receive: Receive) -> N
         ["30", "Spam", "detected", "permanent", "1"],
     ):
         assert line in shown
+
+
+def test_times_of_a_sample_say_that_they_are_of_one(
+    run: Run, receive: Receive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(counting, "DELIVERIES_TIMED", 1)
+    for _ in range(2):
+        receive(
+            "delivered",
+            QueuedTime=f"{DAY} 00:00:00",
+            DeliveryReportTime=f"{DAY} 00:00:03",
+            MCC="404",
+        )
+    lines = run("stats").stdout.splitlines()
+    assert [line.split("  ")[-1].strip() for line in lines if line.startswith("seconds")] == [
+        "3.0 of a sample of 1"
+    ] * 2
+    assert "3.0 of a sample of 1" in run("stats", "--by", "country").stdout
 
 
 def test_nothing_sent_is_no_rate_and_no_table_of_errors(run: Run) -> None:

@@ -14,6 +14,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from smsstatus.model import StatusUpdate, utc_timestamp
+from smsstatus.store.sqlite import counting
 from smsstatus.store.sqlite.store import SqliteStore
 from smsstatus.web.current import service_of
 
@@ -137,6 +138,21 @@ def test_time_to_deliver_is_shown_in_parts_with_their_shares(
     ]
     widths = re.findall(r'class="piece good" width="([^"]*)"', times)
     assert [round(float(width)) for width in widths] == [33, 100, 0, 0, 0, 67, 0, 0, 67]
+
+
+def test_times_of_a_sample_are_shares_and_say_that_they_are_of_one(
+    app: Flask, clock: HandClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(counting, "DELIVERIES_TIMED", 4)
+    write(service_of(app).store, lives(clock.now(), 10, 0))
+    page = app.test_client().get("/?window=1h", auth=LOGIN).text
+    times = section(page, "times")
+    assert words(times).startswith("Time to deliver Shares of a sample of 4 deliveries.")
+    parts = re.findall(r"<li data-key=[^>]*>(.*?)</li>", times, re.DOTALL)
+    assert [words(part) for part in parts][2:4] == ["within 5 s 100 %", "within 10 s 0 %"]
+    tiles = words(section(page, "headline"))
+    assert "p50 3.0 s of a sample of 4 95 % within p95 3.0 s of a sample of 4 " in tiles
+    assert "3.0 s of a sample of 4 " in words(section(page, "countries"))
 
 
 def test_without_deliveries_there_is_no_time_to_deliver(
