@@ -17,12 +17,13 @@ STATUSES = tuple(RANKS)
 
 OUTCOMES = {
     "good": "Delivered",
-    "sent": "Without a report",
+    "sent": "Only sent",
     "wait": "On their way",
     "bad": "Not delivered",
 }
 """What statuses amount to. The keys are also names of colours and shapes. Where no reports come
-`sent` is the last word, so those are not called on their way.
+`sent` is the last word, so those are not called on their way; elsewhere a report may still come,
+so it is not said that they have none.
 """
 
 RETRY: dict[Retry, str] = {
