@@ -16,6 +16,7 @@ from ..cache import Cache
 from ..figures import deliveries, groups_of, stats_of, tallies_around
 from ..model import utc_timestamp
 from ..service import Service
+from ..store.contract import HOUR
 from .chart import Bucket, Chart, buckets, draw
 from .headline import Headline, headline
 
@@ -79,11 +80,18 @@ WINDOWS = {
 DEFAULT_WINDOW = "24h"
 
 
+Key = tuple[str, int, str]
+
+
 @dataclass(frozen=True)
 class Figures:
-    """What was counted over a window. `key` says when: it differs where the figures may differ."""
+    """What was counted over a window. `key` says when: it differs where the figures may differ.
 
-    key: tuple[str, int]
+    That is by the change marker, the latest part of the window, and the hour: with time alone
+    messages turn into those that have no report, whole hours of them.
+    """
+
+    key: Key
     cost: float
     """Seconds that counting took."""
     stats: dict[str, Any]
@@ -102,7 +110,8 @@ def figures_of(
     `kept` holds those that were counted last. Raises StoreUnavailable.
     """
     clock = service.clock
-    key = (marker, window.number_at(clock.now(), zone))
+    now = clock.now()
+    key = (marker, window.number_at(now, zone), utc_timestamp(str(now))[:HOUR])
     return kept.get(
         clock,
         lambda: _count(service, window, key, zone),
@@ -112,7 +121,7 @@ def figures_of(
     )
 
 
-def _count(service: Service, window: Window, key: tuple[str, int], zone: tzinfo) -> Figures:
+def _count(service: Service, window: Window, key: Key, zone: tzinfo) -> Figures:
     clock = service.clock
     started = clock.monotonic()
     edges = window.edges(key[1], zone)

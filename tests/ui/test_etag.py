@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import pytest
 from flask import Flask, template_rendered
@@ -11,6 +12,7 @@ from flask.testing import FlaskClient
 from jinja2 import Template
 from werkzeug.test import TestResponse
 
+from smsstatus.model import utc_timestamp
 from smsstatus.plivo.callback import Callback
 from smsstatus.store.sqlite.store import SqliteStore
 from smsstatus.ui import alarms, figures
@@ -19,6 +21,8 @@ from tests.clock import HandClock
 from tests.conftest import Deliver
 from tests.live import API_TOKEN
 from tests.signed import Plivo
+from tests.store.conftest import write
+from tests.store.updates import update_of
 
 LOGIN = ("anyone", API_TOKEN)
 UUID = "22222222-2222-4222-8222-222222222222"
@@ -120,6 +124,29 @@ def test_figures_that_took_long_are_kept_while_callbacks_come_in(
     assert page.count('data-show="ago"') >= 2, "the newest messages are always the newest"
     clock.turn(1)
     assert "2 messages so far" in get(client, "/").text
+
+
+def test_what_has_no_report_by_now_is_counted_though_nothing_has_come(
+    app: Flask, client: FlaskClient
+) -> None:
+    clock = service_of(app).clock = HandClock(datetime(2026, 11, 1, 9, tzinfo=UTC))
+    seen = {"Timestamp": f"{clock.now():%F %T}", "QueuedTime": f"{clock.now():%F %T}"}
+    us, gb = {"Status": "sent", "MCC": "310"}, {"Status": "delivered", "MCC": "234"}
+    write(
+        service_of(app).store,
+        [
+            update_of({**seen, **of, "MessageUUID": f"m-{number}"}, utc_timestamp(str(clock.now())))
+            for number, of in enumerate([us] * 600 + [gb] * 50)
+        ],
+    )
+    clock.turn(600)
+    first = get(client, "/?window=30d")
+    assert "delivered, of 50 messages with a final status" in first.text
+    assert re.search(r"<dt>No report</dt>\s*<dd>0</dd>", first.text)
+    clock.turn(6 * 3600 - 600)
+    later = get(client, "/?window=30d", first.headers["ETag"])
+    assert "failed or undelivered: 0 of 650 messages" in later.text
+    assert re.search(r"<dt>No report</dt>\s*<dd>600</dd>", later.text)
 
 
 def test_an_unchanged_overview_is_not_rendered_again(app: Flask, client: FlaskClient) -> None:
