@@ -56,10 +56,10 @@ def _show(figures: dict[str, Any]) -> None:
         ("no report", figures["no_report"]),
         (
             "delivery rate",
-            _rate(figures["delivery_rate"])
+            _rate(figures, "delivery_rate")
             or (figures["delivery_rate_reason"] if figures["total"] else None),
         ),
-        ("failure rate", _rate(figures["failure_rate"])),
+        ("failure rate", _rate(figures, "failure_rate")),
         ("cost", figures["amount"] and f"{figures['amount']} {figures['currency']}"),
         ("seconds to deliver, median", _seconds(figures, "p50")),
         ("seconds to deliver, 95th percentile", _seconds(figures, "p95")),
@@ -77,8 +77,8 @@ def _show_groups(figures: dict[str, Any], groups: tuple[str, ...]) -> None:
         (
             *[group.get(f"{name}_name") or group[name] for name in groups],
             group["total"],
-            _rate(group["delivery_rate"]),
-            _rate(group["failure_rate"]),
+            _rate(group, "delivery_rate"),
+            _rate(group, "failure_rate"),
             group["no_report"],
             _seconds(group, "p95"),
             group["amount"],
@@ -88,8 +88,9 @@ def _show_groups(figures: dict[str, Any], groups: tuple[str, ...]) -> None:
     table(columns, rows)
 
 
-def _rate(share: float | None) -> str | None:
-    return None if share is None else f"{percent(share)} %"
+def _rate(figures: dict[str, Any], name: str) -> str | None:
+    share = figures[name]
+    return None if share is None else f"{percent(share)} % of {figures[f'{name}_of']}"
 
 
 def _seconds(figures: dict[str, Any], name: str) -> str | None:

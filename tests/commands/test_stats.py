@@ -29,7 +29,8 @@ def test_it_shows_counts_rates_times_and_errors(run: Run, receive: Receive) -> N
         ["delivered", "2"],
         ["failed", "1"],
         ["final", "3"],
-        ["delivery", "rate", "66.7", "%"],
+        ["delivery", "rate", "66.7", "%", "of", "3"],
+        ["failure", "rate", "33.3", "%", "of", "3"],
         ["seconds", "to", "deliver,", "median", "1.0"],
         ["seconds", "to", "deliver,", "95th", "percentile", "3.0"],
         ["30", "Spam", "detected", "permanent", "1"],
@@ -100,8 +101,11 @@ def test_by_country_and_status_there_is_a_row_for_each_group(run: Run, receive: 
     receive("delivered", "three", MCC="234", MNC="10", Units="", TotalAmount="")
     lines = [line.split() for line in run("stats", "--by", "country,status").stdout.splitlines()]
     assert lines[0][:3] == ["country", "status", "messages"]
-    assert ["India", "undelivered", "1", "0", "%", "100", "%", "0", "0.0055"] in lines
-    assert ["United", "Kingdom", "delivered", "1", "100", "%", "0", "%", "0"] in lines
+    for line in (
+        "India undelivered 1 0 % of 1 100 % of 1 0 0.0055",
+        "United Kingdom delivered 1 100 % of 1 0 % of 1 0",
+    ):
+        assert line.split() in lines
     groups = json.loads(run("stats", "--by", "country", "--json").stdout)["groups"]
     amounts = [(group["country"], group["amount"]) for group in groups]
     assert amounts == [("IN", "0.011"), ("GB", None)]

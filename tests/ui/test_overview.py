@@ -114,6 +114,19 @@ def test_the_cost_of_the_window_stands_beside_the_headline(
     assert figures["Cost, USD"] == shown
 
 
+def test_the_rate_of_a_country_says_of_how_many_messages_it_is(
+    client: FlaskClient, clock: HandClock, receive: Receive
+) -> None:
+    clock.turn(60)
+    for status in ("delivered", "sent", "sent"):
+        receive(status, MCC="404")
+    receive("sent", MCC="310")
+    countries = section(client.get("/", auth=LOGIN).text, "countries")
+    rows = dict(re.findall(r'<tr data-key="(.*?)">(.*?)</tr>', countries, re.DOTALL))
+    assert words(rows["IN"]).startswith("India 3 100 % of 1 0 % 0 ")
+    assert words(rows["US"]).startswith("United States 1 \u2013 0 % 0 ")
+
+
 def test_time_to_deliver_is_shown_in_parts_with_their_shares(
     client: FlaskClient, clock: HandClock, receive: Receive
 ) -> None:
