@@ -8,6 +8,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from flask import Flask
 from flask.testing import FlaskClient
@@ -29,6 +30,7 @@ from smsstatus.query import (
     TIME_PATTERN,
 )
 from smsstatus.settings import Settings
+from smsstatus.store.contract import GROUPS
 from smsstatus.web.openapi import DOCUMENT
 
 from .. import rounds
@@ -154,10 +156,26 @@ def test_an_answer_has_the_fields_that_are_described(api: FlaskClient, receive: 
         "Page": api.get("/messages").get_json(),
         "Problem": api.get("/messages?limit=0").get_json(),
     }
+    optional = {"Problem": {"errors"}, "Event": {"forwarded"}}
+    for by in GROUPS:
+        answers["Groups"] = api.get(f"/stats?group_by={by}").get_json()
+        (group,) = answers["Groups"]["groups"]
+        assert by in group
+        answers["Group"] = {**answers.get("Group", {}), **group}
+        optional["Group"] = optional.get("Group", set()) | {by, f"{by}_name"} & set(group)
     for name, answer in answers.items():
-        optional = {"Problem": {"errors"}, "Event": {"forwarded"}}.get(name, set())
-        assert set(answer) | optional == set(schemas[name]["properties"])
-        assert set(schemas[name]["required"]) == set(answer) - optional
+        described, required = fields_of(schemas, name)
+        assert set(answer) | optional.get(name, set()) == described
+        assert required == set(answer) - optional.get(name, set())
+
+
+def fields_of(schemas: dict[str, Any], name: str) -> tuple[set[str], set[str]]:
+    """The fields that a schema describes and those that it requires, with those it is made of."""
+    described, required = set(schemas[name]["properties"]), set(schemas[name].get("required", ()))
+    for part in schemas[name].get("allOf", ()):
+        more = fields_of(schemas, part["$ref"].rpartition("/")[2])
+        described, required = described | more[0], required | more[1]
+    return described, required
 
 
 def test_what_is_forwarded_is_what_the_webhook_describes() -> None:
