@@ -93,7 +93,7 @@ def read_form(given: Mapping[str, str], shown_in: tzinfo = UTC) -> Asked:
     """
     typed = {name: given.get(name, "").strip() for name in FILTERS}
     zone = zone_of(given.get("zone", ""))
-    times = {name: absolute(typed[name], zone) for name in TIMES}
+    times = {name: absolute(typed[name], zone, is_end=name == "until") for name in TIMES}
     query = Query({name: [text] for name, text in {**typed, **times}.items() if text})
     filters = query.filters_by_ending()
     errors = {name: _FAULTS[fault] for name, fault in query.faults.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
 from flask import request
@@ -27,13 +27,21 @@ def zone_of(name: str) -> tzinfo:
         return UTC
 
 
-def absolute(text: str, zone: tzinfo) -> str:
-    """A time that names no zone is one of this zone; anything else is left as it stands."""
+def absolute(text: str, zone: tzinfo, *, is_end: bool = False) -> str:
+    """A time that names no zone is one of this zone; anything else is left as it stands.
+
+    Where clocks are turned one can mean two moments: the earlier one, or as an end the later one,
+    so that nothing is left out.
+    """
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
         return text
-    return text if moment.tzinfo else moment.replace(tzinfo=zone).isoformat()
+    if moment.tzinfo:
+        return text
+    meant = [moment.replace(tzinfo=zone, fold=fold) for fold in (0, 1)]
+    earlier_first = sorted(meant, key=lambda one: -(one.utcoffset() or timedelta()))
+    return earlier_first[is_end].isoformat()
 
 
 def local(timestamp: str, zone: tzinfo) -> str:

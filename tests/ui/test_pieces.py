@@ -396,6 +396,35 @@ def test_times_of_a_local_form_are_local_and_those_of_links_are_utc() -> None:
     assert set(listing.read_form({**typed, "since": "soon"}).errors) == {"since"}
 
 
+@pytest.mark.parametrize(
+    ("since", "until"),
+    [("2026-10-25T00:30", "2026-10-25T01:00"), ("2026-10-25T00:00", "2026-10-25T01:30")],
+)
+def test_a_window_in_the_hour_that_comes_twice_is_the_same_when_the_form_is_sent(
+    since: str, until: str
+) -> None:
+    berlin = zone.zone_of("Europe/Berlin")
+    linked = listing.read_form({"since": f"{since}Z", "until": f"{until}Z"}, berlin)
+    sent = listing.read_form({**linked.typed, "zone": "Europe/Berlin"}, berlin)
+    assert not sent.errors
+    assert sent.query == linked.query
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "meant"),
+    [
+        ("2026-10-25T02:30", "2026-10-25T02:45", ("00:30", "01:45")),  # twice
+        ("2026-03-29T02:15", "2026-03-29T02:45", ("00:15", "01:45")),  # never
+    ],
+)
+def test_a_window_of_times_that_come_twice_or_never_leaves_nothing_out(
+    since: str, until: str, meant: tuple[str, str]
+) -> None:
+    asked = listing.read_form({"since": since, "until": until, "zone": "Europe/Berlin"})
+    assert not asked.errors
+    assert (asked.query["since"][11:16], asked.query["until"][11:16]) == meant
+
+
 def test_what_people_type_into_the_send_form_is_tidied() -> None:
     typed = {"to": "+1 415 555-0123", "from": " ", "text": "one\r\ntwo"}
     assert send.fields_of(typed) == {"to": "+14155550123", "text": "one\ntwo"}
