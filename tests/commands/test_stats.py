@@ -41,7 +41,8 @@ def test_it_shows_counts_rates_times_and_errors(run: Run, receive: Receive) -> N
 def test_times_of_a_sample_say_that_they_are_of_one(
     run: Run, receive: Receive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(counting, "DELIVERIES_TIMED", 1)
+    for name in ("DELIVERIES_TIMED", "SAMPLE", "PARTS"):
+        monkeypatch.setattr(counting, name, 1)
     for _ in range(2):
         receive(
             "delivered",

@@ -118,12 +118,12 @@ def test_the_rate_of_a_country_says_of_how_many_messages_it_is(
     client: FlaskClient, clock: HandClock, receive: Receive
 ) -> None:
     clock.turn(60)
-    for status in ("delivered", "sent", "sent"):
+    for status in ("delivered", "delivered", "sent"):
         receive(status, MCC="404")
     receive("sent", MCC="310")
     countries = section(client.get("/", auth=LOGIN).text, "countries")
     rows = dict(re.findall(r'<tr data-key="(.*?)">(.*?)</tr>', countries, re.DOTALL))
-    assert words(rows["IN"]).startswith("India 3 100 % of 1 0 % 0 ")
+    assert words(rows["IN"]).startswith("India 3 100 % of 2 0 % 0 ")
     assert words(rows["US"]).startswith("United States 1 \u2013 0 % 0 ")
 
 
@@ -156,7 +156,8 @@ def test_time_to_deliver_is_shown_in_parts_with_their_shares(
 def test_times_of_a_sample_are_shares_and_say_that_they_are_of_one(
     app: Flask, clock: HandClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(counting, "DELIVERIES_TIMED", 4)
+    for name, value in (("DELIVERIES_TIMED", 4), ("SAMPLE", 4), ("PARTS", 1)):
+        monkeypatch.setattr(counting, name, value)
     write(service_of(app).store, lives(clock.now(), 10, 0))
     page = app.test_client().get("/?window=1h", auth=LOGIN).text
     times = section(page, "times")
