@@ -382,6 +382,13 @@ def test_a_narrow_window_costs_little(full: Path, watched: Watched, name: str) -
     assert watched.steps < 60_000
 
 
+@pytest.mark.parametrize("by", [(), ("country",)])
+def test_a_sample_costs_what_is_among_it(full: Path, watched: Watched, by: tuple[str, ...]) -> None:
+    times = counting.read_delivery_times(full, SINCE, UNTIL, by, MESSAGES)
+    assert sum(map(len, times.values())) > 400
+    assert watched.steps < 200_000
+
+
 def test_a_message_is_found_in_a_few_steps(full: Path, watched: Watched) -> None:
     assert listing.find_message(full, f"{77_777:08}-0000-4000-8000-000000000000")
     assert listing.find_message(full, "none") is None
