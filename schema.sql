@@ -229,7 +229,7 @@ CREATE TABLE IF NOT EXISTS upkeep (
     began_at         TEXT    NOT NULL,         -- when it began, by our clock
     ended_at         TEXT,                     -- NULL = under way, or broken off
     next_at          TEXT    NOT NULL,         -- when the next one is due
-    is_ok            INTEGER NOT NULL,         -- 1: it did all that there was to do
+    is_ok            INTEGER NOT NULL,         -- 1: it did all that there was to do; until it ends: of the one before
     found            TEXT    NOT NULL          -- what it came to, for people
 ) STRICT, WITHOUT ROWID;
 

@@ -15,7 +15,7 @@ from .tasks import NAMES, tasks_of
 @dataclass(frozen=True, slots=True)
 class TaskState:
     """One task. `last_at`: when it ended last, or began what is under way; empty: never. `next_at`:
-    when it is due; empty: it is off, or has never run.
+    when it is due; empty: it is off, or has never run. `is_ok`: of the last run that ended.
     """
 
     name: str

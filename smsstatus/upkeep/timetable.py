@@ -88,12 +88,13 @@ class Timetable:
     def _run(self, task: Task) -> None:
         parts = self._parts
         began = parts.clock.now()
+        before = run_of(task.name, parts.store.runs.last())
         run = Run(
             task=task.name,
             began_at=timestamp(began),
             ended_at=None,
             next_at=timestamp(began + SOON),  # if this process dies another one takes it up
-            is_ok=True,
+            is_ok=before is None or before.is_ok,  # one that only begins has fixed nothing
             found="",
         )
         parts.store.runs.note(run)

@@ -147,7 +147,7 @@ def _upkeep_lines(service: Service) -> list[str]:
         *family(
             "smsstatus_upkeep_ok",
             "gauge",
-            "1: the task's last run did all that there was to do.",
+            "1: the task's last run that ended did all that there was to do.",
             {labels: int(task.is_ok) for labels, task in runs},
         ),
         *family(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -22,6 +23,7 @@ from smsstatus.web.current import service_of
 from ..clock import HandClock
 from ..conftest import Query, Receive
 from ..live import API_TOKEN
+from ..plivo_api import Asked, PlivoApi, Reply
 from ..rows import insert, row
 from .conftest import Run, refused
 
@@ -59,6 +61,40 @@ def test_what_was_done_is_shown_in_a_shell_on_the_page_and_to_prometheus(
         labelled = f'smsstatus_upkeep_{name}_run_timestamp_seconds{{task="reconcile"}} '
         assert f"{labelled}{datetime.fromisoformat(moment).timestamp()}\n" in metrics
     assert "smsstatus_unlisted_outage_seconds 86400.0\n" in metrics
+
+
+def test_a_run_that_has_begun_does_not_hide_that_the_last_one_failed(
+    settings: Settings, standin: PlivoApi
+) -> None:
+    app = create_app(replace(settings, reconcile_every=900.0))
+    service = service_of(app)
+    service.clock = HandClock()
+    client = app.test_client()
+    pages: list[str] = []
+    metrics: list[str] = []
+
+    def look_meanwhile(asked: Asked) -> Reply:
+        pages.append(client.get("/", auth=LOGIN).text)
+        metrics.append(client.get("/metrics").text)
+        return Reply(401, {"error": "no"})
+
+    standin.reply = look_meanwhile
+    try:
+        beat(service.store, service.clock)
+        for _ in range(2):
+            Timetable(service).look()
+            service.clock.turn(900)
+        said = client.get("/", auth=LOGIN).text
+    finally:
+        service.stop()
+    first, second = pages
+    assert "(at work)" in first
+    assert "ot done" not in first
+    assert "(at work)" in second
+    assert "<strong>Last time not done.</strong>" in second
+    ok = [re.findall(r'^smsstatus_upkeep_ok{task="reconcile"} (.)$', m, re.M) for m in metrics]
+    assert ok == [["1"], ["0"]]
+    assert "<strong>Not done:</strong> 0 listed" in said
 
 
 def test_what_prune_and_backup_did_is_a_metric(

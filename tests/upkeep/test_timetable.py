@@ -23,9 +23,9 @@ from smsstatus.store.runs import Run
 from smsstatus.store.sqlite.store import SqliteStore
 from smsstatus.upkeep import tasks
 from smsstatus.upkeep.caretaker import beat
-from smsstatus.upkeep.parts import Finding, Stopping
+from smsstatus.upkeep.parts import Finding, Parts, Rest, Stopping
 from smsstatus.upkeep.state import state_of
-from smsstatus.upkeep.tasks import NAMES, SOON, Task
+from smsstatus.upkeep.tasks import NAMES, SOON, Report, Task
 from smsstatus.upkeep.timetable import LOOK_SECONDS
 
 from ..plivo_api import Asked, PlivoApi, Reply
@@ -233,6 +233,37 @@ def test_what_a_dead_process_has_begun_is_taken_up(start: Start, plivo_list: Pli
     process.live(MINUTE)
     (run,) = process.store.runs.last()
     assert run.ended_at is not None
+
+
+def test_a_run_that_is_under_way_is_as_ok_as_the_one_before(process: Process) -> None:
+    """However far it is, and where one died in between; the next that ends says better."""
+    findings = [Finding(text="first"), Finding(text="no", is_ok=False), None, Finding(text="done")]
+    met: list[bool] = []
+
+    def work(parts: Parts, rest: Rest, report: Report) -> Finding:
+        for text in ("", "so far"):
+            if text:
+                process.clock.turn(MINUTE.total_seconds())
+                report(text)
+            (run,) = process.store.runs.last()
+            assert (run.ended_at, run.found) == (None, text)
+            met.append(run.is_ok)
+        finding = findings.pop(0)
+        if finding is None:
+            raise Died
+        return finding
+
+    process.timetable.tasks = [Task("prune", HOUR, work)]
+    for _ in range(2):
+        process.timetable.look()
+        process.clock.turn(HOUR.total_seconds())
+    with pytest.raises(Died):
+        process.timetable.look()
+    process.clock.turn(HOUR.total_seconds())
+    process.timetable.look()
+    assert met == [True, True, True, True, False, False, False, False]
+    (run,) = process.store.runs.last()
+    assert run.is_ok
 
 
 class Died(BaseException):

@@ -187,7 +187,7 @@ CREATE TABLE IF NOT EXISTS upkeep (
     began_at          timestamptz NOT NULL,
     ended_at          timestamptz,             -- NULL = under way, or broken off
     next_at           timestamptz NOT NULL,    -- when the next one is due
-    is_ok             boolean     NOT NULL,    -- it did all that there was to do
+    is_ok             boolean     NOT NULL,    -- it did all that there was to do; until it ends: of the one before
     found             text        COLLATE "C" NOT NULL  -- what it came to, for people
 );
 
