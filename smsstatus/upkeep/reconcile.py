@@ -6,6 +6,7 @@ After an outage that was longer than Plivo's seven minutes of retries this heals
 
 from __future__ import annotations
 
+import random
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,10 @@ from .parts import Parts, Rest, timestamp
 
 REQUESTS_PER_SECOND = 5
 TROUBLES_IN_A_ROW = 3
+MIXED = 300
+"""So many are asked about in random order, else the same three that Plivo always fails on could be
+the first of every run. Not all: those not asked about for longest come first.
+"""
 PAUSES = (
     timedelta(minutes=15),
     timedelta(hours=1),
@@ -144,14 +149,21 @@ def reconcile(
     NotConfigured.
     """
     summary = Summary(left=len(uuids))
-    troubles = 0
     trouble = plivo_api.not_understood()
     clock = service.clock
     rest = rest or clock.sleep
+    failing = list[str]()  # since Plivo last answered about one
+
+    def settle() -> None:
+        """Plivo works, so the trouble is these messages' own: each has had its turn."""
+        for message_uuid in failing:
+            service.store.note_check(message_uuid, _now(service))
+        failing.clear()
+
     next_request = clock.monotonic() + 1 / REQUESTS_PER_SECOND  # a run may have ended just now
     answered = deque[float](maxlen=REQUESTS_PER_SECOND)
     try:
-        for message_uuid in uuids:
+        for message_uuid in _mixed(uuids):
             if len(answered) == REQUESTS_PER_SECOND:  # one that was long on its way came later
                 next_request = max(next_request, answered[0] + 1)
             rest(max(next_request - clock.monotonic(), 0))
@@ -164,22 +176,24 @@ def reconcile(
                 raise _Stop(in_words(error)) from None
             except (plivo_api.UnknownMessage, Inbound):
                 summary.unknown += 1
-                troubles = 0
+                settle()
             except plivo_api.PlivoError as error:
                 summary.failed += 1
-                troubles += 1
+                failing.append(message_uuid)
                 trouble = error
             else:
                 summary.changed += changed
-                troubles = 0
+                settle()
             answered.append(clock.monotonic())
             summary.asked += 1
             summary.left -= 1
             progress()
-            if troubles == TROUBLES_IN_A_ROW or (troubles and trouble.retry_after):
+            if len(failing) == TROUBLES_IN_A_ROW or (failing and trouble.retry_after):
                 summary.retry_after = trouble.retry_after
                 summary.ends_all = trouble.retry_after is not None
                 raise _Stop(in_words(trouble))
+        if summary.asked > summary.failed:
+            settle()
     except _Stop as stop:
         summary.stopped = str(stop)
     except StoreError as error:
@@ -189,19 +203,27 @@ def reconcile(
     return summary
 
 
+def _mixed(uuids: Sequence[str]) -> Iterator[str]:
+    """See MIXED."""
+    for first in range(0, len(uuids), MIXED):
+        some = uuids[first : first + MIXED]
+        yield from random.sample(some, len(some))
+
+
 def reconcile_one(service: Parts, message_uuid: str) -> bool:
     """Ask Plivo about one message; True if that changed its row.
 
+    That it was asked is noted where it said something about this message: trouble says nothing.
     Raises NotConfigured, PlivoError, StoreUnavailable or WorkRefused.
     """
+    answer: dict[str, Any] = {}
     try:
         answer = plivo_api.fetch_message(service.settings, message_uuid)
         key = _stored_as(service, message_uuid, answer)
         update = update_from_api(key, answer, _now(service))
-    except (plivo_api.RateLimited, plivo_api.AuthenticationFailed):
-        raise  # says nothing about this message: the next run asks again
-    except plivo_api.PlivoError:
-        service.store.note_check(message_uuid, _now(service))
+    except plivo_api.PlivoError as error:
+        if answer.get("message_uuid") or isinstance(error, (plivo_api.UnknownMessage, Inbound)):
+            service.store.note_check(message_uuid, _now(service))
         raise
     outcome = service.store.record(update)
     service.store.note_check(key, _now(service))

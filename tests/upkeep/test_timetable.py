@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -86,12 +87,18 @@ def test_two_processes_reconcile_one_after_the_other(
     assert len(standin.asked) == asked
 
 
-def silent_for_an_hour(process: Process, count: int) -> list[str]:
-    """Messages of which the last that is known is an hour old; their UUIDs."""
+def silent_for(process: Process, count: int, age: timedelta = HOUR) -> list[str]:
+    """Messages of which the last that is known is so old; their UUIDs."""
     names = [f"{number:08x}-0000-4000-8000-000000000001" for number in range(count)]
-    received_at = utc_timestamp(str(process.clock.now() - HOUR))
+    received_at = utc_timestamp(str(process.clock.now() - age))
     write(process.store, [update_of(at("sent", MessageUUID=name), received_at) for name in names])
     return names
+
+
+def messages_asked(standin: PlivoApi) -> list[str]:
+    """The UUIDs of those that Plivo was asked about, in this order."""
+    last = [urlsplit(asked.path).path.rstrip("/").rpartition("/")[2] for asked in standin.asked]
+    return [name for name in last if name != "Message"]
 
 
 def due_after(run: Run) -> timedelta:
@@ -105,7 +112,7 @@ def test_silent_messages_that_are_too_many_for_a_run_are_gone_on_with_soon(
 ) -> None:
     monkeypatch.setattr(tasks, "ASKED", 20)
     process = start()
-    names = silent_for_an_hour(process, 25)
+    names = silent_for(process, 25)
     process.timetable.look()
     (run,) = process.store.runs.last()
     assert "20 asked, 0 changed, 20 unknown to Plivo" in run.found
@@ -115,8 +122,43 @@ def test_silent_messages_that_are_too_many_for_a_run_are_gone_on_with_soon(
     (run,) = process.store.runs.last()
     assert "5 asked" in run.found
     assert due_after(run) > SOON
-    asked = [asked.path.rstrip("/").rpartition("/")[2] for asked in standin.asked]
-    assert sorted(asked) == names  # each once
+    assert sorted(messages_asked(standin)) == names  # each once
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        Reply(500, {"error": "internal"}),
+        Reply(503, {}, {"Retry-After": "20"}),
+        Reply(200, b"<html>"),
+        Reply(hang_up_after=-1),
+    ],
+)
+def test_a_message_that_plivo_said_nothing_about_is_asked_about_in_the_next_run(
+    start: Start, plivo_list: PlivoList, standin: PlivoApi, trouble: Reply
+) -> None:
+    """Its last step of all, and a Plivo that fails for one run, from the third message on."""
+    process = start()
+    names = silent_for(process, 6, 4 * DAY)
+    standin.reply = lambda asked: trouble if len(messages_asked(standin)) > 2 else None
+    process.timetable.look()
+    failed = messages_asked(standin)[2:]
+    assert failed
+    standin.reply = lambda asked: None
+    standin.asked.clear()
+    process.look_after(HOUR, every=60)
+    assert failed[0] in messages_asked(standin)
+    assert len(messages_asked(standin)) == len(names) - 2
+
+
+def test_a_message_that_plivo_always_fails_on_is_asked_about_no_more_often_than_others(
+    start: Start, plivo_list: PlivoList, standin: PlivoApi
+) -> None:
+    process = start()
+    names = silent_for(process, 4)
+    standin.reply = lambda asked: Reply(500, {}) if names[0] in asked.path else None
+    process.look_after(2 * HOUR, every=60)
+    assert sorted(messages_asked(standin)) == names
 
 
 def test_a_long_list_leaves_silent_messages_their_turn_and_says_how_far_it_is(
@@ -131,7 +173,7 @@ def test_a_long_list_leaves_silent_messages_their_turn_and_says_how_far_it_is(
     process.clock.turn(30 * DAY.total_seconds())
     process = start()
     beat(process.store, process.clock)
-    (silent,) = silent_for_an_hour(process, 1)
+    (silent,) = silent_for(process, 1)
     said: list[str] = []
 
     def look_meanwhile(number: int, rows: list[dict[str, Any]]) -> None:
