@@ -255,6 +255,14 @@ def as_role(url: str, *grants: str) -> Iterator[str]:
     ask(url, f"DROP ROLE {role}")
 
 
+def end_who_holds(url: str) -> None:
+    """End the sessions that have advisory locks in this database, as a failover does."""
+    of_holders = """FROM pg_locks WHERE locktype = 'advisory' AND pid <> pg_backend_pid()
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
+    assert ask(url, f"SELECT pg_terminate_backend(pid) {of_holders}")
+    wait_until(lambda: not ask(url, f"SELECT {of_holders}"), what="their sessions have ended")
+
+
 def backends(url: str) -> int:
     """Connections to this database, but for the one that asks."""
     ((count,),) = ask(

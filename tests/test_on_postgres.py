@@ -7,6 +7,7 @@ import re
 import socket
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,14 +20,21 @@ from smsstatus.commands.doctor import examine
 from smsstatus.database_url import read_database_url
 from smsstatus.service import Service
 from smsstatus.settings import Settings
+from smsstatus.upkeep import parts
+from smsstatus.upkeep.caretaker import beat
 from smsstatus.web.current import service_of
 
+from .clock import HandClock
 from .live import API_TOKEN, ROOT, LiveService, environment, wait_until
-from .postgres import PostgresServer, ask, server_folder
+from .plivo_api import AUTH_ID, PlivoApi
+from .postgres import PostgresServer, ask, end_who_holds, server_folder
 from .signed import Plivo, Request, send
+from .store.conftest import write
+from .store.updates import at, update_of
 
 PASSWORD = "hunter2-secret"
 FSYNC_IS_OFF = "runs with fsync off, so what was answered 200 can be lost"
+LONG_AGO = "2020-01-01T00:00:00.000000Z"
 BEARER = {"Authorization": f"Bearer {API_TOKEN}"}
 
 
@@ -105,6 +113,43 @@ def test_counters_carry_their_process_and_the_spool_its_host(
         assert f'smsstatus_spool_files{{host="{host}",kind="waiting"}} 0' in lines
         assert f'smsstatus_spool_oldest_seconds{{host="{host}"}} 0.0' in lines
         assert 'smsstatus_messages{status="sent"} 1' in lines  # the same from each process
+
+
+@pytest.mark.parametrize(
+    "command", ["reconcile --within 3650d", "reconcile", "prune --older-than 30d"]
+)
+def test_a_command_whose_lock_the_server_let_go_of_ends_and_says_so(
+    app: Flask,
+    service: Service,
+    url: str,
+    standin: PlivoApi,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+) -> None:
+    monkeypatch.setattr(parts, "HELD_SECONDS", 0)
+    service.clock = HandClock()
+    service.settings = replace(service.settings, auth_id=AUTH_ID, plivo_api_url=standin.url)
+    updates = [update_of(at("sent", MessageUUID=str(uuid.UUID(int=n)))) for n in range(1200)]
+    write(service.store, [each._replace(received_at=LONG_AGO) for each in updates])
+    service.store.record(update_of(at("delivered", MessageUUID="new")))
+    beat(service.store, service.clock)  # so that the day before is to be listed
+    prune_batch, removed = service.store.prune_batch, []
+
+    def end_and_prune(created_before: str) -> int:
+        if not removed:
+            end_who_holds(url)
+        removed.append(prune_batch(created_before))
+        return removed[-1]
+
+    monkeypatch.setattr(service.store, "prune_batch", end_and_prune)
+    standin.reply = lambda asked: end_who_holds(url) if len(standin.asked) == 1 else None
+    done = app.test_cli_runner().invoke(args=command.split())
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr == (
+        "Error: stopped, the rest stays for the next run: the connection to the database that kept "
+        "other processes from doing the same has ended\n"
+    )
+    assert (len(standin.asked), len(removed)) in ((1, 0), (0, 1))
 
 
 def test_doctor_looks_at_the_server_and_at_no_file(service: Service) -> None:

@@ -26,7 +26,7 @@ def command(path: Path, as_json: bool) -> None:
     try:
         with ExitStack() as held:
             try:
-                is_ours = held.enter_context(store.hold("backup"))
+                is_ours = held.enter_context(store.hold("backup")) is not None
             except StoreUnavailable:  # a full or read-only disk takes no lock, but can be copied
                 is_ours = True
             if not is_ours:

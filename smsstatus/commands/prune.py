@@ -9,7 +9,7 @@ from flask.cli import with_appcontext
 
 from ..store.contract import StoreError
 from ..upkeep import pruning
-from ..upkeep.parts import timestamp
+from ..upkeep.parts import NotAlone, timestamp, while_alone
 from ..web.current import current_service
 from .terminal import AT_WORK, Duration, json_option, progress, report
 
@@ -35,14 +35,15 @@ def command(older_than: timedelta, dry_run: bool, force: bool, as_json: bool) ->
             return
         if not force:
             pruning.check(service, before, count)
-        with store.hold("prune") as is_ours:
-            if not is_ours:
+        with store.hold("prune") as still_held:
+            if not still_held:
                 report(as_json, "another prune is at work, so nothing was removed.", removed=0)
                 raise SystemExit(AT_WORK)
+            rest = while_alone(service.clock.sleep, still_held, service.clock)
             with progress("messages", count) as advance:
-                removed = pruning.prune(service, before, service.clock.sleep, advance)
+                removed = pruning.prune(service, before, rest, advance)
     except pruning.RemovesAll as error:
         raise click.ClickException(f"{error} If it is, add --force") from None
-    except StoreError as error:
+    except (StoreError, NotAlone) as error:
         raise click.ClickException(f"stopped, the rest stays for the next run: {error}") from None
     report(as_json, f"{removed} messages removed.", removed=removed)

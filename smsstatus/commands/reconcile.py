@@ -17,7 +17,7 @@ from ..store.contract import StoreError
 from ..store.runs import Outage
 from ..upkeep import reconcile as reconciling
 from ..upkeep.listing import Listed, Listing, open_outages, span_of
-from ..upkeep.parts import timestamp
+from ..upkeep.parts import NotAlone, Rest, timestamp
 from ..web.current import current_service
 from .terminal import (
     AT_WORK,
@@ -51,7 +51,7 @@ def command(
     """
     service = current_service()
     try:
-        with nullcontext() if dry_run else reconciling.alone(service):
+        with nullcontext(service.clock.sleep) if dry_run else reconciling.alone(service) as rest:
             uuids = reconciling.silent_messages(
                 service, older_than=older_than, within=within, limit=limit
             )
@@ -60,13 +60,15 @@ def command(
                 _say_what_would_be(service, uuids, outages, as_json)
                 return
             with progress("messages", len(uuids)) as advance:
-                summary = reconciling.reconcile(service, uuids, lambda: advance(1))
+                summary = reconciling.reconcile(service, uuids, lambda: advance(1), rest)
             listed = Listed(left=len(outages))
             if not summary.ends_all:
-                listed = _look_through(service, outages, summary)
+                listed = _look_through(service, outages, summary, rest)
     except reconciling.AtWork as error:
         report(as_json, f"{error}.", asked=0)
         raise SystemExit(AT_WORK) from None
+    except NotAlone as error:
+        raise click.ClickException(f"stopped, the rest stays for the next run: {error}") from None
     except (NotConfigured, StoreError) as error:
         raise click.ClickException(str(error)) from None
     _report(as_json, summary, listed, has_outages=bool(outages))
@@ -93,11 +95,11 @@ def _say_what_would_be(
 
 
 def _look_through(
-    service: Service, outages: Sequence[Outage], summary: reconciling.Summary
+    service: Service, outages: Sequence[Outage], summary: reconciling.Summary, rest: Rest
 ) -> Listed:
     """List these until all is known, or something ends it, which `summary` says too then."""
     with running_line() as show:
-        listing = Listing(service, service.clock.sleep, inf, show)
+        listing = Listing(service, rest, inf, show)
         try:
             listing.look_through(outages)
         except StoreError as error:

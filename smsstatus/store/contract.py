@@ -30,6 +30,9 @@ AT_ENDS = 100
 """Ids grow with time; but what Plivo told of later has a late id, so the least and the greatest of
 a window are looked for among so many.
 """
+StillHeld = Callable[[], bool]
+"""Is what was taken held still, as far as can be told? It does not wait long, and raises nothing.
+"""
 WAITING_COUNTED = 1000
 """Where reports are never sent, most messages wait: counting stops here."""
 
@@ -348,11 +351,12 @@ class Store(Protocol):
         Unlike pruned ones they can come back.
         """
 
-    def hold(self, name: str) -> AbstractContextManager[bool]:
+    def hold(self, name: str) -> AbstractContextManager[StillHeld | None]:
         """Be the one who does `name`, letters and hyphens, until the block ends.
 
-        False if another is, in any process; nobody waits. When a process dies, what it held is
-        free. A store that is left with one connection holds and works with that.
+        None if another is, in any process; nobody waits. When a process dies, or the connection
+        with which it holds ends, what it held is free: who is long at work asks now and then, from
+        the thread that holds. A store that is left with one connection holds and works with that.
         """
 
     def backup(self, target: Path, progress: Callable[[float], None] = lambda share: None) -> None:

@@ -11,10 +11,15 @@ from ..clock import Clock
 from ..metrics import Metrics
 from ..model import utc_timestamp
 from ..settings import Settings
-from ..store.contract import Store
+from ..store.contract import StillHeld, Store
 
 Rest = Callable[[float], None]
 """Waits for so many seconds; raises Stopping once the service stops."""
+HELD_SECONDS = 5.0
+
+
+class NotAlone(Exception):
+    """Another process may do the same by now."""
 
 
 class Stopping(Exception):
@@ -41,6 +46,27 @@ class Finding:
     text: str
     is_ok: bool = True
     again_in: timedelta | None = None
+
+
+def while_alone(rest: Rest, still_held: StillHeld, clock: Clock) -> Rest:
+    """A `rest` after which one is alone, else it raises NotAlone: that is asked every few seconds.
+
+    Whoever is not could ask Plivo twice as often as we promise.
+    """
+    asked_at = clock.monotonic()
+
+    def rest_alone(seconds: float) -> None:
+        nonlocal asked_at
+        rest(seconds)
+        if clock.monotonic() >= asked_at + HELD_SECONDS:
+            if not still_held():
+                raise NotAlone(
+                    "the connection to the database that kept other processes from doing the same "
+                    "has ended"
+                )
+            asked_at = clock.monotonic()
+
+    return rest_alone
 
 
 def timestamp(moment: datetime) -> str:

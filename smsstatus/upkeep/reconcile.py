@@ -20,7 +20,7 @@ from ..plivo import api as plivo_api
 from ..plivo.callback import Unusable, digest_of, make_update
 from ..store.contract import Outcome, StoreError
 from ..store.runs import Step
-from .parts import Parts, Rest, timestamp
+from .parts import Parts, Rest, timestamp, while_alone
 
 REQUESTS_PER_SECOND = 5
 TROUBLES_IN_A_ROW = 3
@@ -62,15 +62,15 @@ class AtWork(Exception):
 
 
 @contextmanager
-def alone(service: Parts) -> Iterator[None]:
+def alone(service: Parts) -> Iterator[Rest]:
     """One run at a time: two would ask about the same messages, and faster than we promise.
 
-    Raises AtWork or StoreUnavailable.
+    It rests with what this yields. Raises AtWork or StoreUnavailable.
     """
-    with service.store.hold("reconcile") as is_ours:
-        if not is_ours:
+    with service.store.hold("reconcile") as still_held:
+        if not still_held:
             raise AtWork("another reconcile is at work, so nothing was asked")
-        yield
+        yield while_alone(service.clock.sleep, still_held, service.clock)
 
 
 @dataclass

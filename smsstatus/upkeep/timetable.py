@@ -14,7 +14,7 @@ from datetime import timedelta
 from ..logs import without_text
 from ..store.contract import StoreError
 from ..store.runs import Run
-from .parts import Finding, Parts, Stopping, timestamp
+from .parts import Finding, NotAlone, Parts, Rest, Stopping, timestamp, while_alone
 from .tasks import SOON, Task, tasks_of
 
 FIRST_SECONDS = 60.0
@@ -71,11 +71,11 @@ class Timetable:
         for task in self.tasks:
             if not self._is_due(task):
                 continue
-            with self._parts.store.hold(task.name) as is_ours:
-                if is_ours and self._is_due(task):  # another may have done it just now
+            with self._parts.store.hold(task.name) as still_held:
+                if still_held and self._is_due(task):  # another may have done it just now
                     self._waits_for.discard(task.name)
-                    self._run(task)
-                elif not is_ours and task.name not in self._waits_for:
+                    self._run(task, while_alone(self._rest, still_held, self._parts.clock))
+                elif not still_held and task.name not in self._waits_for:
                     self._waits_for.add(task.name)
                     log.info("%s is due: another one is at work", task.name)
 
@@ -85,7 +85,7 @@ class Timetable:
         latest = timestamp(now + task.every + FARTHEST)
         return run is None or not timestamp(now) < run.next_at <= latest
 
-    def _run(self, task: Task) -> None:
+    def _run(self, task: Task, rest: Rest) -> None:
         parts = self._parts
         began = parts.clock.now()
         before = run_of(task.name, parts.store.runs.last())
@@ -99,9 +99,11 @@ class Timetable:
         )
         parts.store.runs.note(run)
         try:
-            finding = task.work(parts, self._rest, lambda text: self._report(run, text))
+            finding = task.work(parts, rest, lambda text: self._report(run, text))
         except Stopping:
             raise
+        except NotAlone as error:
+            finding = Finding(text=f"stopped: {error}", is_ok=False, again_in=SOON)
         except (StoreError, OSError) as error:
             finding = Finding(text=f"stopped: {error}", is_ok=False)
         except Exception as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,11 @@ from smsstatus.database_url import read_database_url
 from smsstatus.store.contract import StoreUnavailable
 from smsstatus.store.opening import open_mover
 from smsstatus.store.postgres import connection
+from smsstatus.store.postgres.store import PostgresStore
 from smsstatus.store.sqlite.store import SqliteStore
 
 from ..live import wait_until
+from ..postgres import end_who_holds
 from .conftest import STORES, Opener
 
 HOLD = """
@@ -23,8 +26,8 @@ from smsstatus.database_url import read_database_url
 from smsstatus.store.opening import open_mover
 
 store = open_mover(read_database_url(sys.argv[1]), may_create=True).store
-with store.hold("prune") as is_ours:
-    print(is_ours, flush=True)
+with store.hold("prune") as still_held:
+    print(still_held is not None, flush=True)
     sys.stdin.read()
 """
 
@@ -36,9 +39,14 @@ def test_one_holds_a_name_until_its_block_ends(
     one, other = open_store(), open_store()
     with one.hold("prune") as first:
         with other.hold("prune") as second, one.hold("prune") as third, one.hold("reconcile") as of:
-            assert (first, second, third, of) == (True, False, False, True)
+            assert first is not None
+            assert of is not None
+            assert (second, third) == (None, None)
+            assert first()
+            assert of()
         with other.hold("prune") as still:
             assert not still
+        assert first()
     with other.hold("prune") as next_one:
         assert next_one
 
@@ -53,8 +61,8 @@ def test_what_a_process_held_is_another_ones_once_it_is_killed(
     store = open_mover(read_database_url(url), may_create=True).store
 
     def is_free() -> bool:
-        with store.hold("prune") as is_ours:
-            return is_ours
+        with store.hold("prune") as still_held:
+            return still_held is not None
 
     with subprocess.Popen(
         [sys.executable, "-c", HOLD, url],
@@ -68,6 +76,21 @@ def test_what_a_process_held_is_another_ones_once_it_is_killed(
         holder.kill()
         wait_until(is_free, what="what the killed process held is free")
     store.close()
+
+
+@pytest.mark.parametrize("connections", [1, 3])
+def test_who_holds_knows_that_the_server_has_let_go_of_it(postgres: str, connections: int) -> None:
+    one, other = PostgresStore(postgres, connections=connections), PostgresStore(postgres)
+    with closing(one), closing(other), one.hold("prune") as still_held:
+        assert still_held is not None
+        assert still_held()
+        end_who_holds(postgres)
+        assert not still_held()
+        with other.hold("prune") as taken:
+            assert taken is not None
+            assert taken()
+            assert not still_held()
+        assert not still_held()
 
 
 def test_a_store_that_cannot_say_who_holds_it_is_unavailable(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ from smsstatus.store.postgres.schema import OLDEST_READER, SCHEMA_VERSION
 from smsstatus.store.postgres.store import PostgresStore
 
 from ..live import wait_until
-from ..postgres import as_role, ask, backends
+from ..postgres import as_role, ask, backends, end_who_holds
 from .conftest import write
 from .test_reading import FILTERS, pages, some_updates
 from .updates import at, update_of
@@ -233,8 +233,9 @@ def test_the_indexes_of_version_1_give_way_once_smaller_ones_are_there(
 
 
 def test_what_is_held_for_long_keeps_no_rows_from_being_removed(postgres: str) -> None:
-    with upkeep.hold(postgres, "prune") as is_held:
-        assert is_held
+    with upkeep.hold(postgres, "prune") as still_held:
+        assert still_held is not None
+        assert still_held()
         assert ask(
             postgres,
             "SELECT backend_xmin FROM pg_stat_activity WHERE datname = current_database()"
@@ -527,7 +528,9 @@ def test_with_one_connection_and_only_the_right_to_delete_old_messages_can_be_pr
         before = "2021-01-01T00:00:00.000000Z"
         assert (full.count_older(before), full.newest()[:4]) == (1, "2026")
         with full.hold("prune") as is_ours, full.hold("prune") as again:
-            assert (is_ours, again) == (True, False)
+            assert is_ours is not None
+            assert is_ours()
+            assert again is None
             assert [full.prune_batch(before) for _ in range(2)] == [1, 0]
         full.close()
         wait_until(lambda: backends(postgres) == 0, what="its connection is closed")
@@ -543,18 +546,12 @@ def test_what_somebody_holds_is_free_when_the_connection_ends(
     other = PostgresStore(postgres)
     with store.hold("prune") as held:
         with other.hold("prune") as second, other.hold("reconcile") as of_another:
-            assert (held, second, of_another) == (True, False, True)
-        ask(
-            postgres,
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND state = 'idle in transaction'",
-        )
-
-        def takes_over() -> bool:
-            with other.hold("prune") as is_held:
-                return is_held
-
-        wait_until(takes_over, what="the server has ended the session")
+            assert held
+            assert not second
+            assert of_another
+        end_who_holds(postgres)
+        with other.hold("prune") as taken_over:
+            assert taken_over
 
 
 def test_locks_have_numbers_of_their_own() -> None:

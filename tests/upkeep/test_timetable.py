@@ -20,16 +20,18 @@ from smsstatus.model import utc_timestamp
 from smsstatus.settings import Settings
 from smsstatus.store.contract import Filters
 from smsstatus.store.postgres import connection
+from smsstatus.store.postgres.store import PostgresStore
 from smsstatus.store.runs import Run
 from smsstatus.store.sqlite.store import SqliteStore
 from smsstatus.upkeep import tasks
 from smsstatus.upkeep.caretaker import beat
-from smsstatus.upkeep.parts import Finding, Parts, Rest, Stopping
+from smsstatus.upkeep.parts import HELD_SECONDS, Finding, Parts, Rest, Stopping, while_alone
 from smsstatus.upkeep.state import state_of
 from smsstatus.upkeep.tasks import NAMES, SOON, Report, Task
 from smsstatus.upkeep.timetable import LOOK_SECONDS
 
 from ..plivo_api import Asked, PlivoApi, Reply
+from ..postgres import end_who_holds
 from ..store.conftest import write
 from ..store.updates import at, update_of
 from .conftest import EVERY, BeatingClock, Process, Start
@@ -85,6 +87,43 @@ def test_two_processes_reconcile_one_after_the_other(
     assert len(one.states()) == 1
     other.live(4 * MINUTE)  # it has been done just now
     assert len(standin.asked) == asked
+
+
+def test_a_run_that_is_alone_no_longer_ends(
+    settings: Settings, clock: BeatingClock, postgres: str, standin: PlivoApi
+) -> None:
+    """The server lets go of its lock, so another process could ask Plivo as well."""
+    with closing(PostgresStore(postgres)) as store:
+        store.prepare()
+        process = Process(settings, store, clock)
+        silent_for(process, 60)
+        ended_at: list[float] = []
+
+        def end_after_ten(asked: Asked) -> None:
+            if len(standin.asked) == 10:
+                end_who_holds(postgres)
+                ended_at.append(clock.elapsed)
+
+        standin.reply = end_after_ten
+        process.timetable.look()
+        (run,) = store.runs.last()
+        assert clock.elapsed - ended_at[0] < 2 * HELD_SECONDS
+        assert len(standin.asked) < 60
+        assert (run.is_ok, due_after(run)) == (False, SOON)
+        assert run.found.startswith("stopped: the connection to the database that kept other")
+        standin.reply = lambda asked: None
+        process.look_after(2 * MINUTE, every=60)
+        assert len(standin.asked) == 60
+
+
+def test_that_a_run_is_alone_is_asked_every_few_seconds(clock: BeatingClock) -> None:
+    asked_at: list[float] = []
+    began = clock.elapsed
+    rest = while_alone(clock.sleep, lambda: not asked_at.append(clock.elapsed - began), clock)
+    for _ in range(120):
+        rest(0.25)
+    rest(120)
+    assert asked_at == [5, 10, 15, 20, 25, 30, 150]
 
 
 def silent_for(process: Process, count: int, age: timedelta = HOUR) -> list[str]:

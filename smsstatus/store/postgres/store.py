@@ -22,6 +22,7 @@ from ..contract import (
     Pending,
     Position,
     Pulse,
+    StillHeld,
     Tally,
     WorkRefused,
 )
@@ -238,11 +239,11 @@ class PostgresStore:
     def backup(self, target: Path, progress: Callable[[float], None] = lambda share: None) -> None:
         raise WorkRefused(upkeep.HOW_TO_BACK_UP.format(target))
 
-    def hold(self, name: str) -> AbstractContextManager[bool]:
+    def hold(self, name: str) -> AbstractContextManager[StillHeld | None]:
         return self._hold_here(name) if self._readers is None else upkeep.hold(self._url, name)
 
     @contextmanager
-    def _hold_here(self, name: str) -> Iterator[bool]:
+    def _hold_here(self, name: str) -> Iterator[StillHeld | None]:
         """On the only connection there is: for a session, since others' transactions end on it."""
         number = upkeep.lock_number(name)
         is_held = name not in self._held and self._read(
@@ -253,7 +254,7 @@ class PostgresStore:
         if is_held:
             self._held.add(name)
         try:
-            yield is_held
+            yield partial(upkeep.is_held, self._read_anyway, number) if is_held else None
         finally:
             if is_held:
                 self._held.discard(name)
@@ -287,10 +288,10 @@ class PostgresStore:
         if not self._read(upgrade.index_steps):
             return False
         link = Link(self._url)
-        with self.hold("indexes") as is_held, closing(link):
-            for step in self._read(upgrade.index_steps) if is_held else ():
+        with self.hold("indexes") as still_held, closing(link):
+            for step in self._read(upgrade.index_steps) if still_held else ():
                 run(link, partial(Connection.execute, query=step.encode()), upgrade.INDEX_SECONDS)
-        return is_held
+        return still_held is not None
 
     def take_suspicion(self) -> bool:
         return False

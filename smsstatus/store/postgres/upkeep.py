@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import blake2b
 
-from ..contract import Engine
+from ..contract import Engine, StillHeld, StoreUnavailable
 from .batch import as_text
 from .connection import Connection, Link
 from .keys import forget_old_keys
@@ -125,17 +126,33 @@ def lock_number(name: str) -> int:
 
 
 @contextmanager
-def hold(url: str, name: str) -> Iterator[bool]:
-    """Hold a name's lock on a connection of its own; False if another does.
+def hold(url: str, name: str) -> Iterator[StillHeld | None]:
+    """Hold a name's lock on a connection of its own; None if another does.
 
     The lock is a transaction's, since behind a pooler only that belongs to one client. The server
     drops it when the connection ends, and asks after a silent one before a minute is over.
     """
     link = Link(url)
+    number = lock_number(name)
     try:
-        yield run(link, _take(lock_number(name)))
+        is_ours = run(link, _take(number))
+        yield partial(is_held, partial(run, link), number) if is_ours else None
     finally:
         link.end()  # so that it is free for who comes next
+
+
+def is_held(read: Callable[[Callable[[Connection], bool]], bool], number: int) -> bool:
+    """Has the session that `read` reads in that advisory lock? A new one, after the end of the one
+    that took it, has not. Raises nothing.
+    """
+    high, low = divmod(number % 2**64, 2**32)
+    query = f"""SELECT EXISTS (SELECT FROM pg_locks
+        WHERE locktype = 'advisory' AND pid = pg_backend_pid() AND granted
+            AND classid = {high} AND objid = {low} AND objsubid = 1)""".encode()  # see _take
+    try:
+        return read(lambda connection: bool(connection.execute(query).fetchall()[0][0]))
+    except StoreUnavailable:
+        return False
 
 
 def _take(number: int) -> Callable[[Connection], bool]:

@@ -25,6 +25,7 @@ from ..contract import (
     Position,
     Pulse,
     SchemaTooNew,
+    StillHeld,
     StoreUnavailable,
     Tally,
 )
@@ -277,14 +278,14 @@ class SqliteStore:
         )
 
     @contextmanager
-    def hold(self, name: str) -> Iterator[bool]:
+    def hold(self, name: str) -> Iterator[StillHeld | None]:
         path = self.path.with_name(f"{self.path.name}.{name}-lock")
         with ExitStack() as held:
             try:
                 is_held = held.enter_context(hold_if_free(path))
             except OSError as error:
                 raise StoreUnavailable(str(error)) from error
-            yield is_held
+            yield (lambda: True) if is_held else None
 
     def engine(self) -> Engine:
         return version.engine()
