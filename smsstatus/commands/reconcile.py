@@ -33,7 +33,7 @@ from .terminal import (
 
 @click.command("reconcile")
 @click.option("--older-than", type=Duration(), default="15m", show_default=True)
-@click.option("--within", type=Duration(), default="7d", show_default=True)
+@click.option("--within", type=Duration(), help="[default: 7d, and as long as outages took since]")
 @click.option("--limit", type=click.IntRange(1), help="Ask about this many silent ones at most.")
 @click.option(
     "--dry-run", is_flag=True, help="Only say what would be asked about, and which times listed."
@@ -41,7 +41,7 @@ from .terminal import (
 @json_option
 @with_appcontext
 def command(
-    older_than: timedelta, within: timedelta, limit: int | None, dry_run: bool, as_json: bool
+    older_than: timedelta, within: timedelta | None, limit: int | None, dry_run: bool, as_json: bool
 ) -> None:
     """Ask Plivo about messages that are not final and have been silent, and then for its list of
     the times in which nobody took callbacks.
@@ -52,6 +52,8 @@ def command(
     service = current_service()
     try:
         with nullcontext(service.clock.sleep) if dry_run else reconciling.alone(service) as rest:
+            if within is None:
+                within = reconciling.asked_within(service)
             uuids = reconciling.silent_messages(
                 service, older_than=older_than, within=within, limit=limit
             )

@@ -20,7 +20,7 @@ from ..plivo import api as plivo_api
 from ..store.contract import Outcome
 from ..store.runs import Outage
 from .parts import Parts, Rest, timestamp
-from .reconcile import update_from_api
+from .reconcile import PLIVO_KEEPS, update_from_api
 
 LIST_SECONDS = 3.0
 """Between two requests: 20 a minute."""
@@ -31,8 +31,8 @@ EARLIER = timedelta(minutes=15)
 """Plivo tries callbacks for seven minutes, and a heartbeat can be a minute old."""
 LATER = timedelta(minutes=5)
 """Plivo's clock and ours can differ."""
-KEPT = timedelta(days=90) - timedelta(hours=1)
-"""Plivo lists no messages that are older than 90 days, by its clock and when it is asked."""
+KEPT = PLIVO_KEEPS - timedelta(hours=1)
+"""By Plivo's clock and when it is asked."""
 PASSES = 5
 """A slice is listed this often at most while Plivo says that there is more in it."""
 TROUBLES = 3

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -36,6 +36,12 @@ PAUSES = (
     timedelta(days=3),
 )
 """Ages of silence at which the service asks about a message by itself."""
+WITHIN = timedelta(days=7)
+"""Messages that were first seen before are not asked about: some countries send no reports."""
+PLIVO_KEEPS = timedelta(days=90)
+"""It knows no older messages."""
+OUTAGES = 1000
+"""So many are looked at, newest first."""
 
 _FIELD_NAMES = {
     "message_uuid": "MessageUUID",
@@ -104,6 +110,20 @@ class Summary:
 
     def __str__(self) -> str:
         return f"{self.counts}; stopped: {self.stopped}" if self.stopped else self.counts
+
+
+def asked_within(service: Parts) -> timedelta:
+    """WITHIN, and on top as long as outages took that ended within it: nobody asked meanwhile.
+
+    Raises StoreUnavailable.
+    """
+    now = service.clock.now()
+    down = [
+        datetime.fromisoformat(outage.until) - datetime.fromisoformat(outage.since)
+        for outage in service.store.runs.outages(OUTAGES)
+        if timestamp(now - WITHIN) <= outage.until <= timestamp(now)
+    ]
+    return min(sum(down, WITHIN), PLIVO_KEEPS)  # a clock that was wrong makes outages of years
 
 
 def silent_messages(

@@ -12,15 +12,13 @@ from ..settings import Settings
 from . import backups, pruning
 from .listing import Listing, open_outages
 from .parts import Finding, Parts, Rest, timestamp
-from .reconcile import due_messages, in_words, reconcile
+from .reconcile import asked_within, due_messages, in_words, reconcile
 
 NAMES = ("reconcile", "prune", "backup")
 LISTING_SECONDS = 240.0
 """A run lists for so long at most, so that silent messages have their turn."""
 ASKED = 300
 """It asks about this many silent messages at most: one minute."""
-WITHIN = timedelta(days=7)
-"""Messages that were first seen before are not asked about: some countries send no reports."""
 PRUNE_EVERY = timedelta(days=1)
 PRUNE_SECONDS = 300.0
 SOON = timedelta(seconds=40)
@@ -82,7 +80,7 @@ def _reconcile(parts: Parts, rest: Rest, report: Report) -> Finding:
             is_ok=False,
             again_in=timedelta(seconds=pause) if pause else None,
         )
-    uuids = due_messages(parts, within=WITHIN, limit=ASKED)
+    uuids = due_messages(parts, within=asked_within(parts), limit=ASKED)
     summary = reconcile(parts, uuids, rest=rest)
     for result in ("asked", "changed", "unknown", "failed"):
         parts.metrics.count_reconciled(result, getattr(summary, result))

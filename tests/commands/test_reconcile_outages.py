@@ -26,6 +26,8 @@ from smsstatus.web.current import service_of
 from ..clock import HandClock
 from ..live import ROOT, environment, live_service, wait_until
 from ..plivo_api import AUTH_ID, Asked, PlivoApi, Reply
+from ..store.conftest import write
+from ..store.updates import at, update_of
 from ..upkeep.plivo_list import PlivoList
 from .conftest import Run, command, run_beside
 
@@ -242,6 +244,16 @@ def test_a_store_that_takes_nothing_any_more_ends_it(
     done = run("reconcile")
     assert done.exit_code == 1
     assert "1 outage left; stopped: what Plivo listed could not be stored (" in done.stdout
+
+
+def test_the_time_of_an_outage_does_not_make_a_message_too_old(run: Run, service: Service) -> None:
+    received_at = utc_timestamp(str(service.clock.now()))
+    write(service.store, [update_of(at("sent", MessageUUID="before-it"), received_at)])
+    assert isinstance(service.clock, HandClock)
+    service.clock.turn(8 * 24 * 3600)
+    beat(service.store, service.clock)
+    assert "before-it\n1 would be asked about." in run("reconcile", "--dry-run").stdout
+    assert "0 would be asked about." in run("reconcile", "--dry-run", "--within", "7d").stdout
 
 
 def test_a_dry_run_names_the_times_and_asks_nothing(

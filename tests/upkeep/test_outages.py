@@ -13,8 +13,12 @@ import pytest
 from smsstatus.store.contract import Filters
 from smsstatus.upkeep.caretaker import beat
 from smsstatus.upkeep.listing import SLICE, TROUBLES
+from smsstatus.upkeep.parts import timestamp
+from smsstatus.upkeep.reconcile import asked_within
 
 from ..plivo_api import Reply
+from ..store.conftest import write
+from ..store.updates import at, update_of
 from .conftest import EVERY, Process, Start
 from .plivo_list import PlivoList
 
@@ -343,6 +347,48 @@ def test_a_run_that_ends_in_the_middle_is_gone_on_with(
     process.live(HOUR)
     assert process.states() == truth(plivo_list)
     assert process.store.runs.outages(1)[0].missed == 3 * SLICE
+
+
+def test_what_was_sent_before_a_long_outage_is_asked_about_after_it(
+    start: Start, plivo_list: PlivoList
+) -> None:
+    """Listing does not reach back so far, and most messages of that age are asked about no more."""
+    process = up(start)
+    sent = plivo_list.send(1, plivo_list.clock.now(), "sent")
+    received_at = timestamp(plivo_list.clock.now())
+    write(process.store, [update_of(at("sent", MessageUUID=sent), received_at)])
+    process.live(20 * MINUTE)
+    assert process.states() == {sent: "sent"}
+    plivo_list.messages[sent]["message_state"] = "delivered"
+    plivo_list.clock.turn(8 * DAY.total_seconds())
+    start().live(HOUR)
+    assert process.states() == {sent: "delivered"}
+
+
+def test_the_time_of_outages_counts_for_as_long_as_others_are_asked_about(
+    start: Start, plivo_list: PlivoList
+) -> None:
+    process = up(start)
+    clock = process.clock
+
+    def days() -> float:
+        return round(asked_within(process) / DAY, 2)
+
+    assert days() == 8  # with that before the first start
+    for outage in (3 * DAY, 2 * DAY):
+        clock.turn(outage.total_seconds())
+        beat(process.store, clock)
+    assert days() == 13
+    clock.turn(6 * DAY.total_seconds())
+    assert days() == 9
+    clock.turn((DAY + MINUTE).total_seconds())
+    assert days() == 7
+    beat(process.store, clock)
+    clock.turn(1000 * DAY.total_seconds())
+    beat(process.store, clock)
+    assert days() == 90
+    clock.turn(-1000 * DAY.total_seconds())
+    assert days() == 14
 
 
 def test_silent_messages_are_asked_about_less_and_less_often(
