@@ -107,6 +107,7 @@ class Listing:
         self._deadline = deadline
         self._report = report
         self._span = FIRST_SPAN
+        self._missed = 0  # of the slice that is being listed, as far as it is written
         self._next_request = parts.clock.monotonic() + LIST_SECONDS  # a run may have ended just now
         self.done = Listed()
 
@@ -141,7 +142,7 @@ class Listing:
             if rows is None:
                 self._span = max((until - at) / 4, LEAST_SPAN)
                 continue
-            missed = self._write(rows)
+            missed = self._missed + self._write(rows)
             self._parts.store.runs.note_listed(outage.since, timestamp(until), missed)
             self.done.listed += len(rows)
             self.done.missed += missed
@@ -160,6 +161,7 @@ class Listing:
         """
         found: Rows = {}
         absent = 0
+        self._missed = 0
         for _ in range(PASSES):
             total = self._pass(since, until, found)
             if total is None:
@@ -172,7 +174,7 @@ class Listing:
             span = f"{timestamp(since)} to {timestamp(until)}"
             text = "reconcile: of %s Plivo lists %d messages, and says that there are %d more"
             log.warning(text, span, len(found), absent)
-        usable = {key: row for key, row in found.items() if plivo_api.is_uuid(key)}
+        usable = _usable(found)
         if len(usable) < len(found):
             odd = len(found) - len(usable)
             log.warning("reconcile: %d rows of Plivo's list have no message UUID", odd)
@@ -185,8 +187,11 @@ class Listing:
             page = self._page(since, until, offset)
             if page.total > SLICE and until - since > LEAST_SPAN:
                 return None
-            for row in page.rows:
-                found[_key(row)] = row
+            rows = {_key(row): row for row in page.rows}
+            found.update(rows)
+            if page.total > SLICE:  # in a second: hundreds of pages may follow, and one can fail
+                self._missed += self._write(_usable(rows))
+                self._report(f"{self.done}; of one second {len(found)} of {page.total}")
             offset += plivo_api.PAGE
             if offset >= page.total or not page.rows:
                 return page.total
@@ -236,6 +241,11 @@ class Listing:
         written = [(update, store.begin(update)) for update in updates]
         outcomes = [(update.message_uuid, store.finish(pending)) for update, pending in written]
         return sum(uuid in unknown and outcome is Outcome.APPLIED for uuid, outcome in outcomes)
+
+
+def _usable(rows: Rows) -> Rows:
+    """Those that have a UUID."""
+    return {key: row for key, row in rows.items() if plivo_api.is_uuid(key)}
 
 
 def _key(row: object) -> str:

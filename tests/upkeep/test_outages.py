@@ -271,6 +271,49 @@ def test_an_outage_that_plivo_fails_on_keeps_no_other_one_from_being_listed(
     assert plivo_list.refused == 0
 
 
+def test_of_a_second_with_many_messages_each_page_is_kept_and_told(
+    start: Start, plivo_list: PlivoList
+) -> None:
+    """One page in the middle fails for a while; then all is listed."""
+    process = up(start)
+    sent_at = plivo_list.clock.now() + HOUR
+    for number in range(200):
+        plivo_list.send(number, sent_at)
+    plivo_list.clock.turn(2 * HOUR.total_seconds())
+    beat(process.store, process.clock)
+    told: list[str] = []
+
+    def fail(number: int, rows: list[dict[str, Any]]) -> Reply | None:
+        (run,) = process.store.runs.last()
+        told.append(run.found)
+        return Reply(500, {}) if plivo_list.offset == 140 else None
+
+    plivo_list.tamper = fail
+    process.timetable.look()
+    assert process.states().items() < truth(plivo_list).items()
+    assert len(process.states()) == 140
+    so_far = [re.search(r"; of one second (\d+) of 200$", text) for text in told]
+    counts = [int(match[1]) for match in so_far if match]
+    assert counts == sorted(counts)
+    assert len(set(counts)) > 1  # every few seconds
+    plivo_list.tamper = lambda number, rows: None
+    process.live(HOUR)
+    assert process.states() == truth(plivo_list)
+    assert process.is_done()
+
+
+def test_what_came_in_one_second_is_counted_once(start: Start, plivo_list: PlivoList) -> None:
+    process = up(start)
+    sent_at = plivo_list.clock.now() + HOUR
+    for number in range(150):
+        plivo_list.send(number, sent_at)
+    plivo_list.clock.turn(2 * HOUR.total_seconds())
+    plivo_list.counted_too = 1  # so each second is listed several times
+    process.live(HOUR)
+    (newest,) = process.store.runs.outages(1)
+    assert newest.missed == len(process.states()) == 150
+
+
 def test_a_pause_that_plivo_asks_for_comes_before_silent_messages_are_asked_about(
     start: Start, plivo_list: PlivoList
 ) -> None:
