@@ -1,27 +1,34 @@
 """Two processes lock messages in one order, so neither waits for the other's next one for ever.
 
 The other process is a connection whose batch has come to the first message when ours begins. And
-where somebody has locked a whole table, nobody waits for long, nor again and again.
+where somebody has locked a whole table, nobody waits for long, nor again and again. Who has locks
+and says nothing more loses them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
+from threading import Event
+from typing import Any
 
 import psycopg
 import pytest
+from psycopg import pq
 
 from smsstatus import promise
 from smsstatus.model import StatusUpdate
 from smsstatus.store.contract import Outcome, StoreUnavailable
-from smsstatus.store.postgres import patience, updates
+from smsstatus.store.postgres import batch, committer, patience, updates
 from smsstatus.store.postgres.batch import record
+from smsstatus.store.postgres.connection import Link
+from smsstatus.store.postgres.outbox import Wanted
 from smsstatus.store.postgres.store import PostgresStore
 
 from ..live import wait_until
+from ..postgres import ask
 from .conftest import PATIENT, Gate
 from .test_postgres import waits_for_a_lock
 from .updates import at, update_of
@@ -120,9 +127,63 @@ def test_who_has_waited_in_vain_is_refused_at_once_and_others_are_not(
     with locked_table(postgres, monkeypatch), pytest.raises(StoreUnavailable):
         store.find("1")
     monkeypatch.setattr(promise, "STATEMENT_SECONDS", PATIENT)
-    for ask in (store.newest, store.probe):
+    for act in (store.newest, store.probe):
         with pytest.raises(StoreUnavailable, match=r"no answer within 0\.3 s"):
-            ask()
+            act()
     with ThreadPoolExecutor(1) as another:
         assert another.submit(store.newest).result(PATIENT) == ""
         another.submit(store.probe).result(PATIENT)
+
+
+def test_who_falls_silent_in_a_transaction_keeps_nobody_from_its_messages(
+    store: PostgresStore, postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(promise, "STATEMENT_SECONDS", PATIENT)
+    for module, name in ((committer, "RAISED"), (batch, "RECORD")):
+        soon = getattr(module, name).replace("'10s'", "'200ms'")
+        monkeypatch.setattr(module, name, soon)
+    has_locked, goes_on = Event(), Event()
+
+    def fall_silent(connection: Any) -> None:
+        has_locked.set()
+        goes_on.wait(PATIENT)
+        connection.execute("SELECT 1")
+
+    with closing(committer.Committer(Link(postgres))) as other, ThreadPoolExecutor(1) as pool:
+        silent = pool.submit(other.commit, [update("1"), fall_silent])
+        assert has_locked.wait(PATIENT)
+        try:
+            assert store.record(update("1", "sent")) is Outcome.APPLIED
+        finally:
+            goes_on.set()
+        with pytest.raises(StoreUnavailable):
+            silent.result(PATIENT)
+
+
+def test_every_transaction_of_several_statements_may_not_be_silent_for_long(
+    postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, str] = {}
+    execute = psycopg.Connection.execute
+
+    def noting(connection: Any, query: Any, *values: Any, **how: Any) -> Any:
+        answer = execute(connection, query, *values, **how)
+        if connection.info.transaction_status == pq.TransactionStatus.INTRANS:
+            setting = "SELECT current_setting('idle_in_transaction_session_timeout')"
+            seen[str(query)[:60]] = execute(connection, setting).fetchall()[0][0]
+        return answer
+
+    monkeypatch.setattr(psycopg.Connection, "execute", noting)
+    store = PostgresStore(postgres, wanted=Wanted())
+    store.prepare()
+    assert store.record(update("1")) is Outcome.APPLIED
+    store.runs.beat(NEW, down_before=OLD, first_since=OLD)
+    assert store.prune_batch(AFTER_ALL) == 0  # its change waits to be handed on
+    store.probe()
+    store.tallies((OLD, NEW), (), NEW[:13])
+    ask(postgres, "INSERT INTO unread_facts VALUES (1)")
+    assert store.correct_some(AFTER_ALL)
+    assert store.sum_up_some(AFTER_ALL)
+    store.close()
+    assert len(seen) > 10
+    assert {query: setting for query, setting in seen.items() if setting != "10s"} == {}

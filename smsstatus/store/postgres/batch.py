@@ -19,20 +19,22 @@ from ..contract import Outcome
 from ..packing import pack
 from ..rules import first_seen, order_key, reference_pairs
 from . import facts
-from .connection import Connection
+from .connection import SILENCE, Connection
 
 log = logging.getLogger(__name__)
 
 NOT_TOLD = "-infinity"
 """A time that an update does not say."""
 
-RAISED = """
+RAISED = f"""
     SELECT set_config('lock_timeout', '2s', true), set_config('smsstatus.facts', 'told', true),
+        {SILENCE},
         CASE current_setting('synchronous_commit')
             WHEN 'off' THEN set_config('synchronous_commit', 'on', true) END
     """
-"""What holds for the transaction it is in: locks are waited for so long, a commit is on disk, and
-what it writes of messages says where they went (see the triggers of the schema).
+"""What holds for the transaction it is in: locks are waited for so long, and not held in silence, a
+commit is on disk, and what it writes of messages says where they went (see the triggers of the
+schema).
 """
 
 

@@ -81,7 +81,7 @@ def _do(
         return record(connection, updates), False
     has_changes = False
     with connection.transaction():
-        connection.execute(RAISED)
+        connection.execute(RAISED.encode())
         outcomes = record(connection, updates) if updates else []
         if wanted is not None:
             has_changes = forwards.add(connection, updates, outcomes, wanted)

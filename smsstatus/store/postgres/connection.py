@@ -33,6 +33,11 @@ _BOUNDS: dict[str, Any] = {
     "keepalives_count": 2,
 }
 
+SILENCE = "set_config('idle_in_transaction_session_timeout', '10s', true)"
+"""For each transaction of several statements. Of a client that is cut off between two of them the
+server hears nothing, and looks for it only after hours: what it has locked would be locked for as
+long. No statement of one that lives comes as late as that.
+"""
 
 _of_parents: list[Connection] = []
 

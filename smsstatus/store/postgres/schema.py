@@ -10,7 +10,7 @@ from importlib.resources import files
 from psycopg.rows import scalar_row
 
 from ..contract import SchemaTooNew, StoreUnavailable
-from .connection import Connection
+from .connection import SILENCE, Connection
 
 SCHEMA_VERSION = 3
 OLDEST_READER = 1
@@ -38,7 +38,7 @@ def apply_schema(connection: Connection) -> None:
     if _value(connection, "SELECT pg_is_in_recovery()"):
         raise StoreUnavailable("the server is a standby, and its schema is not up to date")
     with connection.transaction():
-        connection.execute("SELECT set_config('lock_timeout', '2s', true)")
+        connection.execute(f"SELECT set_config('lock_timeout', '2s', true), {SILENCE}".encode())
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
         if not _is_whole(connection, text):  # meanwhile another process can have done it
             tables = _those_there(connection, _TABLE.findall(text))

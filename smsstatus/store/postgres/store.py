@@ -31,7 +31,7 @@ from ..outbox import Wanted
 from ..runs import Step
 from . import counting, filling, keys, listing, tallies, updates, upgrade, upkeep
 from .committer import Committer
-from .connection import Connection, Link
+from .connection import SILENCE, Connection, Link
 from .outbox import PostgresOutbox
 from .patience import Patience
 from .readers import Readers, run
@@ -324,7 +324,7 @@ class PostgresStore:
 
         def plainly(connection: Connection) -> T:
             with connection.transaction():
-                connection.execute("SELECT set_config('jit', 'off', true)")
+                connection.execute(f"SELECT set_config('jit', 'off', true), {SILENCE}".encode())
                 return work(connection)
 
         self._read(counting.reach)

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from ..contract import HOUR, Tally
 from .batch import bucket
-from .connection import Connection
+from .connection import SILENCE, Connection
 
 LOCK = 7_305_431_969_000_002
 """An advisory lock's number: one process at a time sums up."""
@@ -244,6 +244,7 @@ def read_history(connection: Connection, edges: Sequence[str]) -> list[Counter[s
 def sum_up_one(connection: Connection, now: str) -> bool:
     """Sum up an hour, one that has changed first, else a day, else ten; False if none is left."""
     with connection.transaction():
+        connection.execute(f"SELECT {SILENCE}".encode())
         ((is_held,),) = connection.execute("SELECT pg_try_advisory_xact_lock(%s)", (LOCK,))
         if not is_held:
             return False
