@@ -39,7 +39,7 @@ PROBE_FIELD = "SmsstatusProbe"
 PROBE_ANSWER = "probe ok"
 """`doctor` signs a callback with this field alone; it is answered and leaves nothing behind."""
 
-_MAX_STATUS = 200  # the longest word has 11 letters
+_MAX_WORD = 200  # the longest status has 11 letters, a number 16 characters; stores index them
 _MESSAGE_UUID = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
 _CLOCK_IS_SET = "2025"
 """A clock that shows less was never set, so it does not say which times lie ahead."""
@@ -137,10 +137,10 @@ def make_update(
     if not _MESSAGE_UUID.fullmatch(message_uuid):
         raise Unusable("MessageUUID is not 1 to 64 letters, digits and hyphens")
     status = _required(fields, "Status").lower()
-    if len(status) > _MAX_STATUS:
-        raise Unusable(f"Status is longer than {_MAX_STATUS} characters")
+    if len(status) > _MAX_WORD:
+        raise Unusable(f"Status is longer than {_MAX_WORD} characters")
     rank = RANKS.get(status, 0)
-    error_code = fields.get("ErrorCode", "").strip()
+    error_code = _word(fields, "ErrorCode")
     status_timestamp = _first_time(fields, _TIMES.get(status, _FINAL_TIMES), received_at)
     queued_at = _first_time(fields, ("QueuedTime", "MessageTime"), received_at)
     if received_at < _CLOCK_IS_SET:
@@ -150,13 +150,13 @@ def make_update(
         message_uuid=message_uuid,
         status=status,
         status_timestamp=status_timestamp,
-        error_code=None if error_code in ("", "000") else error_code,
+        error_code=None if error_code == "000" else error_code,
         is_final=status in FINAL_STATUSES,
         sequence=_sequence(fields.get("Sequence", "")),
         rank=rank,
         digest=digest,
-        sender_number=fields.get("From", "").strip() or None,
-        recipient_number=fields.get("To", "").strip() or None,
+        sender_number=_word(fields, "From"),
+        recipient_number=_word(fields, "To"),
         message_body=None,
         queued_at=queued_at or None,
         received_at=received_at,
@@ -253,6 +253,12 @@ def _required(fields: Mapping[str, str], name: str) -> str:
     if not value:
         raise Unusable(f"{name} is missing")
     return value
+
+
+def _word(fields: Mapping[str, str], name: str) -> str | None:
+    """None also where it is too long to be what the field is for; the parameters have it."""
+    value = fields.get(name, "").strip()
+    return value if 0 < len(value) <= _MAX_WORD else None
 
 
 def _first_time(fields: Mapping[str, str], names: Iterable[str], received_at: str) -> str:

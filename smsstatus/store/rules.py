@@ -9,6 +9,11 @@ from __future__ import annotations
 from ..model import PHASES
 from ..plivo.form import parse_form
 
+MAX_PAIR = 2000
+"""Bytes: what an entry of an index can hold in each store, beside the time and the message's id. In
+PostgreSQL that is 2,704, and a longer one would keep its whole batch from being written.
+"""
+
 _COLUMNS = ("status_timestamp", "sequence", "rank", "digest")
 
 
@@ -42,8 +47,11 @@ def first_status(message_id: str) -> str:
 
 
 def reference_pairs(query: str) -> list[str]:
-    """What a reference is found by: each of its decoded parameters once, such as `order=42`."""
-    return sorted({f"{name}={value}" for name, value in parse_form(query.encode())})
+    """What a reference is found by: each of its decoded parameters once, such as `order=42`, where
+    it is not too long.
+    """
+    pairs = {f"{name}={value}" for name, value in parse_form(query.encode())}
+    return sorted([pair for pair in pairs if len(pair.encode()) <= MAX_PAIR])
 
 
 def before(event: str, events: str = "status_events") -> str:

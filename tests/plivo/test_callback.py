@@ -187,6 +187,14 @@ def test_what_a_row_needs_must_be_there_and_short(name: str, longest: int) -> No
     assert update({name: "x" * longest})
 
 
+@pytest.mark.parametrize("name", ["From", "To", "ErrorCode"])
+def test_what_is_too_long_to_be_a_number_or_a_code_counts_as_absent(name: str) -> None:
+    assert "x" * 200 in update({name: f" {'x' * 200} "})
+    assert update({name: "x" * 201})._replace(digest=b"", parameters="") == update()._replace(
+        digest=b"", parameters=""
+    )
+
+
 @pytest.mark.parametrize("uuid", ["a b", "a=b", "a.b", "a&b", "a_b", "\u00e4", "\u0661", "a\n-b"])
 def test_a_message_uuid_is_letters_digits_and_hyphens(uuid: str) -> None:
     with pytest.raises(Unusable, match="MessageUUID"):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import random
+import string
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import product
+from urllib.parse import urlencode
 
 import pytest
 
 from smsstatus.model import StatusUpdate
-from smsstatus.store.contract import Filters, Message, Position, Store
+from smsstatus.store.contract import Filters, Message, Outcome, Position, Store
 
 from .conftest import Opener, write
 from .updates import at, second, update_of
@@ -185,3 +188,37 @@ def test_an_empty_store_lists_nothing(store: Store) -> None:
     assert store.list(Filters(), 50).messages == []
     assert store.list(Filters(), 50).next is None
     assert [*store.walk(Filters())] == []
+
+
+def test_a_parameter_too_long_for_an_index_is_kept_and_the_others_find_its_message(
+    store: Store,
+) -> None:
+    longest, noise = "s=" + "\u00fc" * 999, random_letters(3500)
+    query = urlencode([("order", "42"), ("s", "\u00fc" * 999), ("state", noise)])
+    update = update_of(at("sent", MessageUUID="one", **{"?": query}))
+    assert store.record(update) is Outcome.APPLIED
+    found = store.find("one")
+    assert found is not None
+    assert found.events is not None
+    assert (found.reference, found.events[0].parameters) == (query, update.parameters)
+    for pair, count in {"order=42": 1, longest: 1, f"state={noise}": 0}.items():
+        assert len(store.list(Filters(reference=pair), 9).messages) == count
+    assert store.forget_batch("order=42") == 1
+
+
+@pytest.mark.parametrize("name", ["From", "To", "ErrorCode"])
+def test_what_is_too_long_for_its_field_is_kept_among_the_parameters_alone(
+    store: Store, name: str
+) -> None:
+    update = update_of(at("failed", MessageUUID="one", **{name: random_letters(3000)}))
+    assert store.record(update) is Outcome.APPLIED
+    found = store.find("one")
+    assert found is not None
+    assert found.events is not None
+    assert (found.sender_number, found.recipient_number, found.error_code) == (None, None, None)
+    assert found.events[0].parameters == update.parameters
+
+
+def random_letters(count: int) -> str:
+    """Nothing makes them shorter."""
+    return "".join(random.Random(count).choices(string.ascii_letters + string.digits, k=count))
