@@ -87,9 +87,12 @@ def _kept(store: Store, rows: Sequence[Sequence[object]]) -> Kept | None:
     if message is None or message.events is None or len(message.events) != len(rows):
         return None
     updates = []
-    for event, (_, queued_at, _, digest, rank) in zip(message.events, rows, strict=True):
+    for event, (_, queued, _, digest, rank) in zip(message.events, rows, strict=True):
         assert isinstance(digest, bytes)
         assert isinstance(rank, int)
+        queued_at = None if queued is None else str(queued)
+        if queued_at is not None and event.source == "reconcile":  # it may date the message: rules
+            queued_at = max(queued_at, message.created_at)
         updates.append(
             StatusUpdate(
                 message_uuid=message.message_uuid,
@@ -103,7 +106,7 @@ def _kept(store: Store, rows: Sequence[Sequence[object]]) -> Kept | None:
                 sender_number=message.sender_number,
                 recipient_number=message.recipient_number,
                 message_body=message.message_body,
-                queued_at=None if queued_at is None else str(queued_at),
+                queued_at=queued_at,
                 received_at=event.received_at,
                 source=event.source,
                 parameters=event.parameters,
@@ -122,4 +125,5 @@ def _kept(store: Store, rows: Sequence[Sequence[object]]) -> Kept | None:
 
 def as_replayed(kept: Sequence[Kept]) -> list[StatusUpdate]:
     """Their updates so that writing one that is there already does not count as Plivo's retry."""
-    return [update._replace(source="replay") for each in kept for update in each.updates]
+    updates = [update for each in kept for update in each.updates]
+    return [u._replace(source="replay") if u.source == "callback" else u for u in updates]

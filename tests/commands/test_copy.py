@@ -111,6 +111,25 @@ def test_everything_is_there_afterwards_and_stands_as_it_stood(urls: tuple[str, 
         assert target.record(captured) is Outcome.PRUNED
 
 
+def test_what_plivo_told_when_it_was_asked_dates_its_message_there_too(
+    urls: tuple[str, str],
+) -> None:
+    """By what it told then, whatever another update says of when the message was queued."""
+    asked = at("sent", MessageUUID="asked", Asked="Plivo", QueuedTime=f"{DAY} 10:59:59")
+    early = at("queued", MessageUUID="asked-later", QueuedTime=f"{DAY} 09:00:00")
+    later = at("sent", MessageUUID="asked-later", Asked="Plivo", QueuedTime=f"{DAY} 10:00:00")
+    with closing(opened(urls[0])) as store:
+        store.prepare()
+        write(store, [update_of(fields, second(9)) for fields in (asked, early, later)])
+        first_seen = {m.message_uuid: m.created_at[11:16] for m in store.walk(Filters())}
+        assert first_seen == {"asked": "10:59", "asked-later": "10:00"}
+    for _ in range(2):
+        done = copy(*urls)
+        assert done.exit_code == 0, done.output
+    with closing(opened(urls[0])) as source, closing(opened(urls[1])) as target:
+        assert content(target) == content(source)
+
+
 def test_copying_again_changes_nothing(urls: tuple[str, str]) -> None:
     fill(urls[0])
     first, again = copy(*urls), copy(*urls)
