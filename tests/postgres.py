@@ -229,13 +229,13 @@ def ask(url: str, query: str, values: Sequence[object] = ()) -> list[tuple[Any, 
 
 
 @contextlib.contextmanager
-def new_database(server_url: str, template: str = "template0") -> Iterator[str]:
+def new_database(server_url: str, template: str = "template0", more: str = "") -> Iterator[str]:
     """The URL of a database of a test's own on this server, empty or a copy; dropped at the end."""
     name = f"smsstatus_test_{os.getpid()}_{next(_names)}"
     with psycopg.connect(server_url, autocommit=True, connect_timeout=30) as connection:
         # Written to the log, as else from version 15 on, it takes five times the work.
         how = "STRATEGY file_copy" if connection.info.server_version >= 150000 else ""
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} {how}".encode())
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} {how} {more}".encode())
         try:
             yield urlsplit(server_url)._replace(path=f"/{name}").geturl()
         finally:

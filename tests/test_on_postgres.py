@@ -27,7 +27,7 @@ from smsstatus.web.current import service_of
 from .clock import HandClock
 from .live import API_TOKEN, ROOT, LiveService, environment, wait_until
 from .plivo_api import AUTH_ID, PlivoApi
-from .postgres import PostgresServer, ask, end_who_holds, server_folder
+from .postgres import PostgresServer, ask, end_who_holds, new_database, server_folder
 from .signed import Plivo, Request, send
 from .store.conftest import write
 from .store.updates import at, update_of
@@ -84,6 +84,24 @@ def test_a_callback_is_kept_found_and_counted(app: Flask, url: str, plivo: Plivo
     assert client.get("/messages/a-uuid", headers=BEARER).get_json()["is_final"] is True
     ready = client.get("/readyz")
     assert (ready.status_code, ready.get_json()["reasons"]) == (200, [])
+
+
+def test_a_database_that_cannot_hold_all_text_is_said_and_callbacks_are_spooled(
+    settings: Settings, plivo: Plivo, postgres_server_url: str
+) -> None:
+    with new_database(postgres_server_url, more="ENCODING 'SQL_ASCII' LOCALE 'C'") as ascii_url:
+        app = create_app(replace(settings, database=read_database_url(ascii_url)))
+        service = service_of(app)
+        try:
+            assert post(app, plivo.post(plivo.fields("sent"))) == 200
+            assert len(service.spool.list_files()) == 1
+            says = "has the encoding SQL_ASCII: create it with ENCODING 'UTF8'"
+            ready = app.test_client().get("/readyz")
+            assert (ready.status_code, says in str(ready.get_json())) == (503, True)
+            checks = {check.name: check for check in examine(service)}
+            assert (checks["database"].level, says in checks["database"].text) == ("FAIL", True)
+        finally:
+            service.stop()
 
 
 def test_what_one_process_writes_changes_the_page_of_another(

@@ -346,6 +346,15 @@ def test_a_child_makes_connections_of_its_own_and_leaves_its_parents_alone(
     assert store.find("a-uuid") is not None
 
 
+def test_text_is_text_whatever_encoding_the_environment_asks_for(
+    store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGCLIENTENCODING", "SQL_ASCII")
+    assert store.record(update(From="\u4f60\u597d")) is Outcome.APPLIED
+    (found,) = store.list(Filters(sender="\u4f60\u597d"), 9).messages
+    assert (found.message_uuid, found.sender_number) == ("a-uuid", "\u4f60\u597d")
+
+
 def test_a_server_that_is_away_is_said_without_the_password() -> None:
     with socket.create_server(("127.0.0.1", 0)) as refusing:
         port = refusing.getsockname()[1]

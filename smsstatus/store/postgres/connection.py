@@ -31,6 +31,7 @@ _BOUNDS: dict[str, Any] = {
     "keepalives_idle": 2,
     "keepalives_interval": 1,
     "keepalives_count": 2,
+    "client_encoding": "UTF8",  # whatever the database or the environment says
 }
 
 SILENCE = "set_config('idle_in_transaction_session_timeout', '10s', true)"

@@ -30,8 +30,14 @@ def schema_text() -> str:
 def apply_schema(connection: Connection) -> None:
     """Create what is missing. Nothing is locked where nothing is.
 
-    Raises SchemaTooNew, StoreUnavailable on a standby, or psycopg.Error.
+    Raises SchemaTooNew, StoreUnavailable on a standby or where the database has an encoding that
+    does not hold all text, or psycopg.Error.
     """
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding not in ("UTF8", None):  # a pooler need not tell
+        raise StoreUnavailable(
+            f"the database has the encoding {encoding}: create it with ENCODING 'UTF8'"
+        )
     text = schema_text()
     if _is_whole(connection, text):
         return
