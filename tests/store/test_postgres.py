@@ -282,6 +282,35 @@ def test_a_server_that_ended_the_connection_meanwhile_is_asked_again_at_once(
     assert found.current_status == "sent"
 
 
+def test_a_connection_that_the_server_ended_since_nobody_spoke_is_made_again_at_once(
+    store: PostgresStore, postgres: str
+) -> None:
+    name = postgres.rpartition("/")[2]
+    ask(postgres, f"ALTER DATABASE {name} SET idle_session_timeout = '1s'")
+    for status in ("queued", "sent"):
+        assert store.record(update(status)) is Outcome.APPLIED
+        assert store.find("a-uuid") is not None
+        wait_until(lambda: backends(postgres) == 0, what="the server has ended the connections")
+
+
+@pytest.mark.parametrize(("sqlstate", "attempts"), [("57P05", 2), ("08P01", 2), ("42501", 1)])
+def test_what_a_new_connection_helps_against_is_done_once_more_on_one(
+    postgres: str, sqlstate: str, attempts: int
+) -> None:
+    seen = []
+
+    def work(connection: connections.Connection) -> None:
+        seen.append(connection)
+        failing = f"DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '{sqlstate}'; END $$"
+        connection.execute(failing.encode())
+
+    with closing(Link(postgres)) as link:
+        link.run(lambda connection: connection.execute("SELECT 1"))
+        with pytest.raises(psycopg.Error) as failed:
+            link.run(work)
+    assert (failed.value.sqlstate, len({*seen})) == (sqlstate, attempts)
+
+
 def test_a_connection_has_ended_only_when_the_server_no_longer_counts_it(
     postgres: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

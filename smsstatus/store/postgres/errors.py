@@ -13,6 +13,8 @@ UNPREPARED = ("42P05", "26000")
 _PASSING = (
     *UNPREPARED,
     "57P01",  # the server was restarted, or the connection ended by somebody
+    "57P05",  # nobody had spoken for the server's idle_session_timeout
+    "08P01",  # a pooler has ended the connection, which nobody used, or lost the server's
     "0A000",  # a prepared statement of before a migration
     "25006",  # the server has become a standby: another one is the primary now
     "40001",
