@@ -28,8 +28,8 @@ from smsstatus.store.contract import (
     StoreUnavailable,
     WorkRefused,
 )
+from smsstatus.store.postgres import batch, listing, names, upgrade, upkeep
 from smsstatus.store.postgres import connection as connections
-from smsstatus.store.postgres import listing, names, upgrade, upkeep
 from smsstatus.store.postgres.batch import RECORD, record
 from smsstatus.store.postgres.committer import Committer
 from smsstatus.store.postgres.connection import Link, TooSlow
@@ -348,6 +348,47 @@ def test_a_pooler_that_knows_other_prepared_statements_has_none_prepared_any_mor
     with closing(Link(postgres, prepares=True)) as link:
         assert link.run(work) == 1
     assert seen == [5, None]
+
+
+def test_a_pooler_that_ended_the_connection_says_nothing_against_preparing(postgres: str) -> None:
+    seen = []
+
+    def work(connection: connections.Connection) -> None:
+        seen.append(connection.prepare_threshold)
+        if len(seen) == 2:
+            raise psycopg.errors.ProtocolViolation("client_idle_timeout")
+
+    with closing(Link(postgres, prepares=True)) as link:
+        for _ in range(2):
+            link.run(work)
+    assert seen == [5, 5, 5]
+
+
+@pytest.mark.parametrize(
+    "another", ["(text) AS SELECT 1 WHERE $1 = ''", "(text, text) AS SELECT $1, $2"]
+)
+def test_another_processes_statement_of_the_same_name_is_not_taken_for_ours(
+    store: PostgresStore, postgres: str, another: str
+) -> None:
+    link = Link(postgres, prepares=True)
+    with closing(Committer(link)) as committer:
+        assert committer.commit([update()]) == [Outcome.APPLIED]
+        ((name,),) = link.run(
+            lambda c: c.execute("SELECT name FROM pg_prepared_statements").fetchall()
+        )
+        link.run(lambda c: c.pgconn.exec_(f"DEALLOCATE {name}; PREPARE {name} {another}".encode()))
+        other = update(message_uuid="another-uuid")
+        assert committer.commit([other]) == [Outcome.APPLIED]
+        assert link.run(lambda connection: connection.prepare_threshold) is None
+    assert store.find("another-uuid") is not None
+
+
+def test_fewer_answers_than_updates_are_no_answer(
+    store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch, "RECORD", "SELECT 1 WHERE %s = ''")
+    with pytest.raises(StoreUnavailable, match="26000: 0 answers for 1 updates"):
+        store.record(update())
 
 
 def test_no_more_connections_than_said_are_open_whatever_the_threads(

@@ -14,6 +14,8 @@ from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from psycopg.errors import InvalidSqlStatementName
+
 from ...model import TEXT_DIGEST_SIZE, StatusUpdate
 from ..contract import Outcome
 from ..packing import pack
@@ -218,12 +220,17 @@ one, but a single row where a value is compared, and would join each row with al
 def record(connection: Connection, updates: Sequence[StatusUpdate]) -> list[Outcome]:
     """Write these in the caller's transaction, or in one of their own; what became of each.
 
+    Raises InvalidSqlStatementName, as a server does that does not know the statement, where it has
+    done another one: a pooler that knows nothing of prepared statements lets processes share names.
+
     Of several updates of a message only the last can be APPLIED; in SQLite each one that stands is,
     until the next one.
     """
     outcomes = [Outcome.OLDER] * len(updates)
     came = {update.digest: n for n, update in reversed([*enumerate(updates)])}
     rows = connection.execute(RECORD, (document(updates),), prepare=True).fetchall()
+    if len(rows) != len(updates):
+        raise InvalidSqlStatementName(f"{len(rows)} answers for {len(updates)} updates")
     for n, word, status, time, standing in rows:
         outcomes[n] = outcome = Outcome(word)
         if outcome is Outcome.OLDER and came.get(standing, -1) < n:

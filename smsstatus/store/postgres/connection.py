@@ -13,7 +13,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from ... import promise
-from .errors import ROW_FAILURES, UNPREPARED, is_passing
+from .errors import ROW_FAILURES, is_passing, is_unprepared
 from .names import addresses
 from .watch import WATCH
 
@@ -78,7 +78,7 @@ class Link:
         try:
             return self._attempt(work, seconds)
         except psycopg.Error as error:
-            pooled = error.sqlstate in UNPREPARED
+            pooled = is_unprepared(error)
             if pooled:
                 self._prepares = False
             late = isinstance(error, TooSlow) or time.monotonic() - began > RETRY_SECONDS

@@ -7,11 +7,10 @@ import psycopg
 ROW_FAILURES = (psycopg.DataError, psycopg.IntegrityError)
 """A job's own fault. All else is the store's: a right that is missing, a table, a pooler."""
 
-UNPREPARED = ("42P05", "26000")
-"""A pooler gave the next transaction to another server, which knows other prepared statements."""
+_UNPREPARED = ("42P05", "26000")
 
 _PASSING = (
-    *UNPREPARED,
+    *_UNPREPARED,
     "57P01",  # the server was restarted, or the connection ended by somebody
     "57P05",  # nobody had spoken for the server's idle_session_timeout
     "08P01",  # a pooler has ended the connection, which nobody used, or lost the server's
@@ -20,6 +19,18 @@ _PASSING = (
     "40001",
     "40P01",  # a deadlock, which ended the other's wait
 )
+
+
+def is_unprepared(error: psycopg.Error) -> bool:
+    """Has a pooler given the next transaction to another server, which knows other prepared
+    statements?
+
+    With 08P01 the server refuses one of that name, of other parameters. What a pooler calls so ends
+    the connection, and says nothing of that.
+    """
+    if error.sqlstate == "08P01":
+        return error.diag.severity_nonlocalized == "ERROR"
+    return error.sqlstate in _UNPREPARED
 
 
 def is_passing(error: psycopg.Error) -> bool:
@@ -34,7 +45,7 @@ def describe(error: psycopg.Error) -> str:
     """What failed, in one line. What a row's fault quotes are values of a callback: left out."""
     name = type(error).__name__
     if error.sqlstate is not None:
-        says = "" if isinstance(error, ROW_FAILURES) else f": {error.diag.message_primary}"
+        says = "" if isinstance(error, ROW_FAILURES) else f": {error.diag.message_primary or error}"
         return f"{name} {error.sqlstate}{says}"
     if isinstance(error, psycopg.OperationalError):
         return f"{name}: {' '.join(str(error).split())}"
