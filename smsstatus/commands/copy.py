@@ -16,7 +16,7 @@ from ..store.opening import open_mover
 from .terminal import json_option, progress, report
 
 BATCH = 200
-"""Messages in a transaction: callbacks that come meanwhile wait for one at most."""
+"""Messages, nonces or keys in a transaction: callbacks that come meanwhile wait for one at most."""
 
 READS = 5
 
@@ -117,14 +117,15 @@ class Comparison:
 
 
 def _copy(reader: Mover, writer: Mover) -> None:
-    marks = reader.marks("", BATCH)
-    while True:
+    marks = reader.marks("", "", BATCH)
+    nonce = key = ""
+    while marks.nonces or marks.keys:
         writer.restore_marks(replace(marks, pruned_before=None))  # else it keeps messages out
-        if not marks.nonces:
-            break
-        marks = reader.marks(marks.nonces[-1][0], BATCH)
+        nonce = marks.nonces[-1][0] if marks.nonces else nonce
+        key = marks.keys[-1][0] if marks.keys else key
+        marks = reader.marks(nonce, key, BATCH)
     _each_batch("copying", reader, _first_missing(reader, writer), writer.restore)
-    writer.restore_marks(replace(marks, nonces=()))
+    writer.restore_marks(marks)
 
 
 def _first_missing(reader: Mover, writer: Mover) -> int:

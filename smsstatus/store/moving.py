@@ -33,7 +33,7 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """What is kept beside the messages. `nonces` are some of them, with their owners' digests."""
+    """What is kept beside the messages: some nonces, with their owners' digests, and some keys."""
 
     nonces: Sequence[tuple[str, bytes]]
     keys: Sequence[tuple[str, bytes, str, str | None]]
@@ -63,8 +63,8 @@ class Mover(Protocol):
     def restore(self, kept: Sequence[Kept]) -> None:
         """Write these as they are; doing it again, or after callbacks have come, is right too."""
 
-    def marks(self, after: str, limit: int) -> Marks:
-        """All marks, but of the nonces only the next `limit`."""
+    def marks(self, nonce: str, key: str, limit: int) -> Marks:
+        """The next `limit` of each after this nonce and this key."""
 
     def restore_marks(self, marks: Marks) -> None:
         """Write these as they are; doing it again changes nothing."""

@@ -16,7 +16,10 @@ from click.testing import CliRunner, Result
 from smsstatus.commands.copy import command
 from smsstatus.database_url import read_database_url
 from smsstatus.store.contract import Filters, Outcome, Store
+from smsstatus.store.moving import Marks
 from smsstatus.store.opening import open_mover
+from smsstatus.store.postgres.moving import PostgresMover
+from smsstatus.store.sqlite.moving import SqliteMover
 
 from ..live import ROOT, wait_until
 from ..postgres import new_database
@@ -128,6 +131,34 @@ def test_what_plivo_told_when_it_was_asked_dates_its_message_there_too(
         assert done.exit_code == 0, done.output
     with closing(opened(urls[0])) as source, closing(opened(urls[1])) as target:
         assert content(target) == content(source)
+
+
+def test_what_is_kept_beside_the_messages_is_copied_a_batch_at_a_time(
+    urls: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("smsstatus.commands.copy.BATCH", 4)
+    keys, nonces = [[f"{kind}-{number}" for number in range(9)] for kind in ("key", "nonce")]
+    with closing(opened(urls[0])) as store:
+        store.prepare()
+        for number in range(9):
+            assert store.claim_key(keys[number], b"its digest") is None
+            assert number > 4 or store.claim_nonce(nonces[number], b"its digest", "")
+    written: list[tuple[int, int]] = []
+    for mover in (PostgresMover, SqliteMover):
+        monkeypatch.setattr(mover, "restore_marks", noting(mover.restore_marks, written))
+    assert copy(*urls).exit_code == 0
+    assert written == [(4, 4), (1, 4), (0, 1), (0, 0)]
+    with closing(opened(urls[1])) as target:
+        assert all(target.claim_key(key, b"another") is not None for key in keys)
+        assert not any(target.claim_nonce(nonce, b"another", "") for nonce in nonces[:5])
+
+
+def noting(restore: Callable[..., None], written: list[tuple[int, int]]) -> Callable[..., None]:
+    def restore_marks(mover: object, marks: Marks) -> None:
+        written.append((len(marks.nonces), len(marks.keys)))
+        restore(mover, marks)
+
+    return restore_marks
 
 
 def test_copying_again_changes_nothing(urls: tuple[str, str]) -> None:

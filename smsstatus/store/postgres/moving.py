@@ -58,14 +58,17 @@ class PostgresMover:
     def restore(self, kept: Sequence[Kept]) -> None:
         self.store.writer.submit(partial(_restore, kept=kept))
 
-    def marks(self, after: str, limit: int) -> Marks:
+    def marks(self, nonce: str, key: str, limit: int) -> Marks:
         nonces = self._ask(
             "SELECT nonce, digest FROM v2_nonces WHERE nonce > %s ORDER BY nonce LIMIT %s",
-            after,
+            nonce,
             limit,
         )
         keys = self._ask(
-            f"SELECT key, digest, {as_text('claimed_at')}, answer FROM idempotency_keys"
+            f"""SELECT key, digest, {as_text("claimed_at")}, answer FROM idempotency_keys
+                WHERE key > %s ORDER BY key LIMIT %s""",
+            key,
+            limit,
         )
         ((pruned,),) = self._ask(f"SELECT {as_text('max(created_before)')} FROM prunings")
         return Marks(nonces, keys, pruned)

@@ -53,14 +53,16 @@ class SqliteMover:
     def restore(self, kept: Sequence[Kept]) -> None:
         self.store.writer.submit(partial(restore, kept=kept))
 
-    def marks(self, after: str, limit: int) -> Marks:
+    def marks(self, nonce: str, key: str, limit: int) -> Marks:
         with reading(self.store.path) as connection:
             nonces = connection.execute(
                 "SELECT nonce, digest FROM v2_nonces WHERE nonce > ? ORDER BY nonce LIMIT ?",
-                (after, limit),
+                (nonce, limit),
             ).fetchall()
             keys = connection.execute(
-                "SELECT key, digest, claimed_at, answer FROM idempotency_keys"
+                """SELECT key, digest, claimed_at, answer FROM idempotency_keys
+                   WHERE key > ? ORDER BY key LIMIT ?""",
+                (key, limit),
             ).fetchall()
             ((pruned,),) = connection.execute("SELECT max(created_before) FROM prunings").fetchall()
         return Marks(
