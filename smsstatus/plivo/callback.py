@@ -39,7 +39,8 @@ PROBE_FIELD = "SmsstatusProbe"
 PROBE_ANSWER = "probe ok"
 """`doctor` signs a callback with this field alone; it is answered and leaves nothing behind."""
 
-_MAX_WORD = 200  # the longest status has 11 letters, a number 16 characters; stores index them
+_MAX_STATUS = 200  # the longest word has 11 letters
+_MAX_WORD = 500  # 2,000 bytes: a store indexes numbers and codes, and PostgreSQL no longer ones
 _MESSAGE_UUID = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
 _CLOCK_IS_SET = "2025"
 """A clock that shows less was never set, so it does not say which times lie ahead."""
@@ -137,8 +138,8 @@ def make_update(
     if not _MESSAGE_UUID.fullmatch(message_uuid):
         raise Unusable("MessageUUID is not 1 to 64 letters, digits and hyphens")
     status = _required(fields, "Status").lower()
-    if len(status) > _MAX_WORD:
-        raise Unusable(f"Status is longer than {_MAX_WORD} characters")
+    if len(status) > _MAX_STATUS:
+        raise Unusable(f"Status is longer than {_MAX_STATUS} characters")
     rank = RANKS.get(status, 0)
     error_code = _word(fields, "ErrorCode")
     status_timestamp = _first_time(fields, _TIMES.get(status, _FINAL_TIMES), received_at)

@@ -189,8 +189,8 @@ def test_what_a_row_needs_must_be_there_and_short(name: str, longest: int) -> No
 
 @pytest.mark.parametrize("name", ["From", "To", "ErrorCode"])
 def test_what_is_too_long_to_be_a_number_or_a_code_counts_as_absent(name: str) -> None:
-    assert "x" * 200 in update({name: f" {'x' * 200} "})
-    assert update({name: "x" * 201})._replace(digest=b"", parameters="") == update()._replace(
+    assert "x" * 500 in update({name: f" {'x' * 500} "})
+    assert update({name: "x" * 501})._replace(digest=b"", parameters="") == update()._replace(
         digest=b"", parameters=""
     )
 

@@ -50,7 +50,7 @@ def test_sums_messages_and_deliveries_are_read_with_pauses(
         for read in (
             partial(store.tallies, EDGES, (), FIRST_HOUR),
             partial(store.tallies, within_an_hour, (), FIRST_HOUR),
-            partial(store.delivery_times, *within_an_hour, ()),
+            partial(store.delivery_times, *within_an_hour, (), 0),
             partial(store.tallies, EDGES, (), FIRST_HOUR),
         ):
             pauses.clear()
