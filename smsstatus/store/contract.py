@@ -21,14 +21,12 @@ DELIVERIES_TIMED = 10_000
 """Delivery times are those of all of a window's deliveries, if there are no more than that."""
 SAMPLE, PARTS, MOST_READ = 2_000, 40, 40_000
 """Of more, they are those of some, which bounds their cost: of about so many, or of what is among
-so many messages, that follow one another by their ids in as many places of the window.
+so many messages, that follow one another by their ids in as many places of the window. Ids grow
+with time, but what Plivo told of later has a late one: so the least and the greatest of the window
+are those at as many times of it.
 
 Whatever was sent has the same chance to be among them. Of as many that are picked one by one the
 95th percentile lies between the 94th and the 96th of all 19 times of 20.
-"""
-AT_ENDS = 100
-"""Ids grow with time; but what Plivo told of later has a late id, so the least and the greatest of
-a window are looked for among so many.
 """
 StillHeld = Callable[[], bool]
 """Is what was taken held still, as far as can be told? It does not wait long, and raises nothing.

@@ -86,9 +86,9 @@ def test_of_many_deliveries_those_timed_are_from_all_over_the_window(store: Stor
     updates = [update_of(of, of_the_day(n)) for n, of in enumerate((*sent, *delivered), 1)]
     for start in range(0, len(updates), 500):
         write(store, updates[start : start + 500])
-    missed = {**delivered[0], "MessageUUID": "missed", "Asked": "Plivo"}
-    told_last = update_of(missed, of_the_day(len(updates)))
-    store.record(told_last)  # and it is the first one of the window
+    missed = [{**delivered[0], "MessageUUID": f"missed-{n}", "Asked": "Plivo"} for n in range(150)]
+    told_last = [update_of(of, of_the_day(len(updates))) for of in missed]
+    write(store, told_last)  # and they are the first ones of the window
     window = of_the_day(0), of_the_day(len(updates) + 1)
     times = times_of(store, *window, len(delivered))
     assert 0.9 * SAMPLE <= len(times) <= 1.1 * SAMPLE

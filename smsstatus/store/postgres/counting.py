@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from ...model import EARLIEST, SIMULATED
 from ..contract import (
-    AT_ENDS,
     DELIVERIES_TIMED,
     MOST_READ,
     PARTS,
@@ -66,7 +65,6 @@ def read_delivery_times(
         "sample": SAMPLE,
         "places": PARTS,
         "most": MOST_READ,
-        "ends": AT_ENDS,
     }
     with connection.cursor(binary=True) as cursor:  # a number as text takes thrice as long
         rows = cursor.execute(query.encode(), values).fetchall()
@@ -87,12 +85,17 @@ _ALL = " UNION ALL ".join(
     ]
 )
 
-_IDS = f"SELECT id FROM messages WHERE {_OF_WINDOW}"
 _SOME = f"""
-    WITH ends AS MATERIALIZED (
-        SELECT (SELECT min(id) FROM ({_IDS} ORDER BY created_at LIMIT %(ends)s) AS f) AS first,
-            (SELECT max(id) FROM ({_IDS} ORDER BY created_at DESC LIMIT %(ends)s) AS l) AS last
+    WITH ids AS (
+        SELECT (SELECT id FROM messages WHERE created_at >= time AND created_at < %(until)s
+            ORDER BY created_at LIMIT 1) AS id
+        FROM generate_series(0, %(places)s - 1) AS n, LATERAL (
+            SELECT %(since)s::timestamptz + (%(until)s::timestamptz - %(since)s) * n / %(places)s
+                AS time) AS times
+        UNION ALL
+        (SELECT id FROM messages WHERE {_OF_WINDOW} ORDER BY created_at DESC LIMIT 1)
     ),
+    ends AS MATERIALIZED (SELECT min(id) AS first, max(id) AS last FROM ids),
     places AS MATERIALIZED (
         SELECT DISTINCT first + (last - first + 1) * n / %(places)s AS place, ceil(least(
                 %(sample)s::float8 * (last - first + 1) / %(deliveries)s, %(most)s

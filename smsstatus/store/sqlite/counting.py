@@ -9,12 +9,12 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 
-from ...model import DELIVERED, EARLIEST, FINAL_STATUSES, SIMULATED
+from ...model import DELIVERED, EARLIEST, FINAL_STATUSES, SIMULATED, utc_timestamp
 from ..contract import (
-    AT_ENDS,
     DELIVERIES_TIMED,
     MOST_READ,
     PARTS,
@@ -101,22 +101,31 @@ def _places(
     connection: sqlite3.Connection, since: str, until: str, deliveries: int
 ) -> dict[str, str | int]:
     """Ids all over the window, and how many messages from each on have the sample together."""
-    first, last = [
-        connection.execute(
-            f"""SELECT {least}(id) FROM (
-                    SELECT id FROM messages INDEXED BY messages_by_time
-                    WHERE created_at >= ? AND created_at < ?
-                    ORDER BY created_at {order} LIMIT ?)""",
-            (since, until, AT_ENDS),
-        ).fetchall()[0][0]
-        for least, order in (("min", ""), ("max", "DESC"))
-    ]
+    ((first, last),) = connection.execute(
+        """SELECT min(id), max(id) FROM (
+               SELECT (SELECT id FROM messages INDEXED BY messages_by_time
+                   WHERE created_at >= value AND created_at < :until
+                   ORDER BY created_at LIMIT 1) AS id
+               FROM json_each(:times)
+               UNION ALL
+               SELECT max(id) FROM (SELECT id FROM messages INDEXED BY messages_by_time
+                   WHERE created_at >= :since AND created_at < :until
+                   ORDER BY created_at DESC LIMIT 1))""",
+        {"since": since, "until": until, "times": json.dumps(_times_of(since, until))},
+    ).fetchall()
     if first is None:  # pruned since somebody counted
         return {"places": "[]", "in_each": 0}
     messages = last - first + 1
     read = min(-(-SAMPLE * messages // deliveries), MOST_READ)
     places = {first + messages * number // PARTS for number in range(PARTS)}
     return {"places": json.dumps(sorted(places)), "in_each": -(-read // PARTS)}
+
+
+def _times_of(since: str, until: str) -> list[str]:
+    """As many times of a window as it has places, equally far apart."""
+    start = datetime.fromisoformat(since)
+    step = (datetime.fromisoformat(until) - start) / PARTS
+    return [utc_timestamp(str(start + number * step)) for number in range(PARTS)]
 
 
 def _sorted(times: Iterable[float | None]) -> list[float]:
