@@ -11,15 +11,17 @@ from .last_hour import failure_shares
 from .model import DELIVERED, EARLIEST, utc_timestamp
 from .rates import LEARNING, Learned, Rates, first_hour, has_no_report, learn, rates_by_group
 from .service import Service
-from .store.contract import NO_COUNTRY, Filters, Group, Message, Tally
+from .store.contract import NO_COUNTRY, Filters, Group, Message, StoreUnavailable, Tally
 from .views import group_json, rates_json, share_json, stats_json
 
 LEARN_SECONDS = 600.0
 """From where reports come, and how long they take, is found out again after that."""
+RETRY_SECONDS = 60.0
+"""The same where it could not be found out."""
 
 
-FEW_TIMES, NEWEST_OF_RARE = 50, 200
-"""So few say little of the slowest; then so many of the newest are read."""
+FEW_TIMES, NEWEST_OF_RARE = 50, 500
+"""So few say little of the slowest; then so many of the newest messages are read."""
 
 
 def window_figures(service: Service, since: str, until: str) -> dict[str, Any]:
@@ -87,15 +89,19 @@ def _times_of_rare(
             delivered[tally.country] += tally.messages
     found: dict[Group, list[float]] = {}
     for country, count in delivered.items():
-        if len(times.get((country,), ())) < min(FEW_TIMES, count):
-            wanted = Filters(country=country or NO_COUNTRY, statuses=("delivered",), since=since)
+        sampled = len(times.get((country,), ()))
+        if sampled < min(FEW_TIMES, count):
+            # Of any status: to find what was delivered where little is could mean reading all.
+            wanted = Filters(country=country or NO_COUNTRY, since=since)
             newest = service.store.list(wanted, NEWEST_OF_RARE).messages
-            found[(country,)] = sorted(_seconds_to_deliver(m) for m in newest if _has_time(m))
+            seconds = sorted(_seconds_to_deliver(m) for m in newest if _was_timed(m))
+            if len(seconds) > sampled:
+                found[(country,)] = seconds
     return found
 
 
-def _has_time(message: Message) -> bool:
-    return message.status_timestamp >= EARLIEST
+def _was_timed(message: Message) -> bool:
+    return message.current_status == "delivered" and message.status_timestamp >= EARLIEST
 
 
 def _seconds_to_deliver(message: Message) -> float:
@@ -142,7 +148,7 @@ def is_without_report(service: Service, message: Message) -> bool:
     Raises StoreUnavailable.
     """
     now = service.clock.now()
-    return has_no_report(message, _learned(service, now), now)
+    return message.current_status == "sent" and has_no_report(message, _learned(service, now), now)
 
 
 def _rates_of_all(service: Service, tallies: Sequence[Tally]) -> Rates:
@@ -161,8 +167,15 @@ def _rates(service: Service, tallies: Sequence[Tally]) -> dict[Group, Rates]:
 def _learned(service: Service, now: datetime) -> Learned:
     def learn_again() -> Learned:
         window = utc_timestamp(str(now - LEARNING)), utc_timestamp(str(now))
-        (tallies,) = service.store.tallies(window, (), first_hour(now))
-        times = service.store.delivery_times(*window, ("country",), deliveries(tallies))
-        return learn(tallies, {**times, **_times_of_rare(service, window[0], tallies, times)})
+        try:
+            (tallies,) = service.store.tallies(window, (), first_hour(now))
+            times = service.store.delivery_times(*window, ("country",), deliveries(tallies))
+            return learn(tallies, {**times, **_times_of_rare(service, window[0], tallies, times)})
+        except StoreUnavailable:  # an hour may be read where weeks that have no sums yet may not
+            return Learned()
 
-    return service.learned.get(service.clock, learn_again, lambda _, age: age < LEARN_SECONDS)
+    return service.learned.get(
+        service.clock,
+        learn_again,
+        lambda learned, age: age < (LEARN_SECONDS if learned.is_known else RETRY_SECONDS),
+    )

@@ -38,12 +38,23 @@ NOTHING = "there is no message"
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """What the messages of the last weeks (LEARNING) say of countries."""
+    """What the messages of the last weeks (LEARNING) say of countries, where that `is_known`."""
 
+    is_known: bool = False
     waits: Mapping[str | None, timedelta] = field(default_factory=dict)
     """How long to wait for a report, where some came: as long as 99 of 100 deliveries took."""
-    reporting: frozenset[str | None] = frozenset()
-    """Those from which as many reports came as messages are `sent`, however lately."""
+    reported: Mapping[str | None, int] = field(default_factory=dict)
+    """How many messages of a country have a report."""
+    sent: Mapping[str | None, int] = field(default_factory=dict)
+    """How many of them are `sent`, however lately."""
+
+    def has_reports(self, country: str | None, reported: int, sent: int) -> bool:
+        """Do reports come from there, going by the last weeks, or by as many messages as these?
+
+        What was sent since counts in both, as more than was known of before.
+        """
+        lately = self.reported.get(country, 0)
+        return 0 < reported >= sent or 0 < lately >= max(self.sent.get(country, 0), sent)
 
 
 @dataclass(slots=True)
@@ -109,9 +120,9 @@ class Rates:
 def rates_by_group(tallies: Iterable[Tally], learned: Learned, now: datetime) -> dict[Group, Rates]:
     """The rates of each group.
 
-    Reports come from a country if there are as many as messages without one, and either it is known
-    to be `reporting` or there are some, and as many as messages that are `sent`. `now` is the end
-    of the hour in which a message that was `sent` so long ago has no report.
+    Reports come from a country if there are as many as messages without one, and as many as
+    messages that are `sent`, of these or of those of the last weeks. `now` is the end of the hour
+    in which a message that was `sent` so long ago has no report.
     """
     tallies = list(tallies)
     countries = {tally.country for tally in tallies}
@@ -125,7 +136,7 @@ def rates_by_group(tallies: Iterable[Tally], learned: Learned, now: datetime) ->
         country
         for country in countries
         if reported[country] >= overdue[country]
-        and (country in learned.reporting or 0 < reported[country] >= sent[country])
+        and learned.has_reports(country, reported[country], sent[country])
     }
     found: dict[Group, Rates] = {}
     for group, country, status, hour, messages, units, amount in tallies:
@@ -165,9 +176,8 @@ def _reported_and_sent(tallies: Iterable[Tally]) -> tuple[Counter[str | None], C
 
 
 def has_no_report(message: Message, learned: Learned, now: datetime) -> bool:
-    """Whether a message was sent so long ago that no report is to be expected any more."""
-    overdue = message.created_at[:HOUR] < _overdue_before(message.country, learned, now)
-    return message.current_status == "sent" and overdue
+    """Whether a message that is `sent` is so old that no report is to be expected any more."""
+    return message.created_at[:HOUR] < _overdue_before(message.country, learned, now)
 
 
 def _overdue_before(country: str | None, learned: Learned, now: datetime) -> str:
@@ -187,9 +197,11 @@ def learn(tallies: Iterable[Tally], times: Mapping[Group, Sequence[float]]) -> L
     """From the messages of LEARNING and their delivery times by country."""
     reported, sent = _reported_and_sent(tallies)
     return Learned(
+        True,
         {
             country: min(max(timedelta(seconds=percentile(seconds, 0.99) or 0.0), LEAST), MOST)
             for (country,), seconds in times.items()
         },
-        frozenset(country for country, count in reported.items() if count >= sent[country]),
+        reported,
+        sent,
     )
