@@ -16,7 +16,6 @@ from ..cache import Cache
 from ..figures import deliveries, groups_of, stats_of, tallies_around
 from ..model import utc_timestamp
 from ..service import Service
-from ..store.contract import HOUR
 from .chart import Bucket, Chart, buckets, draw
 from .headline import Headline, headline
 
@@ -81,14 +80,15 @@ DEFAULT_WINDOW = "24h"
 
 
 Key = tuple[str, int, str]
+TEN_MINUTES = len("2026-11-01T12:3")
 
 
 @dataclass(frozen=True)
 class Figures:
     """What was counted over a window. `key` says when: it differs where the figures may differ.
 
-    That is by the change marker, the latest part of the window, and the hour: with time alone
-    messages turn into those that have no report, whole hours of them.
+    That is by the change marker, the latest part of the window, and ten minutes: with time alone
+    messages turn into those that have no report, and it is found out again from where they come.
     """
 
     key: Key
@@ -111,7 +111,7 @@ def figures_of(
     """
     clock = service.clock
     now = clock.now()
-    key = (marker, window.number_at(now, zone), utc_timestamp(str(now))[:HOUR])
+    key = (marker, window.number_at(now, zone), utc_timestamp(str(now))[:TEN_MINUTES])
     return kept.get(
         clock,
         lambda: _count(service, window, key, zone),
