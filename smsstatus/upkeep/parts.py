@@ -62,7 +62,7 @@ def while_alone(rest: Rest, still_held: StillHeld, clock: Clock) -> Rest:
             if not still_held():
                 raise NotAlone(
                     "the connection to the database that kept other processes from doing the same "
-                    "has ended"
+                    "has ended, or does not answer"
                 )
             asked_at = clock.monotonic()
 
