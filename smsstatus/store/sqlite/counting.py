@@ -25,7 +25,7 @@ from ..contract import (
 )
 from ..runs import Step
 from .connection import marks, reading, rows_of
-from .tallies import COLUMNS, SIGNS, Kept, done_spans, gaps_between, of_sums
+from .tallies import ANY, COLUMNS, Kept, done_spans, gaps_between, of_sums
 
 
 def count_by_status(path: Path) -> dict[str, int]:
@@ -53,9 +53,8 @@ def _slice_by_status(
 ) -> Counter[str]:
     counts = Counter[str]()
     done = done_spans(connection, since, until)
-    for sign in SIGNS:
-        for status, _, messages, _, _ in of_sums(connection, done, sign, ("status",), "", kept):
-            counts[status] += messages
+    for status, _, messages, _, _ in of_sums(connection, done, ANY, ("status",), "", kept):
+        counts[status] += messages
     for start, end in gaps_between(since, until, done):
         counts.update(_count_by_status(connection, start, end, statuses))
     return counts

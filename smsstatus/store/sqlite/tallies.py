@@ -36,7 +36,7 @@ _Gaps = set[tuple[str, str]]
 _Sums = tuple[Any, ...]
 
 
-SIGNS = SENT, NOT_SENT = "<", ">"
+SENT, NOT_SENT, ANY = "<", ">", "<>"
 """How the ids of kinds compare with 0."""
 
 
