@@ -165,7 +165,7 @@ def test_a_command_whose_lock_the_server_let_go_of_ends_and_says_so(
     assert (done.exit_code, done.stdout) == (1, "")
     assert done.stderr == (
         "Error: stopped, the rest stays for the next run: the connection to the database that kept "
-        "other processes from doing the same has ended\n"
+        "other processes from doing the same has ended, or does not answer\n"
     )
     assert (len(standin.asked), len(removed)) in ((1, 0), (0, 1))
 
