@@ -18,8 +18,6 @@ LEARN_SECONDS = 600.0
 """From where reports come, and how long they take, is found out again after that."""
 RETRY_SECONDS = 60.0
 """The same where it could not be found out."""
-
-
 FEW_TIMES, NEWEST_OF_RARE = 50, 500
 """So few say little of the slowest; then so many of the newest messages are read."""
 

@@ -49,9 +49,9 @@ class Learned:
     """How many of them are `sent`, however lately."""
 
     def has_reports(self, country: str | None, reported: int, sent: int) -> bool:
-        """Do reports come from there, going by the last weeks, or by as many messages as these?
+        """Do reports come from there, going by so many messages of a window, or by the last weeks?
 
-        What was sent since counts in both, as more than was known of before.
+        What is `sent` in the window counts against the weeks too: it can have been sent since.
         """
         lately = self.reported.get(country, 0)
         return 0 < reported >= sent or 0 < lately >= max(self.sent.get(country, 0), sent)

@@ -6,15 +6,17 @@ import random
 import re
 import sqlite3
 from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
 from smsstatus.model import utc_timestamp
-from smsstatus.store.contract import PARTS
+from smsstatus.store.contract import PARTS, StoreUnavailable, Tally
 from smsstatus.store.sqlite import counting
 from smsstatus.web.current import service_of
 
@@ -128,6 +130,29 @@ def test_how_long_reports_of_a_rare_country_take_is_known_among_many_others(
         if group["country"] == "DE"
     ]
     assert (group["total"], group["no_report"]) == (2, 0)
+
+
+def test_an_hour_has_figures_where_the_last_weeks_cannot_be_read(
+    app: Flask, api: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As before they are summed up. Of a message that was delivered nobody has to know more."""
+    write_lives(app, "DE", 0 * HOUR, delivered=3)
+    store = service_of(app).store
+    asked: list[str] = []
+
+    def too_slow(edges: Sequence[str], *more: Any) -> Sequence[Sequence[Tally]]:
+        if datetime.fromisoformat(edges[-1]) - datetime.fromisoformat(edges[0]) < 9 * 24 * HOUR:
+            return counted(edges, *more)
+        asked.append(edges[0])
+        raise StoreUnavailable("no answer within 10 s")
+
+    counted = store.tallies
+    monkeypatch.setattr(store, "tallies", too_slow)
+    assert api.get("/ui/messages/DE-0-delivered-0").status_code == 200
+    assert not asked
+    for _ in range(2):
+        assert api.get("/stats").get_json()["delivery_rate"] == 1.0
+    assert len(asked) == 1, "that weeks cannot be read is kept in mind for a while"
 
 
 def test_where_most_reports_are_missing_it_is_not_said_that_none_came(

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from smsstatus.store.contract import DELIVERIES_TIMED, SAMPLE, WAITING_COUNTED, Filters, Store
+from smsstatus.store.contract import (
+    DELIVERIES_TIMED,
+    PARTS,
+    SAMPLE,
+    WAITING_COUNTED,
+    Filters,
+    Store,
+)
+from smsstatus.store.postgres import counting as postgres_counting
+from smsstatus.store.sqlite import counting
 
 from .conftest import Opener, write
 from .updates import DAY, EARLIEST, LATEST, at, second, update_of
@@ -101,7 +110,9 @@ def test_of_many_deliveries_those_timed_are_from_all_over_the_window(store: Stor
     assert times_of(store, *few) == pytest.approx([2.0] * 30 + [40.0] * 20, abs=0.001)
 
 
-def test_of_a_sample_no_part_of_the_window_has_more_than_its_share(store: Store) -> None:
+def test_of_a_sample_no_part_of_the_window_has_more_than_its_share(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """First a route from which one report of 23 comes, late; then one from which all come soon."""
     half = 2000
     lives = [
@@ -121,6 +132,9 @@ def test_of_a_sample_no_part_of_the_window_has_more_than_its_share(store: Store)
     assert (len(all_times), len(sample)) == (2087, pytest.approx(400, rel=0.1))
     late, sampled_late = [sum(s > 30 for s in some) / len(some) for some in (all_times, sample)]
     assert sampled_late == pytest.approx(late, abs=0.01)
+    for module in (counting, postgres_counting):
+        monkeypatch.setattr(module, "MOST_READ", 2 * PARTS)
+    assert 0 < len(times_of(store, *window, DELIVERIES_TIMED + 1)) <= 2 * PARTS
 
 
 def test_history_counts_each_slice(filled: Store) -> None:

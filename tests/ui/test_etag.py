@@ -127,7 +127,7 @@ def test_figures_that_took_long_are_kept_while_callbacks_come_in(
 
 
 def test_what_has_no_report_by_now_is_counted_though_nothing_has_come(
-    app: Flask, client: FlaskClient
+    app: Flask, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = service_of(app).clock = HandClock(datetime(2026, 11, 1, 9, tzinfo=UTC))
     seen = {"Timestamp": f"{clock.now():%F %T}", "QueuedTime": f"{clock.now():%F %T}"}
@@ -143,7 +143,16 @@ def test_what_has_no_report_by_now_is_counted_though_nothing_has_come(
     first = get(client, "/?window=30d")
     assert "delivered, of 50 messages with a final status" in first.text
     assert re.search(r"<dt>No report</dt>\s*<dd>0</dd>", first.text)
-    clock.turn(6 * 3600 - 600)
+    counted: list[object] = []
+    history = service_of(app).store.history
+    monkeypatch.setattr(
+        service_of(app).store, "history", lambda edges: counted.append(edges) or history(edges)
+    )
+    for seconds, times in ((60, 0), (540, 1), (60, 1)):  # it is 9:11, 9:20 and 9:21
+        clock.turn(seconds)
+        get(client, "/?window=30d")
+        assert len(counted) == times
+    clock.turn(6 * 3600 - 1260)
     later = get(client, "/?window=30d", first.headers["ETag"])
     assert "failed or undelivered: 0 of 650 messages" in later.text
     assert re.search(r"<dt>No report</dt>\s*<dd>600</dd>", later.text)
