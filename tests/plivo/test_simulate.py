@@ -172,7 +172,7 @@ def test_another_program_or_path_prefix_is_said_where_it_answers_404(
     done = simulate(tmp_path, f"{service.address}/prefix")
     assert done.returncode == 1
     assert "404: another program answers there, or the path prefix of BASE_URL" in done.stderr
-    assert "403" not in done.stderr
+    assert "403 for" not in done.stderr
 
 
 class Credulous(BaseHTTPRequestHandler):
