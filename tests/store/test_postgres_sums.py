@@ -107,6 +107,8 @@ def test_a_change_takes_no_sums_but_those_of_its_hour_day_and_ten(
         + 100 * (days_of_a_ten + other_days)
         + 10000 * (len(TENS) - 1)
     )
+    within_a_day = "2025-11-13T01:00:00.000000Z", "2025-11-13T23:00:00.000000Z"
+    assert counted(store, *within_a_day) == EACH_DAY + 1
 
 
 def test_a_ten_with_a_day_whose_sums_do_not_pay_is_not_summed_up(

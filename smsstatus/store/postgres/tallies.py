@@ -62,7 +62,8 @@ _WHOLE = " = ".join(
 """Whether a span lies between two neighbouring times."""
 
 _UNCHANGED = """NOT EXISTS (
-    SELECT FROM changed_hours AS c WHERE c.hour >= {0} AND c.hour < {0} + interval '{1}')"""
+    SELECT FROM changed_hours AS c (changed)
+    WHERE changed >= {0} AND changed < {0} + interval '{1}')"""
 _IN_WINDOW = f"""pays AND {{0}} >= %(since)s AND {{0}} < %(until)s
     AND {{0}} + interval '{{1}}' <= %(until)s AND {_WHOLE} AND {_UNCHANGED}"""
 
@@ -103,7 +104,7 @@ _SPANS = f"""
     hours AS MATERIALIZED (
         SELECT hour AS since, hour + {_HOUR_LONG} AS until, is_late
         FROM summed_hours LEFT JOIN days ON since = date_trunc('day', hour, 'UTC')
-        WHERE {_IN_WINDOW.format("summed_hours.hour", "1 hour")}
+        WHERE {_IN_WINDOW.format("hour", "1 hour")}
             AND {_TEN.format("hour")} NOT IN (SELECT since FROM tens) AND is_late IS NOT FALSE
     ),
     sums AS (
