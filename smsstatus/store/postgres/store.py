@@ -31,7 +31,7 @@ from ..outbox import Wanted
 from ..runs import Step
 from . import counting, filling, keys, listing, tallies, updates, upgrade, upkeep
 from .committer import Committer
-from .connection import SILENCE, Connection, Link
+from .connection import Connection, Link
 from .outbox import PostgresOutbox
 from .patience import Patience
 from .readers import Readers, run
@@ -316,19 +316,11 @@ class PostgresStore:
         return self.writer.submit(work)
 
     def _count(self, work: Callable[[Connection], T]) -> T:
-        """The same for what counts messages of a window, which compiling would make no quicker: the
-        server expects far more rows than come, and compiles for seconds then.
-
-        It may take long only where the tables can be read.
+        """The same for what counts messages of a window: it may take long, but only where the
+        tables can be read.
         """
-
-        def plainly(connection: Connection) -> T:
-            with connection.transaction():
-                connection.execute(f"SELECT set_config('jit', 'off', true), {SILENCE}".encode())
-                return work(connection)
-
         self._read(counting.reach)
-        return self._read(plainly, WINDOW_SECONDS)
+        return self._read(work, WINDOW_SECONDS)
 
     def close(self) -> None:
         self.writer.close()

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from ..contract import HOUR, Tally
 from .batch import bucket
-from .connection import SILENCE, Connection
+from .connection import SILENCE, Connection, count
 
 LOCK = 7_305_431_969_000_002
 """An advisory lock's number: one process at a time sums up."""
@@ -209,17 +209,14 @@ def read_tallies(
         parts=_SPANS if has_days else _HOURS,
         rows=f"{_UNSUMMED} UNION ALL {_LATE}" if has_days else _UNSUMMED,
     )
-    rows = connection.execute(
-        statement.encode(),
-        {
-            "since": edges[0],
-            "until": edges[-1],
-            "first": f"{first_hour}:00Z",
-            "edges": [*edges],
-        },
-    ).fetchall()
+    values = {
+        "since": edges[0],
+        "until": edges[-1],
+        "first": f"{first_hour}:00Z",
+        "edges": [*edges],
+    }
     found: list[list[Tally]] = [[] for _ in pairwise(edges)]
-    for row in rows:
+    for row in count(connection, statement, values):
         found[row[0] - 1].append(Tally(row[1:-6], *row[-6:]))
     return found
 
