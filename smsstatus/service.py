@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from . import disks
 from .cache import Cache
 from .clock import Clock
+from .figures.rates import Learned
+from .figures.unusual import Share
 from .intake.drainer import Drainer
 from .intake.last_resort import LastResort
 from .intake.leaving import leave_nothing
 from .intake.spool import Spool
 from .logs import RateLimit
 from .metrics import Metrics
-from .rates import Learned
 from .server import serving
 from .settings import SHORT_TOKEN, Settings
 from .store.contract import SchemaTooNew, Store, StoreUnavailable, Tally
 from .store.opening import open_store
 from .store.outbox import OutboxState
-from .unusual import Share
 from .upkeep.caretaker import Caretaker
 from .upkeep.state import State
 from .upkeep.timetable import Timetable

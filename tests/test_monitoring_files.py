@@ -15,9 +15,9 @@ import yaml
 from flask import Flask
 from flask.testing import FlaskClient
 
+from smsstatus.figures.unusual import LEAST
 from smsstatus.model import FINAL_STATUSES
 from smsstatus.settings import Settings
-from smsstatus.unusual import LEAST
 from smsstatus.web.current import service_of
 
 from .conftest import Deliver, Receive

@@ -31,8 +31,8 @@ PURE = [
     "version",
     "notation",
     "query",
-    "rates",
-    "unusual",
+    "figures.rates",
+    "figures.unusual",
     "plivo.countries",
     "plivo.country_table",
     "plivo.error_codes",
@@ -104,7 +104,7 @@ FLOORS = [
     [*TOOLS, *SETTINGS],  # what every part may stand on
     ["store", "plivo", "intake", "server", "forwarding"],  # each has to do with one thing outside
     ["service", "upkeep"],  # the parts of one running service, with what it does alone
-    ["sending", "readiness", "last_hour", "figures", "views"],  # what it does, or says, if asked
+    ["sending", "readiness", "figures", "views"],  # what it does, or says, if asked
     ["web"],  # HTTP, for Plivo, programs and monitoring
     ["ui", "commands"],  # for people
     ["smsstatus", "__main__"],  # the factory puts it all together, and the program starts it

@@ -7,7 +7,7 @@ from typing import Any
 import click
 from flask.cli import with_appcontext
 
-from ..figures import group_figures, window_figures
+from ..figures.window import group_figures, window_figures
 from ..notation import of_sample, percent
 from ..store.contract import GROUPS, StoreError
 from ..web.current import current_service

@@ -17,14 +17,14 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
-from ..last_hour import failure_shares
+from ..figures.last_hour import failure_shares
+from ..figures.unusual import HOUR, Share
 from ..model import utc_timestamp
 from ..plivo.countries import country_name
 from ..readiness import lag, outbox_of, readiness
 from ..service import Service
 from ..store.contract import WAITING_COUNTED, Pulse, StoreUnavailable
 from ..store.outbox import COUNTED, OutboxState
-from ..unusual import HOUR, Share
 from . import words
 
 FRESH_SECONDS = 5.0

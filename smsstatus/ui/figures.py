@@ -13,7 +13,7 @@ from itertools import chain
 from typing import Any
 
 from ..cache import Cache
-from ..figures import deliveries, groups_of, stats_of, tallies_around
+from ..figures.window import deliveries, groups_of, stats_of, tallies_around
 from ..model import utc_timestamp
 from ..service import Service
 from .chart import Bucket, Chart, buckets, draw

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Response, request
 
-from ..figures import is_without_report
+from ..figures.window import is_without_report
 from ..notation import reference_pairs
 from ..plivo.api import NotConfigured, PlivoError, UnknownMessage, is_uuid
 from ..plivo.countries import country_name, network_name

@@ -13,8 +13,8 @@ from datetime import datetime
 from flask import Blueprint, Response, jsonify
 
 from .. import log_stream
+from ..figures.last_hour import failure_shares
 from ..intake.spool import Depth
-from ..last_hour import failure_shares
 from ..metrics import escape, family, with_label
 from ..readiness import depth_of, lag, outbox_of, readiness, upkeep_of
 from ..service import Service

@@ -10,7 +10,7 @@ from flask import Blueprint, Response, jsonify, request, url_for
 from werkzeug.datastructures import MIMEAccept
 
 from .. import sending
-from ..figures import group_figures, window_figures
+from ..figures.window import group_figures, window_figures
 from ..plivo import api as plivo_api
 from ..plivo.form import Malformed, parse_form
 from ..query import FILTERS, MAX_LIMIT, MAX_WAIT, TEXT_PATTERN, Fault, Query, encode_cursor

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from ..model import DELIVERED, EARLIEST, utc_timestamp
+from ..service import Service
+from ..store.contract import NO_COUNTRY, Filters, Group, Message, StoreUnavailable, Tally
 from .last_hour import failure_shares
-from .model import DELIVERED, EARLIEST, utc_timestamp
 from .rates import LEARNING, Learned, Rates, first_hour, has_no_report, learn, rates_by_group
-from .service import Service
-from .store.contract import NO_COUNTRY, Filters, Group, Message, StoreUnavailable, Tally
-from .views import group_json, rates_json, share_json, stats_json
+from .shown import group_json, rates_json, share_json, stats_json
 
 LEARN_SECONDS = 600.0
 """From where reports come, and how long they take, is found out again after that."""
@@ -66,7 +66,7 @@ def stats_of(
         if tally.group[0] is not None:
             errors[tally.group[0]] += tally.messages
     before = rates_json(earlier_rates)
-    compared = {"since": earlier(since, until), "until": since, "total": before["failure_rate_of"]}
+    compared = {"since": earlier(since, until), "until": since, "total": earlier_rates.messages}
     compared.update((name, before[name]) for name in ("delivery_rate", "failure_rate", "amount"))
     stats = stats_json(rates, errors, delivered_in)
     return {"since": since, "until": until, **stats, "before": compared}

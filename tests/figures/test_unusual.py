@@ -13,16 +13,16 @@ from flask.testing import FlaskClient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smsstatus.last_hour import FRESH_SECONDS, failure_shares
+from smsstatus.figures.last_hour import FRESH_SECONDS, failure_shares
+from smsstatus.figures.unusual import DAYS, LEAST, POINTS, UNKNOWN, most, shares, windows
 from smsstatus.model import utc_timestamp
 from smsstatus.store.contract import Tally
-from smsstatus.unusual import DAYS, LEAST, POINTS, UNKNOWN, most, shares, windows
 from smsstatus.web.current import service_of
 
-from .clock import HandClock
-from .conftest import Receive
-from .live import API_TOKEN
-from .rows import insert, row
+from ..clock import HandClock
+from ..conftest import Receive
+from ..live import API_TOKEN
+from ..rows import insert, row
 
 LOGIN = ("anyone", API_TOKEN)
 MANY = 10**7

@@ -17,9 +17,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from .model import DELIVERED, FAILURES
-from .notation import percentile
-from .store.contract import HOUR, Group, Message, Tally
+from ..model import DELIVERED, FAILURES
+from ..notation import percentile
+from ..store.contract import HOUR, Group, Message, Tally
 
 REPORTED = (*DELIVERED, "undelivered")
 """What a carrier reports. `failed` and `rejected` are said before a carrier has the message."""

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import sqrt
 
-from .model import FAILURES, utc_timestamp
-from .store.contract import Tally
+from ..model import FAILURES, utc_timestamp
+from ..store.contract import Tally
 
 LEAST = 100
 SPREADS = 4.0

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .service import Service
-from .store.contract import HOUR, Tally
+from ..service import Service
+from ..store.contract import HOUR, Tally
 from .unusual import Share, shares, windows
 
 FRESH_SECONDS = 60.0

@@ -1,0 +1,1 @@
+"""What was counted over a window, and what that says."""
