@@ -13,11 +13,11 @@ from werkzeug.routing import MapAdapter
 
 from . import logs
 from .commands import Commands, is_command
-from .env_file import read_dotenv
 from .server.serving import BackgroundStarter, PrefixRemover
 from .service import Service, StartError
 from .settings import Settings
-from .variables import SettingsError
+from .settings.env_file import read_dotenv
+from .settings.variables import SettingsError
 from .web import current, health, messages, problems, webhook
 from .web.long_json import LongJSON
 

@@ -21,8 +21,8 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from smsstatus import create_app, promise
-from smsstatus.database_url import sqlite_file
 from smsstatus.settings import Settings
+from smsstatus.settings.database_url import sqlite_file
 from smsstatus.store.packing import unpack
 from smsstatus.store.sqlite.store import SqliteStore
 from smsstatus.web.current import service_of

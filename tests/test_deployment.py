@@ -18,7 +18,7 @@ import yaml
 from packaging.markers import Marker
 
 from smsstatus.settings import Settings
-from smsstatus.variables import SettingsError
+from smsstatus.settings.variables import SettingsError
 
 from .live import ROOT, LiveService, environment, free_port
 from .postgres import ask

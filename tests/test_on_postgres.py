@@ -17,9 +17,9 @@ from flask import Flask
 
 from smsstatus import create_app
 from smsstatus.commands.doctor import examine
-from smsstatus.database_url import read_database_url
 from smsstatus.service import Service
 from smsstatus.settings import Settings
+from smsstatus.settings.database_url import read_database_url
 from smsstatus.upkeep import parts
 from smsstatus.upkeep.caretaker import beat
 from smsstatus.web.current import service_of

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from smsstatus.database_url import read_database_url
+from smsstatus.settings.database_url import read_database_url
 from smsstatus.store.contract import StoreUnavailable
 from smsstatus.store.postgres.store import PostgresStore
 

@@ -9,7 +9,7 @@ from hashlib import blake2b
 
 import click
 
-from ..database_url import Database, read_database_url
+from ..settings.database_url import Database, read_database_url
 from ..store.contract import StoreError
 from ..store.moving import Kept, Mover
 from ..store.opening import open_mover

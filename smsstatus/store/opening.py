@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..database_url import Database
 from ..settings import Settings
+from ..settings.database_url import Database
 from .contract import Store
 from .groupcommit import Observer
 from .moving import Mover

@@ -15,8 +15,8 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from smsstatus import create_app
-from smsstatus.database_url import sqlite_file
 from smsstatus.settings import Settings
+from smsstatus.settings.database_url import sqlite_file
 from smsstatus.web.current import service_of
 
 from ..live import API_TOKEN

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from smsstatus.commands.copy import command
-from smsstatus.database_url import read_database_url
+from smsstatus.settings.database_url import read_database_url
 from smsstatus.store.contract import Filters, Outcome, Store
 from smsstatus.store.moving import Marks
 from smsstatus.store.opening import open_mover

@@ -13,9 +13,9 @@ import pytest
 from flask import Flask
 
 from smsstatus import create_app
-from smsstatus.database_url import read_database_url
 from smsstatus.model import utc_timestamp
 from smsstatus.settings import Settings
+from smsstatus.settings.database_url import read_database_url
 from smsstatus.store.contract import Outcome
 from smsstatus.store.postgres.store import PostgresStore
 from smsstatus.store.sqlite.upkeep import PRUNE_BATCH

@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 from smsstatus import create_app
-from smsstatus.database_url import sqlite_file
 from smsstatus.settings import Settings
+from smsstatus.settings.database_url import sqlite_file
 from smsstatus.web.current import service_of
 
 from ..signed import Plivo

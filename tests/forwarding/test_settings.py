@@ -8,7 +8,7 @@ import pytest
 
 from smsstatus.model import FINAL_STATUSES
 from smsstatus.settings import Settings
-from smsstatus.variables import SettingsError
+from smsstatus.settings.variables import SettingsError
 
 KEY = bytes(range(24))
 SECRET = "whsec_" + base64.b64encode(KEY).decode()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from smsstatus.database_url import read_database_url
+from smsstatus.settings.database_url import read_database_url
 from smsstatus.store.contract import StoreUnavailable
 from smsstatus.store.opening import open_mover
 from smsstatus.store.postgres import connection
@@ -22,7 +22,7 @@ from .conftest import STORES, Opener
 
 HOLD = """
 import sys
-from smsstatus.database_url import read_database_url
+from smsstatus.settings.database_url import read_database_url
 from smsstatus.store.opening import open_mover
 
 store = open_mover(read_database_url(sys.argv[1]), may_create=True).store

@@ -13,10 +13,10 @@ from urllib.parse import urlencode
 import pytest
 
 from smsstatus import create_app
-from smsstatus.database_url import sqlite_file
 from smsstatus.model import StatusUpdate
 from smsstatus.plivo.callback import Callback, read_callback
 from smsstatus.settings import Settings
+from smsstatus.settings.database_url import sqlite_file
 from smsstatus.store.contract import Outcome, StoreUnavailable
 from smsstatus.store.sqlite.schema import SCHEMA_VERSION
 from smsstatus.store.sqlite.store import SqliteStore

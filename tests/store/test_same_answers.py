@@ -18,8 +18,8 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from smsstatus import create_app
-from smsstatus.database_url import read_database_url
 from smsstatus.settings import Settings
+from smsstatus.settings.database_url import read_database_url
 from smsstatus.store.contract import GROUPS
 from smsstatus.web import webhook
 from smsstatus.web.current import service_of

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from smsstatus.database_url import read_database_url
 from smsstatus.model import utc_timestamp
+from smsstatus.settings.database_url import read_database_url
 from smsstatus.store.opening import open_mover
 from smsstatus.upkeep.reconcile import REQUESTS_PER_SECOND
 from smsstatus.upkeep.timetable import run_of

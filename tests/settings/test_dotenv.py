@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
-from smsstatus import env_file
 from smsstatus.commands import doctor
-from smsstatus.variables import SettingsError
+from smsstatus.settings import env_file
+from smsstatus.settings.variables import SettingsError
 from smsstatus.web.current import service_of
 
-from .live import ROOT
+from ..live import ROOT
 
 CONTENT = "PLIVO_AUTH_TOKEN=a-token\nBASE_URL=https://from.file\nAPI_TOKEN=token-of-this-folder\n"
 SAY = (

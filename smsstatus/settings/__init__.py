@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from . import forward_settings, upkeep_settings
+from . import forwarding, upkeep
 from .database_url import Database, read_database_url
 from .hosts import public_address
 from .variables import (
@@ -130,8 +130,8 @@ class Settings:
                 values[field] = read(environ)
             except SettingsError as error:
                 wrong.append(str(error))
-        wrong.extend(forward_settings.contradictions(values))
-        wrong.extend(upkeep_settings.contradictions(values))
+        wrong.extend(forwarding.contradictions(values))
+        wrong.extend(upkeep.contradictions(values))
         if wrong:
             raise SettingsError("\n".join(wrong))
         if values["spool_dir"] is None:
@@ -238,8 +238,8 @@ _READERS: dict[str, Callable[[Mapping[str, str]], object]] = {
     "plivo_api_url": lambda environ: read_url(environ, "PLIVO_API_URL", EXAMPLES["PLIVO_API_URL"]),
     "log_level": _log_level,
     "port": _port,
-    **forward_settings.READERS,
-    **upkeep_settings.READERS,
+    **forwarding.READERS,
+    **upkeep.READERS,
     "metrics_token": lambda environ: read_token(environ, "METRICS_TOKEN"),
 }
 """In the order in which errors are listed."""

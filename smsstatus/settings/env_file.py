@@ -7,7 +7,7 @@ from pathlib import Path
 
 import dotenv
 
-from .paths import DOTENV
+from ..paths import DOTENV
 from .variables import SettingsError
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from .model import FAILURES, FINAL_STATUSES, RANKS
+from ..model import FAILURES, FINAL_STATUSES, RANKS
 from .variables import read_seconds, read_switch, read_value, refusal, url_parts
 
 _STATUSES = {"all": None, "final": FINAL_STATUSES, "failures": FAILURES}
@@ -40,7 +40,7 @@ def _forward_secrets(environ: Mapping[str, str]) -> tuple[bytes, ...]:
     value = read_value(environ, name)
     if not value:
         return ()
-    from .forwarding.signing import NotASecret, read_secret  # not imported where it is off
+    from ..forwarding.signing import NotASecret, read_secret  # not imported where it is off
 
     try:
         return tuple([read_secret(secret.strip()) for secret in value.split(",")])

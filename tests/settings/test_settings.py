@@ -12,11 +12,11 @@ from unittest import mock
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from smsstatus.database_url import sqlite_file
 from smsstatus.settings import ROUTES, Settings
-from smsstatus.variables import SettingsError
+from smsstatus.settings.database_url import sqlite_file
+from smsstatus.settings.variables import SettingsError
 
-from .live import ROOT, LiveService, environment, live_service
+from ..live import ROOT, LiveService, environment, live_service
 
 SECRET = "hunter2-secret"
 REQUIRED = {"PLIVO_AUTH_TOKEN": SECRET, "BASE_URL": "https://sms.example.com"}
