@@ -464,12 +464,18 @@ def test_each_address_of_each_host_is_tried_under_its_name(
         return [(0, 0, 0, "", (address, 0)) for address in known[host]]
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
-    assert names.addresses("postgres://one:5433,gone,10.0.0.1,two:5434/sms") == {
-        "host": "one,one,10.0.0.1,two",
-        "hostaddr": "::1,127.0.0.1,10.0.0.1,127.0.0.2",
-        "port": "5433,5433,,5434",
-    }
-    assert names.addresses("postgres://127.0.0.1,[::1]/sms") == {}
+    assert names.addresses("postgres://one:5433,gone,10.0.0.1,two:5434/sms") == [
+        ("one", "::1", "5433"),
+        ("one", "127.0.0.1", "5433"),
+        ("10.0.0.1", "10.0.0.1", ""),
+        ("two", "127.0.0.2", "5434"),
+    ]
+    assert names.addresses("postgres:///sms?host=/run,10.0.0.1&port=5433") == [
+        ("/run", "", "5433"),
+        ("10.0.0.1", "10.0.0.1", "5433"),
+    ]
+    assert names.addresses("postgres://one/sms?hostaddr=10.0.0.1") == [("one", "10.0.0.1", "")]
+    assert names.addresses("postgres://one,two/sms?hostaddr=10.0.0.1") == []
     with pytest.raises(psycopg.OperationalError, match="no address of gone: Name or service"):
         names.addresses("postgres://me:secret@gone/sms")
     there = PostgresStore(postgres.replace("127.0.0.1", "one"))

@@ -7,14 +7,16 @@ import os
 import socket
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from ... import promise
+from .attempts import first_that_works
 from .errors import ROW_FAILURES, is_passing, is_unprepared
-from .names import addresses
+from .names import Address, addresses
 from .watch import WATCH
 
 T = TypeVar("T")
@@ -151,14 +153,33 @@ def connect(url: str, *, prepares: bool) -> Connection:
     writes. Without `prepares` no statement is prepared, as for most reads: a plan that is kept
     suits the first values.
     """
+    began = time.monotonic()
     asked = conninfo_to_dict(url)
-    bounds = _BOUNDS | addresses(url)
+    found = addresses(url)
+    bounds = dict(_BOUNDS)
     if "," in str(asked.get("host", "")):
         bounds["target_session_attrs"] = asked.get("target_session_attrs", "read-write")
-    elif "," in str(bounds.get("hostaddr") or asked.get("hostaddr", "")):
+    elif len(found) > 1:
         bounds["target_session_attrs"] = asked.get("target_session_attrs", "primary")
+    if (
+        not found
+        or asked.get("target_session_attrs") == "prefer-standby"
+        or "load_balance_hosts" in asked
+    ):  # only psycopg knows what to say, or which order is meant
+        lists = dict(zip(Address._fields, map(",".join, zip(*found, strict=True)), strict=False))
+        attempts = {make_conninfo(url, **bounds, **lists): ""}
+    else:
+        attempts = {_at(each, asked | bounds): str(each) for each in found}
     threshold = 5 if prepares else None
-    return psycopg.connect(url, autocommit=True, prepare_threshold=threshold, **bounds)
+    connect_to = partial(psycopg.connect, autocommit=True, prepare_threshold=threshold)
+    return first_that_works(url, attempts, connect_to, began)
+
+
+def _at(address: Address, asked: dict[str, Any]) -> str:
+    """What is asked for, at this address."""
+    rest = {name: value for name, value in asked.items() if name not in Address._fields}
+    where = {name: value for name, value in address._asdict().items() if value}
+    return make_conninfo("", **rest, **where)
 
 
 def count(connection: Connection, query: str, values: Mapping[str, Any]) -> list[Any]:

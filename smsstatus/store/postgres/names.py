@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from typing import NamedTuple
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -13,36 +14,46 @@ from ...bounded import Bounded
 NAME_SECONDS = 2.0
 """For the address of one host."""
 
+
+class Address(NamedTuple):
+    """In libpq's words; each can be empty."""
+
+    host: str
+    hostaddr: str
+    port: str
+
+    def __str__(self) -> str:
+        return " ".join(dict.fromkeys(part for part in self if part))
+
+
 _bounded = Bounded(NAME_SECONDS, "the resolver")
 
 
-def addresses(url: str) -> dict[str, str]:
-    """`hostaddr` beside `host` and `port`, one for each address; empty where there is no name.
+def addresses(url: str) -> list[Address]:
+    """Where to try, in this order; nothing if the URL's lists do not match, which libpq says.
 
-    A host that has none is left out. Raises OperationalError if no host has one.
+    A host that has no address is left out. Raises OperationalError if no host has one.
     """
     asked = conninfo_to_dict(url)
-    if "hostaddr" in asked or "host" not in asked:
-        return {}
-    hosts = str(asked["host"]).split(",")
-    ports = str(asked.get("port", "")).split(",")
-    if all(map(_is_address, hosts)):
-        return {}
-    if len(ports) == 1:
-        ports *= len(hosts)
-    found: list[tuple[str, str, str]] = []
+    hosts, given, ports = (str(asked[n]).split(",") if n in asked else [] for n in Address._fields)
+    count = max(len(hosts), len(given))
+    hosts = hosts or [""] * count
+    if len(ports) < 2:
+        ports = (ports or [""]) * count
+    if not count or {len(hosts), len(given or hosts), len(ports)} != {count}:
+        return []
+    if given:
+        return list(map(Address, hosts, given, ports))
+    found: list[Address] = []
     failure = ""
-    for host, port in zip(hosts, ports, strict=False):
+    for host, port in zip(hosts, ports, strict=True):
         try:
-            found += [(host, each, port) for each in _of(host)]
+            found += [Address(host, each, port) for each in _of(host)]
         except OSError as error:  # TimeoutError, or the resolver's
             failure = f"{host}: {error.strerror or error}"
     if not found:
         raise psycopg.OperationalError(f"no address of {failure}")
-    names = ("host", "hostaddr", "port")
-    return {
-        name: ",".join(values) for name, values in zip(names, zip(*found, strict=True), strict=True)
-    }
+    return found
 
 
 def _is_address(host: str) -> bool:
