@@ -16,8 +16,18 @@ from ..groupcommit import Mistake
 from ..outbox import Wanted
 from . import forwards
 from .batch import RAISED, record
-from .connection import Connection, Link
+from .connection import Connection, Link, TooSlow
 from .errors import ROW_FAILURES, describe
+
+_STANDBY_IS_AWAY = (
+    "commits wait for a synchronous standby that does not answer: start it again, or take it out "
+    "of synchronous_standby_names"
+)
+_WAITING = b"""
+    SELECT EXISTS (SELECT FROM pg_stat_activity
+        WHERE usename = session_user AND datname = current_database() AND wait_event = 'SyncRep'
+            AND query_start < clock_timestamp() - interval '1 second')"""
+"""Of other roles' sessions the server does not say what they wait for."""
 
 
 class Committer:
@@ -35,17 +45,25 @@ class Committer:
         self._link = link
         self._wanted = wanted
         self._on_change = on_change
+        self._was_slow = False
 
     def commit(self, jobs: Sequence[Any]) -> Sequence[Any]:
         """Do all of these in one transaction; their answers.
 
         Raises StoreUnavailable, or WorkRefused where one of the jobs is at fault; then none is
         done. A commit whose answer was lost is done again: no job minds that.
+
+        Where one took too long it can be waiting for a standby still, and so would the next: each
+        keeps one of the server's connections for as long, though ours is cut.
         """
         return self._commit(jobs)
 
     def _commit(self, jobs: Sequence[Any], *, is_again: bool = False) -> Sequence[Any]:
         try:
+            if self._was_slow:
+                if self._link.run(_waits_for_standby):
+                    raise StoreUnavailable(_STANDBY_IS_AWAY)
+                self._was_slow = False
             answers, has_changes = self._link.run(partial(_do, jobs, self._wanted))
             if has_changes:
                 self._on_change()
@@ -60,6 +78,7 @@ class Committer:
         except StoreError:
             raise
         except psycopg.Error as error:
+            self._was_slow |= isinstance(error, TooSlow)
             raise StoreUnavailable(describe(error)) from None
         except (OSError, MemoryError, RuntimeError) as error:  # too many files, or threads
             raise StoreUnavailable(f"{type(error).__name__}: {error}") from None
@@ -69,6 +88,10 @@ class Committer:
 
     def close(self) -> None:
         self._link.close()
+
+
+def _waits_for_standby(connection: Connection) -> bool:
+    return bool(connection.execute(_WAITING).fetchall()[0][0])
 
 
 def _do(

@@ -128,7 +128,7 @@ PASSING: dict[str, Fault] = {
 LASTING: dict[str, tuple[Fault, float, str]] = {
     "server stopped by SIGSTOP": (stopped_by_signal, 30, ""),
     "table locked": (table_locked, 12, ""),
-    "synchronous standby dead": (standby_dead, 12, "no answer within 2.5 s"),
+    "synchronous standby dead": (standby_dead, 12, "commits wait for a synchronous standby"),
     "read-only (25006)": (read_only, 5, "ReadOnlySqlTransaction 25006: cannot execute"),
     "INSERT revoked (42501)": (insert_revoked, 5, "42501: permission denied for table"),
     "connections used up": (connections_used_up, 5, 'too many connections for role "sms"'),
