@@ -211,10 +211,6 @@ class GroupCommit:
             except Exception as error:  # without this thread nothing is written any more
                 log.error("store: a mistake in the program, %s", without_text(error))
                 _fail(batch, "unexpected error")
-            for wake in {ticket.wake for ticket in batch}:
-                if wake is not None:
-                    with contextlib.suppress(OSError):  # whoever waited is gone
-                        wake()
             if closing:
                 committer.close()
                 return
@@ -230,6 +226,7 @@ class GroupCommit:
         try:
             for part in _parts(batch) if self._apart else [batch]:
                 commit_together(committer, part)
+                _wake(part)
         except StoreUnavailable as error:
             self._breaker.note_failure(str(error))
             _fail(batch, str(error))
@@ -298,3 +295,11 @@ def _commit_alone(committer: Committer, ticket: Ticket) -> None:
 def _fail(batch: list[Ticket], reason: str) -> None:
     for ticket in batch:
         ticket.finish(error=StoreUnavailable(reason))
+    _wake(batch)
+
+
+def _wake(batch: list[Ticket]) -> None:
+    for wake in {ticket.wake for ticket in batch}:
+        if wake is not None:
+            with contextlib.suppress(OSError):  # whoever waited is gone
+                wake()

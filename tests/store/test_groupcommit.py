@@ -1,14 +1,18 @@
-"""What becomes of the jobs of one batch, whatever the database is. Nothing runs here."""
+"""What becomes of the jobs of one batch, whatever the database is."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from queue import SimpleQueue
 
 import pytest
 
 from smsstatus.store.contract import StoreUnavailable, WorkRefused
-from smsstatus.store.groupcommit import Mistake, Ticket, commit_together
+from smsstatus.store.groupcommit import GroupCommit, Mistake, Ticket, commit_together
+
+from .updates import at, update_of
 
 
 class Memory:
@@ -86,3 +90,24 @@ def test_whoever_sees_that_a_job_is_finished_sees_its_error_too() -> None:
     ticket = Watched("job", SimpleQueue(), is_trial=False, until=0, wake=None)
     ticket.finish(error=failure)
     assert seen == [failure]
+
+
+class Obedient:
+    """A committer that does its jobs."""
+
+    def commit(self, jobs: Sequence[Callable[[], object]]) -> list[object]:
+        return [job() if callable(job) else "written" for job in jobs]
+
+    def close(self) -> None:
+        pass
+
+
+def test_who_waits_for_an_update_is_woken_before_what_came_with_it_is_done() -> None:
+    are_queued, was_woken = threading.Event(), threading.Event()
+    with closing(GroupCommit(Obedient, answer_seconds=60, apart=True)) as writer:
+        writer.begin(lambda: are_queued.wait(60))
+        update = writer.begin(update_of(at("sent", MessageUUID="m-1")), was_woken.set)
+        later = writer.begin(lambda: was_woken.wait(20))
+        are_queued.set()
+        assert writer.finish(later), "the update was answered after all else of its batch"
+        assert writer.finish(update) == "written"
