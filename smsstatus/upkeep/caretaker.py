@@ -84,9 +84,11 @@ class Caretaker:
     def _count(self) -> None:
         began = self._clock.monotonic()
         if began >= self._next_count:
-            self._store.count_again()
-            took = self._clock.monotonic() - began
-            self._next_count = began + max(COUNT_SECONDS, COUNT_SHARE * took)
+            try:
+                self._store.count_again()
+            finally:
+                took = self._clock.monotonic() - began
+                self._next_count = began + max(COUNT_SECONDS, COUNT_SHARE * took)
 
     def _sum_up(self) -> None:
         """Hours that are over, for a part of each second; where none is left, look again later."""

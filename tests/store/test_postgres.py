@@ -28,11 +28,11 @@ from smsstatus.store.contract import (
     StoreUnavailable,
     WorkRefused,
 )
-from smsstatus.store.postgres import batch, listing, names, upgrade, upkeep
+from smsstatus.store.postgres import batch, counting, listing, names, readers, upgrade, upkeep
 from smsstatus.store.postgres import connection as connections
 from smsstatus.store.postgres.batch import RECORD, record
 from smsstatus.store.postgres.committer import Committer
-from smsstatus.store.postgres.connection import Link, TooSlow
+from smsstatus.store.postgres.connection import Connection, Link, TooSlow
 from smsstatus.store.postgres.errors import describe
 from smsstatus.store.postgres.schema import OLDEST_READER, SCHEMA_VERSION
 from smsstatus.store.postgres.store import PostgresStore
@@ -623,6 +623,22 @@ def test_with_one_connection_and_only_the_right_to_delete_old_messages_can_be_pr
         None,
         [(1,)],
     )
+
+
+def test_with_one_connection_a_count_that_takes_long_is_given_up_and_callbacks_are_written(
+    postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def count_by_status(connection: Connection) -> dict[str, int]:
+        connection.execute("SELECT pg_sleep(60)")
+        return {}
+
+    monkeypatch.setattr(counting, "count_by_status", count_by_status)
+    monkeypatch.setattr(readers, "BETWEEN_SECONDS", 0.1)
+    with closing(PostgresStore(postgres, connections=1)) as store:
+        store.prepare()
+        with pytest.raises(StoreUnavailable, match="DATABASE_CONNECTIONS"):
+            store.count_again()
+        assert store.record(update()) is Outcome.APPLIED
 
 
 def test_what_somebody_holds_is_free_when_the_connection_ends(

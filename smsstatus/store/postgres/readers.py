@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import psycopg
+from psycopg.errors import QueryCanceled
 
 from ..contract import StoreUnavailable
 from .connection import Connection, Link
@@ -16,6 +17,8 @@ from .errors import describe
 
 WAIT_SECONDS = 2.0
 """For a connection that others use."""
+BETWEEN_SECONDS = 2.0
+"""For a statement on the connection that writes: callbacks wait for as long."""
 
 T = TypeVar("T")
 
@@ -72,3 +75,23 @@ def run(link: Link, work: Callable[[Connection], T], seconds: float | None = Non
         raise StoreUnavailable(describe(error)) from None
     except (OSError, RuntimeError) as error:  # too many files, or threads
         raise StoreUnavailable(f"{type(error).__name__}: {error}") from None
+
+
+def read_between_callbacks(
+    work: Callable[[Connection], T], connection: Connection
+) -> T | StoreUnavailable:
+    """What `work(connection)` returns, in a transaction of the only connection there is.
+
+    That it takes too long is returned: raised, it would be a failure to write.
+    """
+    try:
+        with connection.transaction():
+            connection.execute(
+                "SELECT set_config('statement_timeout', %s, true)", (f"{BETWEEN_SECONDS:g}s",)
+            )
+            return work(connection)
+    except QueryCanceled:
+        return StoreUnavailable(
+            f"it takes longer than {BETWEEN_SECONDS:g} s, for which callbacks may wait with one "
+            "connection: DATABASE_CONNECTIONS"
+        )

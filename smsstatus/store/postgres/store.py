@@ -23,6 +23,7 @@ from ..contract import (
     Position,
     Pulse,
     StillHeld,
+    StoreUnavailable,
     Tally,
     WorkRefused,
 )
@@ -34,7 +35,7 @@ from .committer import Committer
 from .connection import Connection, Link
 from .outbox import PostgresOutbox
 from .patience import Patience
-from .readers import Readers, run
+from .readers import Readers, read_between_callbacks, run
 from .runs import PostgresRuns
 from .schema import apply_schema
 
@@ -313,7 +314,10 @@ class PostgresStore:
         """The same, whatever came of what this thread read last."""
         if self._readers is not None:
             return self._readers.read(work, seconds)
-        return self.writer.submit(work)
+        found = self.writer.submit(partial(read_between_callbacks, work))
+        if isinstance(found, StoreUnavailable):
+            raise found
+        return found
 
     def _count(self, work: Callable[[Connection], T]) -> T:
         """The same for what counts messages of a window: it may take long, but only where the

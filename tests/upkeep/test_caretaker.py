@@ -1,0 +1,54 @@
+"""How much of the time the background counts. Other things it does are seen in whole services."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from smsstatus.store.contract import Store, StoreUnavailable
+from smsstatus.upkeep import caretaker
+from smsstatus.upkeep.caretaker import COUNT_SHARE, Caretaker
+
+from ..clock import HandClock
+from ..live import wait_until
+
+SLOW_SECONDS = 30.0
+
+
+@pytest.mark.parametrize("outcome", ["counted", "given up"])
+def test_a_count_that_takes_long_is_rare_whether_it_comes_to_its_end_or_not(
+    outcome: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = HandClock()
+    counted: list[float] = []
+
+    def count_again() -> None:
+        counted.append(clock.monotonic())
+        clock.turn(SLOW_SECONDS)
+        if outcome == "given up":
+            raise StoreUnavailable("too slow")
+
+    def take_suspicion() -> bool:
+        clock.turn(1)
+        return False
+
+    store = SimpleNamespace(
+        engine=lambda: SimpleNamespace(may_lose=False),
+        runs=SimpleNamespace(beat=lambda now, **more: None),
+        count_again=count_again,
+        sum_up_some=lambda now: False,
+        take_suspicion=take_suspicion,
+        examine=lambda seconds: None,
+        damage="",
+    )
+    monkeypatch.setattr(caretaker, "LOOK_SECONDS", 0)
+    at_work = Caretaker(cast(Store, store), clock)
+    at_work.start()
+    try:
+        wait_until(lambda: len(counted) > 2, what="it counts again and again")
+    finally:
+        at_work.stop()
+    assert min(later - one for one, later in pairwise(counted)) >= COUNT_SHARE * SLOW_SECONDS
