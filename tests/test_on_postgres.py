@@ -25,6 +25,7 @@ from smsstatus.upkeep.caretaker import beat
 from smsstatus.web.current import service_of
 
 from .clock import HandClock
+from .faults.workers import Patient, serve_with
 from .live import API_TOKEN, ROOT, LiveService, environment, wait_until
 from .plivo_api import AUTH_ID, PlivoApi
 from .postgres import PostgresServer, ask, end_who_holds, new_database, server_folder
@@ -72,7 +73,7 @@ def post(app: Flask, request: Request) -> int:
 
 def on_postgres(folder: Path, url: str, **more: str) -> LiveService:
     spool = str(folder / "sms.db-spool")
-    return LiveService(folder, DATABASE_URL=url, SPOOL_DIR=spool, **more)
+    return LiveService(folder, DATABASE_URL=url, SPOOL_DIR=spool, **serve_with(Patient), **more)
 
 
 def test_a_callback_is_kept_found_and_counted(app: Flask, url: str, plivo: Plivo) -> None:

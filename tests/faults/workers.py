@@ -16,6 +16,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from smsstatus import promise
 from smsstatus.forwarding import forwarder, schedule
 from smsstatus.intake import drainer
 from smsstatus.server import backlog, worker
@@ -50,10 +51,12 @@ class Impatient(Worker):
 
 
 class Patient(Worker):
-    """A master that is stopped later than its worker may be so by a minute."""
+    """What is late on a busy machine may be so by a minute: a master that is stopped after its
+    worker, a file of the spool, a line of the log.
+    """
 
     def init_process(self) -> None:
-        backlog.MASTER_SECONDS = 60.0
+        backlog.MASTER_SECONDS = promise.SPOOL_SECONDS = promise.LOG_SECONDS = 60.0
         super().init_process()
 
 

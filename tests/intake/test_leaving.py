@@ -27,6 +27,7 @@ from smsstatus.web.current import service_of
 from ..commands.conftest import command
 from ..conftest import Query
 from ..faults.locks import holding_the_database
+from ..faults.workers import Patient, serve_with
 from ..live import ROOT, live_service
 from ..signed import Plivo, send
 
@@ -135,7 +136,7 @@ def test_when_the_time_is_over_the_end_is_not_waited_for_and_says_so(
 
 def test_after_sigterm_in_an_outage_the_log_brings_back_what_the_disk_lost(tmp_path: Path) -> None:
     """As a dyno ends: the database takes nothing until then, and the spool's disk goes."""
-    with live_service(tmp_path, DYNO="web.1") as service:
+    with live_service(tmp_path, DYNO="web.1", **serve_with(Patient)) as service:
         with holding_the_database(service.database):
             for number in range(3):
                 request = service.plivo.post(service.plivo.fields("sent", f"uuid-{number}"))

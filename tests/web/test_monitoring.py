@@ -16,6 +16,7 @@ from smsstatus.web.current import service_of
 from ..clock import HandClock
 from ..conftest import Receive
 from ..faults.locks import holding_the_database
+from ..faults.workers import Patient, serve_with
 from ..live import live_service, wait_until
 from ..signed import send
 
@@ -66,7 +67,7 @@ def test_a_running_service_counts_its_messages_by_itself(tmp_path: Path) -> None
 
 
 def test_data_files_and_folders_are_open_to_their_owner_alone(tmp_path: Path) -> None:
-    with live_service(tmp_path) as service:
+    with live_service(tmp_path, **serve_with(Patient)) as service:
         plivo = service.plivo
         assert send(plivo.post(plivo.fields("sent")), service.address)[0] == 200
         with holding_the_database(service.database, "flock"):
