@@ -164,6 +164,7 @@ def settings(tmp_path: Path, plivo: Plivo) -> Settings:
         database=sqlite_file(tmp_path / "sms.db"),
         spool_dir=tmp_path / "spool",
         api_token=API_TOKEN,
+        plivo_timeouts=(60.0, 60.0),  # a stand-in may be let go late
     )
 
 

@@ -98,7 +98,7 @@ def plivo_api(tls: ssl.SSLContext | None = None) -> Iterator[PlivoApi]:
             )
             reply = standin.answer(asked)
             if reply.wait is not None:
-                reply.wait.wait(30)
+                reply.wait.wait(60)
             content = reply.encoded()
             if reply.hang_up_after is not None:
                 self.close_connection = True

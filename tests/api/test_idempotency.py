@@ -27,6 +27,7 @@ from smsstatus.store.sqlite.store import SqliteStore
 from smsstatus.web.current import service_of
 
 from ..conftest import Query, Receive
+from ..faults.workers import Patient, serve_with
 from ..live import API_TOKEN, LiveService, free_port, live_service, wait_until
 from ..plivo_api import AUTH_ID, PlivoApi, Reply
 from ..signed import Request, send
@@ -123,7 +124,7 @@ def test_while_the_first_is_under_way_the_others_are_told_to_come_again(
             assert "under way" in problem(answer, 409)["title"]
             assert answer.headers["Retry-After"] == "2"
         released.set()
-        assert waiting.result(30).status_code == 202
+        assert waiting.result(60).status_code == 202
     assert everything(_ask(app)) == everything(waiting.result())
     assert len(standin.asked) == 1
 
@@ -264,7 +265,8 @@ def ask_live(service: LiveService, key: str = KEY) -> tuple[int, bytes]:
 
 @pytest.fixture
 def sender(standin: PlivoApi) -> dict[str, str]:
-    return {"PLIVO_AUTH_ID": AUTH_ID, "PLIVO_API_URL": standin.url, "PLIVO_SENDER": SENDER}
+    who = {"PLIVO_AUTH_ID": AUTH_ID, "PLIVO_API_URL": standin.url, "PLIVO_SENDER": SENDER}
+    return {**who, **serve_with(Patient)}
 
 
 def test_a_key_is_known_after_a_restart_and_to_another_process(
@@ -308,7 +310,7 @@ def test_a_process_killed_while_it_sends_leaves_a_key_that_never_sends_again(
         service.kill()
         released.set()
         with pytest.raises((OSError, HTTPException)):
-            broken_off.result(30)
+            broken_off.result(60)
         standin.reply = lambda asked: None
         service.start()
         assert ask_live(service)[0] == 409

@@ -13,6 +13,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -23,6 +24,7 @@ from smsstatus.server import backlog, worker
 from smsstatus.server.connection import Connection
 from smsstatus.server.worker import Worker
 from smsstatus.store.sqlite import connection
+from smsstatus.web.current import service_of
 
 
 def serve_with(kind: type[Worker]) -> dict[str, str]:
@@ -52,12 +54,17 @@ class Impatient(Worker):
 
 class Patient(Worker):
     """What is late on a busy machine may be so by a minute: a master that is stopped after its
-    worker, a file of the spool, a line of the log.
+    worker, a file of the spool, a line of the log, an answer of Plivo's.
     """
 
     def init_process(self) -> None:
         backlog.MASTER_SECONDS = promise.SPOOL_SECONDS = promise.LOG_SECONDS = 60.0
         super().init_process()
+
+    def load_wsgi(self) -> None:
+        super().load_wsgi()
+        service = service_of(self.wsgi)
+        service.settings = replace(service.settings, plivo_timeouts=(60.0, 60.0))
 
 
 class Narrow(Worker):

@@ -26,6 +26,7 @@ from ..faults.workers import (
     Impatient,
     Mistaken,
     Narrow,
+    Patient,
     Short,
     Slow,
     Telling,
@@ -325,7 +326,7 @@ def test_callbacks_are_answered_while_every_thread_waits_for_plivo(
     )
     with plivo_api() as standin, contextlib.ExitStack() as stack:
         standin.reply = hang
-        more = {"PLIVO_AUTH_ID": AUTH_ID, "PLIVO_API_URL": standin.url}
+        more = {"PLIVO_AUTH_ID": AUTH_ID, "PLIVO_API_URL": standin.url, **serve_with(Patient)}
         service = stack.enter_context(live_service(tmp_path, **more))
         senders = [stack.enter_context(connect(service.port)) for _ in range(2 * THREADS)]
         stack.callback(released.set)

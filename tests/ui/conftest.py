@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.faults.workers import Patient, serve_with
 from tests.live import API_TOKEN, LiveService, live_service
 from tests.plivo_api import AUTH_ID, PlivoApi, plivo_api
 from tests.signed import Fields, send
@@ -160,7 +161,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 def running_site(folder: Path, **settings: str) -> Iterator[Site]:
     with plivo_api() as api:
         usual = {"PLIVO_AUTH_ID": AUTH_ID, "PLIVO_API_URL": api.url, "PLIVO_SENDER": SENDER}
-        with live_service(folder, **{**usual, **settings}) as service:
+        with live_service(folder, **{**usual, **serve_with(Patient), **settings}) as service:
             yield Site(service, api)
 
 
