@@ -108,6 +108,7 @@ def test_a_database_that_cannot_hold_all_text_is_said_and_callbacks_are_spooled(
 def test_what_one_process_writes_changes_the_page_of_another(
     app: Flask, beside: Flask, plivo: Plivo
 ) -> None:
+    service_of(beside).clock = HandClock()  # another ten minutes are another page
     client = beside.test_client()
     shown = client.get("/", headers=BEARER)
     tag = {"If-None-Match": str(shown.headers["ETag"])}
