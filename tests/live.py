@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from . import rounds, warm
-from .signed import Plivo
+from .signed import SECONDS, Plivo
 
 ROOT = Path(__file__).resolve().parents[1]
 API_TOKEN = "test-api-token-0123"
@@ -43,11 +43,8 @@ def give_ports_back() -> None:
         _reserved.pop().close()
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 60.0, what: str = "") -> None:
-    """Wait for a condition; fail loudly when it does not come true in time.
-
-    The time is a bound for a machine that is slow and busy, not what the event may take.
-    """
+def wait_until(condition: Callable[[], object], seconds: float = SECONDS, what: str = "") -> None:
+    """Wait for a condition; fail loudly when it does not come true in time."""
     deadline = time.monotonic() + seconds
     pause = threading.Event()
     while not condition():
@@ -121,7 +118,7 @@ class LiveService:
             return False
 
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=SECONDS)
         try:
             connection.request("GET", path, headers=dict(headers or {}))
             response = connection.getresponse()
@@ -140,7 +137,7 @@ class LiveService:
         if self.process is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait(10)
+            self.process.wait(SECONDS)
 
 
 def _without(mapping: Mapping[str, str], name: str) -> dict[str, str]:

@@ -15,7 +15,7 @@ from flask.testing import FlaskClient
 from ..conftest import Receive
 from ..live import API_TOKEN, live_service
 from ..rows import insert, row
-from ..signed import send
+from ..signed import SECONDS, send
 from .conftest import problem
 
 CSV = {"Accept": "text/csv"}
@@ -229,7 +229,7 @@ def test_it_is_sent_as_it_is_read(api: FlaskClient, writable: sqlite3.Connection
 def test_over_http_it_comes_in_chunks(tmp_path: Path) -> None:
     with live_service(tmp_path) as service:
         send(service.plivo.post(service.plivo.fields("sent")), service.address)
-        connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=SECONDS)
         headers = {**CSV, "Authorization": f"Bearer {API_TOKEN}"}
         connection.request("GET", "/messages", headers=headers)
         answer = connection.getresponse()
