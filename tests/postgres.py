@@ -32,7 +32,7 @@ from .live import free_port, wait_until
 
 _UNPRIVILEGED = "nobody"
 _QUICK = ("fsync=off", "full_page_writes=off", "wal_level=minimal", "max_wal_senders=0")
-_SMALL = ("shared_buffers=16MB", "max_connections=60", "unix_socket_directories=")
+_SMALL = ("shared_buffers=16MB", "max_connections=200", "unix_socket_directories=")
 
 # Ends with its parent, whatever becomes of that; the kernel forgets this with a change of user.
 _LAUNCH = """
