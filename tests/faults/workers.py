@@ -76,6 +76,14 @@ class Narrow(Worker):
         super().init_process()
 
 
+class NarrowAndLenient(Narrow):
+    """And nobody is given up for not reading."""
+
+    def init_process(self) -> None:
+        worker.SEND_SECONDS = 600.0
+        super().init_process()
+
+
 class Short(Worker):
     """Once it is to stop, the host allows it no more descriptors. It says how often it accepted."""
 
