@@ -168,10 +168,12 @@ def test_a_dyno_that_is_killed_loses_nothing_and_the_next_finds_it(
     bearer = {"Authorization": "Bearer an-api-token-0123"}
     status, body = second.service.get("/messages/uuid-0000", bearer)
     assert (status, json.loads(body)["current_status"]) == (200, "sent")
+    said = "callbacks are written to postgresql://"
+    wait_until(lambda: second.log.read_text().count(said) == 2, what="both processes say it")
     assert second.service.stop(30) == 0
     log = second.log.read_text()
     assert f"it is {BASE_URL}, from HEROKU_APP_DEFAULT_DOMAIN_NAME" in log
-    assert log.count("callbacks are written to postgresql://") == 2  # WEB_CONCURRENCY
+    assert log.count(said) == 2  # WEB_CONCURRENCY
     assert '"POST /plivo/status HTTP/1.1" 200' in log  # --access-logfile -
     assert "14155550123" not in log
 
