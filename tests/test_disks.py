@@ -12,6 +12,7 @@ import pytest
 from smsstatus import disks
 
 from .live import LiveService
+from .signed import SECONDS
 
 CAN_MOUNT = (
     shutil.which("unshare") is not None
@@ -52,7 +53,7 @@ def test_a_database_file_mounted_alone_stops_the_start_before_anything_is_made(
     service.start(wait=False)
     assert service.process is not None
     try:
-        assert service.process.wait(30) == 4
+        assert service.process.wait(SECONDS) == 4
     finally:
         service.kill()
     (line,) = [line for line in service.log.read_text().splitlines() if not line.startswith("[")]

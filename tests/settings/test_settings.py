@@ -17,6 +17,7 @@ from smsstatus.settings.database_url import sqlite_file
 from smsstatus.settings.variables import SettingsError
 
 from ..live import ROOT, LiveService, environment, live_service
+from ..signed import SECONDS
 
 SECRET = "hunter2-secret"
 REQUIRED = {"PLIVO_AUTH_TOKEN": SECRET, "BASE_URL": "https://sms.example.com"}
@@ -464,7 +465,7 @@ def test_flask_run_does_not_serve_without_a_spool_either(tmp_path: Path) -> None
         env=environment(tmp_path, "https://sms.example.com", SPOOL_DIR="/proc/spool"),
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=SECONDS,
     )
     assert stopped.returncode == 4
     assert "smsstatus cannot start: SPOOL_DIR " in stopped.stderr
@@ -477,7 +478,7 @@ def test_gunicorn_stops_too_and_does_not_try_again(
     service = LiveService(tmp_path, **wrong).start(wait=False)
     assert service.process is not None
     try:
-        assert service.process.wait(20) == 4
+        assert service.process.wait(SECONDS) == 4
     finally:
         service.kill()
     lines = service.log.read_text().splitlines()
@@ -495,7 +496,7 @@ def test_a_start_lists_all_that_is_wrong_a_line_each(tmp_path: Path) -> None:
         env=environment(tmp_path, "", **wrong),
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=SECONDS,
     )
     lines = stopped.stderr.splitlines()
     assert [" ".join(line.split()[:4]) for line in lines] == [
@@ -513,7 +514,7 @@ def test_a_wrong_port_does_not_hide_what_else_is_wrong_from_gunicorn(
     service.start(wait=False)
     assert service.process is not None
     try:
-        assert service.process.wait(60) == 4
+        assert service.process.wait(SECONDS) == 4
     finally:
         service.kill()
     lines = [line for line in service.log.read_text().splitlines() if not line.startswith("[")]
@@ -528,7 +529,7 @@ def test_nothing_is_made_beside_a_folder_that_is_no_database(tmp_path: Path) -> 
     service.start(wait=False)
     assert service.process is not None
     try:
-        assert service.process.wait(20) == 4
+        assert service.process.wait(SECONDS) == 4
     finally:
         service.kill()
     assert {path.name for path in tmp_path.iterdir()} == {"data", "service.log"}
