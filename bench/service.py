@@ -6,7 +6,6 @@ import http.client
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -21,6 +20,7 @@ from bench.cores import ALL_CORES, SERVER_CORE
 from bench.paths import CACHE, REPOSITORY
 from bench.peers.registry import Peer
 from bench.postgres import Database
+from tests.live import free_port
 
 START_SECONDS = 30
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -121,14 +121,6 @@ def running(
         yield Running(process.pid, port, database, counter, seconds)
     finally:
         _kill(process)
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nothing listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def post(port: int, callback: Callback, timeout: float = 10.0) -> int:

@@ -26,7 +26,7 @@ from smsstatus.web.current import service_of
 
 from .clock import HandClock
 from .faults.workers import Patient, serve_with
-from .live import API_TOKEN, ROOT, LiveService, environment, wait_until
+from .live import API_TOKEN, ROOT, LiveService, environment, free_port, wait_until
 from .plivo_api import AUTH_ID, PlivoApi
 from .postgres import PostgresServer, ask, end_who_holds, new_database, server_folder
 from .signed import Plivo, Request, send
@@ -185,19 +185,13 @@ def test_doctor_looks_at_the_server_and_at_no_file(service: Service) -> None:
 
 def test_doctor_says_what_is_wrong_and_never_the_password(settings: Settings) -> None:
     """Nothing listens there: the port is reserved for a server that the test never starts."""
-    nowhere = f"postgres://user:{PASSWORD}@127.0.0.1:{_closed_port()}/sms"
+    nowhere = f"postgres://user:{PASSWORD}@127.0.0.1:{free_port()}/sms"
     away = replace(settings, database=read_database_url(nowhere))
     checks = {check.name: check for check in examine(Service.make(away, for_command=True))}
     assert checks["database"].level == "FAIL"
     assert "Check that the server runs" in checks["database"].text
     assert checks["database's program"].level == "warn"
     assert PASSWORD not in str(checks)
-
-
-def _closed_port() -> int:
-    with socket.socket() as reserved:
-        reserved.bind(("127.0.0.1", 0))
-        return int(reserved.getsockname()[1])
 
 
 def test_init_db_makes_the_tables_and_does_so_in_a_release(app: Flask, url: str) -> None:

@@ -37,7 +37,7 @@ from smsstatus.store.postgres.errors import describe
 from smsstatus.store.postgres.schema import OLDEST_READER, SCHEMA_VERSION
 from smsstatus.store.postgres.store import PostgresStore
 
-from ..live import wait_until
+from ..live import free_port, wait_until
 from ..postgres import as_role, ask, backends, end_who_holds
 from .conftest import write
 from .test_reading import FILTERS, pages, some_updates
@@ -426,9 +426,7 @@ def test_text_is_text_whatever_encoding_the_environment_asks_for(
 
 
 def test_a_server_that_is_away_is_said_without_the_password() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as refusing:
-        port = refusing.getsockname()[1]
-    store = PostgresStore(f"postgres://someone:s3cret@127.0.0.1:{port}/sms")
+    store = PostgresStore(f"postgres://someone:s3cret@127.0.0.1:{free_port()}/sms")
     for act in (store.prepare, store.probe, store.newest):
         with pytest.raises(StoreUnavailable) as away:
             act()
