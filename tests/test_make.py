@@ -20,7 +20,7 @@ import pytest
 
 from .live import ROOT, free_port, wait_until
 
-pytestmark = pytest.mark.timeout(300)  # a slow line to the package index
+pytestmark = pytest.mark.timeout(600)  # a slow line to the package index
 
 
 def copy_of_the_project(folder: Path) -> Path:
@@ -40,12 +40,16 @@ def copy_of_the_project(folder: Path) -> Path:
 
 
 def shell() -> dict[str, str]:
-    """The developer's environment, without what this service or an outer make would read."""
+    """The developer's environment, without what this service or an outer make would read.
+
+    An index that fails for a minute is asked again.
+    """
     ours = re.compile(
         r"PLIVO_|BASE_URL|API_TOKEN|DATABASE_URL|SPOOL_DIR|ACCEPT_V2|UI$|LOG_LEVEL|PORT$"
         r"|WEB_CONCURRENCY|GUNICORN_|FLASK_|PYTHON_DOTENV|MAKE|MFLAGS|VIRTUAL_ENV|PYTHONPATH"
     )
-    return {name: value for name, value in os.environ.items() if not ours.match(name)}
+    theirs = {name: value for name, value in os.environ.items() if not ours.match(name)}
+    return {"PIP_RETRIES": "8", **theirs}
 
 
 def make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -94,7 +98,7 @@ class Clone:
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
     clone = Clone(tmp_path_factory.mktemp("clone"))
     try:
-        wait_until(clone.answers, 240, "make run serves")
+        wait_until(clone.answers, 500, "make run serves")
         yield clone
     finally:
         os.killpg(clone.process.pid, signal.SIGKILL)

@@ -146,7 +146,7 @@ def axe() -> str:
     with open(FOLDER / "package-lock.json") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if _version(installed) != _version(FOLDER):
-            subprocess.run(["npm", "ci", "--silent"], cwd=FOLDER, check=True, timeout=100)
+            subprocess.run(["npm", "ci", "--silent"], cwd=FOLDER, check=True, timeout=250)
         return (installed / "axe.min.js").read_text()
 
 
