@@ -11,6 +11,9 @@ from math import ceil, floor
 from typing import Any
 from urllib.parse import parse_qsl
 
+CLOCK_SECONDS = 60
+"""Two clocks that are further apart than that are worth a warning."""
+
 _NUMBER = re.compile(r"\+?([1-9][0-9]{6,14})")
 
 
@@ -74,6 +77,12 @@ def http_date(text: str) -> datetime | None:
     except (ValueError, TypeError, OverflowError, IndexError):
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)  # -0000: by RFC 5322
+
+
+def seconds_apart(date: str, ours: datetime) -> float | None:
+    """How far the clock behind a Date header is from ours; None if the header says no time."""
+    moment = http_date(date)
+    return abs((moment - ours).total_seconds()) if moment else None
 
 
 def pause_asked_for(retry_after: str, now: datetime) -> float:

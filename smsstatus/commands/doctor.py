@@ -7,7 +7,6 @@ import json
 import os
 import secrets
 from collections.abc import Iterator, Mapping
-from email.utils import parsedate_to_datetime
 from itertools import starmap
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -21,6 +20,7 @@ from ..disks import MOUNTS
 from ..intake.records import NotReadable, read_file
 from ..intake.spool import SpoolUnavailable
 from ..logs import printable
+from ..notation import CLOCK_SECONDS, seconds_apart
 from ..paths import DOTENV
 from ..plivo import api as plivo_api
 from ..plivo.callback import PROBE_ANSWER, PROBE_FIELD
@@ -34,7 +34,6 @@ from .terminal import coloured, json_option, show_json
 Level = Literal["ok", "warn", "FAIL"]
 
 NETWORK_FILESYSTEMS = ("nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs", "fuse.s3fs")
-CLOCK_SECONDS = 60
 LOOKED_AT = 1000
 """This many waiting files of the spool, the oldest ones, are read to see whether they can be."""
 STUCK_AFTER = 60
@@ -259,9 +258,8 @@ def _clock(service: Service, plivos: str | None) -> Check:
         if now.year < 2026:
             return Check("FAIL", "clock", f"it says {now:%Y-%m-%d}: set it")
         return unknown
-    try:
-        apart = abs((now - parsedate_to_datetime(plivos)).total_seconds())
-    except (ValueError, TypeError):
+    apart = seconds_apart(plivos, now)
+    if apart is None:
         return unknown
     if apart > CLOCK_SECONDS:
         return Check("warn", "clock", f"{apart:.0f} s apart from Plivo's: turn on NTP")

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
-from email.utils import parsedate_to_datetime
 from typing import Literal
 from urllib.parse import urlsplit
 
 from ..forwarding.deliver import Answer
 from ..forwarding.ping import ping
 from ..forwarding.signing import TOLERANCE_SECONDS
+from ..notation import CLOCK_SECONDS, seconds_apart
 from ..service import Service
 
 Found = tuple[Literal["ok", "warn", "FAIL"], str, str]
 
-CLOCK_SECONDS = 60
 _NOT_ANSWERED = {
     "timeout": "did not answer in time: raise FORWARD_TIMEOUT, or let it answer before it works",
     "connect": "takes no connection: does it run, and is the port the right one?",
@@ -34,7 +32,7 @@ def receiver_checks(service: Service) -> Iterator[Found]:
     host = urlsplit(settings.forward_url).hostname
     moment = service.clock.now()
     right = ping(settings, moment, genuine=True)
-    apart = _seconds_apart(right.date, moment)
+    apart = seconds_apart(right.date, moment)
     if right.result in _NOT_ANSWERED:
         yield "FAIL", "receiver", f"{host} {_NOT_ANSWERED[right.result]}"
         return
@@ -61,10 +59,3 @@ def _refusal(answer: Answer, apart: float | None) -> str:
     if answer.result in ("400", "401", "403"):
         return f"{said}: has it the same secret, and does it want FORWARD_AUTHORIZATION?"
     return f"{said}: it must answer 2xx to a type that it does not know, such as this ping"
-
-
-def _seconds_apart(theirs: str, ours: datetime) -> float | None:
-    try:
-        return abs((parsedate_to_datetime(theirs) - ours).total_seconds())
-    except (ValueError, TypeError):
-        return None

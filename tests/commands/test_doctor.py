@@ -328,7 +328,23 @@ def test_a_clock_that_was_never_set_fails_where_there_is_nothing_to_compare_it_w
     assert (check.level, check.text) == ("FAIL", "it says 1970-01-01: set it")
 
 
-@pytest.mark.parametrize("date", ["", "yesterday", "Sun, 99 Nov 2026 00:00:00 GMT"])
+def test_a_time_in_no_zone_is_utc(checks: Examine, standin: PlivoApi) -> None:
+    clock = HandClock(datetime(2026, 11, 1, 12, tzinfo=UTC))
+    date = "Sun, 01 Nov 2026 12:00:05 -0000"
+    standin.reply = lambda asked: Reply(200, {"auth_id": AUTH_ID}, {"Date": date})
+    check = checks(clock=clock)["clock"]
+    assert (check.level, check.text) == ("ok", "5 s apart from Plivo's")
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        "",
+        "yesterday",
+        "Sun, 99 Nov 2026 00:00:00 GMT",
+        "Sun, 01 Nov 2026 00:00:00 +99999999999999",
+    ],
+)
 def test_a_date_that_is_none_compares_nothing(
     checks: Examine, standin: PlivoApi, date: str
 ) -> None:

@@ -185,6 +185,15 @@ def test_doctor_says_that_the_receivers_clock_is_off(app: Flask, there: Receiver
     assert (clock.level, clock.name) == ("warn", "receiver's clock")
 
 
+def test_doctor_takes_a_date_that_is_none_for_no_answer_about_the_clock(
+    app: Flask, there: Receiver
+) -> None:
+    date = "Sun, 01 Nov 2026 00:00:00 +99999999999999"
+    there.answer = lambda delivered: Answer(401, {"Date": date})
+    (right,) = found(app)
+    assert "the same secret" in right.text
+
+
 @pytest.mark.parametrize(
     ("status", "text"), [(404, "it must answer 2xx"), (302, "pointing to new.example")]
 )
