@@ -1,5 +1,5 @@
-"""What both stores share: the order key as SQL, what a change is by it, and what a reference is
-found by.
+"""What both stores share: the order key as SQL, what a change is by it, what is kept of the places
+and prices of a message, and what a reference is found by.
 
 The key's one definition is model.PHASES and StatusUpdate.order_key.
 """
@@ -14,6 +14,9 @@ MAX_PAIR = 2000
 PostgreSQL that is 2,704, and a longer one would keep its whole batch from being written.
 """
 
+UNKNOWN = "~"
+"""Sorts behind every network and country."""
+
 _COLUMNS = ("status_timestamp", "sequence", "rank", "digest")
 
 
@@ -27,6 +30,18 @@ def order_key(table: str, direction: str = "", *, prefix: str = "") -> str:
     steps = " ".join([f"WHEN {row}rank >= {rank} THEN {phase}" for phase, rank in least.items()])
     columns = [f"{row}{name}" for name in _COLUMNS]
     return ", ".join([f"{column} {direction}" for column in (f"CASE {steps} END", *columns)])
+
+
+def place_key(row: str) -> str:
+    """Where a message went, as SQL: the least is kept, so that any network stands before a number's
+    country.
+    """
+    return f"(coalesce({row}.network, '{UNKNOWN}'), coalesce({row}.country, '{UNKNOWN}'))"
+
+
+def price_key(row: str) -> str:
+    """What a message cost, as SQL: the greatest is kept."""
+    return f"(coalesce({row}.told_rank, -2), coalesce({row}.amount, -1), coalesce({row}.units, -1))"
 
 
 def first_seen(row: str) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ...plivo.countries import country_of
+from ..rules import UNKNOWN, place_key, price_key
 
 COLUMNS = ("network", "country", "told_rank", "units", "amount")
 
@@ -18,14 +19,11 @@ GIVEN = 'place text COLLATE "C", price integer[]'
 
 FOLDED = "min(place) OVER of_message AS least_place, max(price) OVER of_message AS greatest_price"
 
-_NONE = "~"
-"""Sorts behind every network and country."""
-
 
 def values(place: str, price: str) -> str:
     """COLUMNS, of a place and a price."""
-    return f"""NULLIF(split_part({place}, ' ', 1), '{_NONE}'),
-        NULLIF(split_part({place}, ' ', 2), '{_NONE}'),
+    return f"""NULLIF(split_part({place}, ' ', 1), '{UNKNOWN}'),
+        NULLIF(split_part({place}, ' ', 2), '{UNKNOWN}'),
         {price}[1], NULLIF({price}[3], -1), NULLIF({price}[2], -1)"""
 
 
@@ -36,7 +34,7 @@ def told(
     country = country_of(network, number)
     price = [rank, -1 if amount is None else amount, -1 if units is None else units]
     return {
-        "place": f"{network or _NONE} {country or _NONE}" if network or country else None,
+        "place": f"{network or UNKNOWN} {country or UNKNOWN}" if network or country else None,
         "price": None if units is None and amount is None else price,
     }
 
@@ -50,14 +48,10 @@ def least(said: Iterable[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-_PLACE = f"(coalesce({{0}}.network, '{_NONE}'), coalesce({{0}}.country, '{_NONE}'))"
-_PRICE = "(coalesce({0}.told_rank, -2), coalesce({0}.amount, -1), coalesce({0}.units, -1))"
-
-
 def kept(new: str) -> str:
     """The assignments of an UPDATE of messages `m`: what stands of its row and a `new` one."""
-    is_less = f"{_PLACE.format(new)} < {_PLACE.format('m')}"
-    is_greater = f"{_PRICE.format(new)} > {_PRICE.format('m')}"
+    is_less = f"{place_key(new)} < {place_key('m')}"
+    is_greater = f"{price_key(new)} > {price_key('m')}"
     conditions = dict.fromkeys(COLUMNS[:2], is_less) | dict.fromkeys(COLUMNS[2:], is_greater)
     return ", ".join(
         [

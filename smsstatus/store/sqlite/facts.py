@@ -9,6 +9,7 @@ from typing import NamedTuple
 from ...model import StatusUpdate
 from ...plivo.callback import Facts
 from ...plivo.countries import country_of
+from ..rules import UNKNOWN, place_key, price_key
 
 
 def second_of(time: str) -> str:
@@ -16,22 +17,12 @@ def second_of(time: str) -> str:
     return f"CAST(strftime('%s', {time}) AS INTEGER)"
 
 
-def _place(row: str) -> str:
-    """As SQL: the least of these is kept, so that any network stands before a number's country."""
-    return f"(coalesce({row}.network, '~'), coalesce({row}.country, '~'))"
-
-
-def _price(row: str) -> str:
-    """As SQL: the greatest of these is kept."""
-    return f"(coalesce({row}.told_rank, -2), coalesce({row}.amount, -1), coalesce({row}.units, -1))"
-
-
 def _better(columns: str, condition: str) -> str:
     return ", ".join([f"{c} = iif({condition}, excluded.{c}, f.{c})" for c in columns.split()])
 
 
-_IS_NEARER = f"{_place('excluded')} < {_place('f')}"
-_IS_NEWER = f"{_price('excluded')} > {_price('f')}"
+_IS_NEARER = f"{place_key('excluded')} < {place_key('f')}"
+_IS_NEWER = f"{price_key('excluded')} > {price_key('f')}"
 
 # SQLite writes the index of each column that is SET, even if the value stays the same. So first
 # without those; it is refused if one would change.
@@ -74,7 +65,7 @@ def row_of(told: Facts, country: str | None, rank: int) -> Row:
 def together(rows: Iterable[Row]) -> Row:
     """What a message's row knows once all of these are filed."""
     rows = list(rows)
-    place = min(rows, key=lambda row: (row.network or "~", row.country or "~"))
+    place = min(rows, key=lambda row: (row.network or UNKNOWN, row.country or UNKNOWN))
     price = max(rows, key=_price_of)
     return Row(place.country, place.network, price.units, price.amount, price.told_rank)
 
