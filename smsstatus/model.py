@@ -36,6 +36,9 @@ DELIVERED = tuple([word for word in RANKS if word in FINAL_STATUSES - FAILURES])
 SIMULATED = "simulated=smsstatus"
 """The reference of messages that `simulate` made up: Plivo knows nothing of them."""
 
+CALLBACKS = ("callback", "replay")
+"""The sources of updates that Plivo called us with; `replay`: kept elsewhere before the store."""
+
 EARLIEST = "2000"
 """A time before that is a filler."""
 

@@ -33,6 +33,11 @@ StillHeld = Callable[[], bool]
 """
 WAITING_COUNTED = 1000
 """Where reports are never sent, most messages wait: counting stops here."""
+KEYS_KEPT = timedelta(hours=24)
+"""An Idempotency-Key and its answer are forgotten after that."""
+PRUNE_BATCH = 500
+FORGET_BATCH = 100
+"""So many messages at most are removed at a time: callbacks wait for that long."""
 
 
 class StoreError(Exception):
@@ -341,10 +346,11 @@ class Store(Protocol):
         """When the newest message was first seen; empty if there is none."""
 
     def prune_batch(self, created_before: str) -> int:
-        """Remove some of the older messages with their events; how many."""
+        """Remove up to PRUNE_BATCH of the older messages with their events; how many."""
 
     def forget_batch(self, pair: str) -> int:
-        """Remove some of the messages whose reference has this pair, with their events; how many.
+        """Remove up to FORGET_BATCH of the messages whose reference has this pair, with their
+        events; how many.
 
         Unlike pruned ones they can come back.
         """

@@ -16,9 +16,8 @@ from smsstatus import create_app
 from smsstatus.model import utc_timestamp
 from smsstatus.settings import Settings
 from smsstatus.settings.database_url import read_database_url
-from smsstatus.store.contract import Outcome
+from smsstatus.store.contract import PRUNE_BATCH, Outcome
 from smsstatus.store.postgres.store import PostgresStore
-from smsstatus.store.sqlite.upkeep import PRUNE_BATCH
 from smsstatus.web.current import service_of
 
 from ..clock import HandClock

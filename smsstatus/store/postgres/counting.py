@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 
-from ...model import EARLIEST, SIMULATED
+from ...model import CALLBACKS, EARLIEST, SIMULATED
 from ..contract import (
     DELIVERIES_TIMED,
     MOST_READ,
@@ -172,4 +172,4 @@ def read_pulse(connection: Connection, *, since: str, before: str, newest: int) 
             ORDER BY id DESC LIMIT %s""".encode(),
         (newest,),
     ).fetchall()
-    return Pulse(waiting, sorted(at for at, source in events if source in ("callback", "replay")))
+    return Pulse(waiting, sorted(at for at, source in events if source in CALLBACKS))

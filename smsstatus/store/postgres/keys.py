@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from ..contract import Claim
+from ..contract import KEYS_KEPT, Claim
 from .connection import Connection
-
-KEPT = timedelta(hours=24)
 
 
 def claim_key(connection: Connection, key: str, digest: bytes, now: datetime) -> Claim | None:
@@ -37,5 +35,5 @@ def free_key(connection: Connection, key: str) -> None:
 
 
 def forget_old_keys(connection: Connection, now: datetime) -> None:
-    """Remove keys that are older than KEPT, and the answers with them."""
-    connection.execute("DELETE FROM idempotency_keys WHERE claimed_at < %s", (now - KEPT,))
+    """Remove keys that are older than KEYS_KEPT, and the answers with them."""
+    connection.execute("DELETE FROM idempotency_keys WHERE claimed_at < %s", (now - KEYS_KEPT,))

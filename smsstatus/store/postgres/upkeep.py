@@ -8,14 +8,11 @@ from datetime import UTC, datetime
 from functools import partial
 from hashlib import blake2b
 
-from ..contract import Engine, StillHeld, StoreUnavailable
+from ..contract import FORGET_BATCH, PRUNE_BATCH, Engine, StillHeld, StoreUnavailable
 from .batch import as_text
 from .connection import Connection, Link
 from .keys import forget_old_keys
 from .readers import run
-
-PRUNE_BATCH = 500
-FORGET_BATCH = 100
 
 HOW_TO_BACK_UP = (
     "PostgreSQL is backed up with its host's own command: heroku pg:backups:capture on Heroku, "

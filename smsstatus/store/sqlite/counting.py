@@ -13,7 +13,7 @@ from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 
-from ...model import DELIVERED, EARLIEST, FINAL_STATUSES, SIMULATED, utc_timestamp
+from ...model import CALLBACKS, DELIVERED, EARLIEST, FINAL_STATUSES, SIMULATED, utc_timestamp
 from ..contract import (
     DELIVERIES_TIMED,
     MOST_READ,
@@ -232,4 +232,4 @@ def read_pulse(path: Path, *, since: str, before: str, newest: int) -> Pulse:
         events = connection.execute(
             "SELECT received_at, source FROM status_events ORDER BY id DESC LIMIT ?", (newest,)
         ).fetchall()
-    return Pulse(waiting, sorted(at for at, source in events if source in ("callback", "replay")))
+    return Pulse(waiting, sorted(at for at, source in events if source in CALLBACKS))

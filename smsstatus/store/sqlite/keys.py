@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from ...model import utc_timestamp
-from ..contract import Claim
-
-KEPT = timedelta(hours=24)
+from ..contract import KEYS_KEPT, Claim
 
 
 def claim_key(connection: sqlite3.Connection, key: str, digest: bytes) -> Claim | None:
@@ -39,6 +37,6 @@ def free_key(connection: sqlite3.Connection, key: str) -> None:
 
 
 def forget_old_keys(connection: sqlite3.Connection) -> None:
-    """Remove keys that are older than KEPT, and the answers with them."""
-    before = utc_timestamp(str(datetime.now(UTC) - KEPT))
+    """Remove keys that are older than KEYS_KEPT, and the answers with them."""
+    before = utc_timestamp(str(datetime.now(UTC) - KEYS_KEPT))
     connection.execute("DELETE FROM idempotency_keys WHERE claimed_at < ?", (before,))

@@ -10,15 +10,13 @@ from uuid import uuid4
 
 from ...files import fsync_folder
 from ...model import TEXT_DIGEST_SIZE
+from ..contract import FORGET_BATCH, PRUNE_BATCH
 from . import parameters
 from .connection import reading
 from .copies import write_copy
 from .keys import forget_old_keys
 from .tallies import TEN
 from .updates import drop_reference
-
-PRUNE_BATCH = 500
-FORGET_BATCH = 100
 
 
 def backup(path: Path, target: Path, progress: Callable[[float], None]) -> None:
