@@ -21,12 +21,10 @@ from ..contract import Outcome
 from ..packing import pack
 from ..rules import first_seen, order_key, reference_pairs
 from . import facts
+from .columns import NOT_TOLD, as_text
 from .connection import SILENCE, Connection
 
 log = logging.getLogger(__name__)
-
-NOT_TOLD = "-infinity"
-"""A time that an update does not say."""
 
 RAISED = f"""
     SELECT set_config('lock_timeout', '2s', true), set_config('smsstatus.facts', 'told', true),
@@ -38,25 +36,6 @@ RAISED = f"""
 commit is on disk, and what it writes of messages says where they went (see the triggers of the
 schema).
 """
-
-
-EVENTS = "(SELECT *, signed_text || reading AS digest FROM status_events)"
-"""The table of events with their digests, which the order key needs."""
-
-
-def as_text(time: str) -> str:
-    """A time in the contract's form, as an expression; NULL where it was not told."""
-    utc = f"NULLIF({time}, '{NOT_TOLD}') AT TIME ZONE 'UTC'"
-    return f"""to_char({utc}, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
-
-
-def bucket(time: str, seconds: int = 120) -> str:
-    """So many seconds of a time, as an expression; with two minutes the years 1 to 9999 fit.
-
-    An index on them holds one entry for all rows of a kind in that time, with 6 bytes for each.
-    """
-    return f"(date_part('epoch', {time} AT TIME ZONE 'UTC') / {seconds})::integer"
-
 
 _NEWER = f"({order_key('excluded')}) > ({order_key('m')})"
 _EARLIER = f"({order_key('excluded', prefix='first_')}) < ({order_key('m', prefix='first_')})"

@@ -24,7 +24,7 @@ from ..outbox import (
 )
 from ..packing import unpack
 from ..rules import before, is_change
-from .batch import EVENTS, as_text
+from .columns import EVENTS, as_text
 from .connection import Connection
 
 log = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from ..contract import (
     Pulse,
 )
 from ..runs import Step
-from .batch import as_text, bucket
+from .columns import as_text, bucket
 from .connection import Connection, count
 from .tallies import COLUMNS
 

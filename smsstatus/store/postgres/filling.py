@@ -14,7 +14,8 @@ from typing import Any
 from ...plivo.callback import facts_of
 from ..packing import unpack
 from . import facts
-from .batch import RAISED, as_text
+from .batch import RAISED
+from .columns import as_text
 from .connection import Connection
 
 log = logging.getLogger(__name__)

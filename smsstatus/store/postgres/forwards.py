@@ -15,7 +15,7 @@ from ...model import TEXT_DIGEST_SIZE, StatusUpdate
 from ..contract import Outcome
 from ..outbox import AT_ONCE, Claimed, Condition, Fate, Settlement, Wanted
 from ..rules import before, is_change
-from .batch import EVENTS
+from .columns import EVENTS
 from .connection import Connection
 
 _ADD = f"""

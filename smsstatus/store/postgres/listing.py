@@ -15,7 +15,7 @@ from ..contract import NO_COUNTRY, Event, Filters, Message, Page, Position, Stor
 from ..outbox import Fate, Forward
 from ..packing import unpack
 from ..rules import order_key
-from .batch import EVENTS, as_text, bucket
+from .columns import EVENTS, as_text, bucket
 from .connection import Connection
 
 _COLUMNS = f"""message_uuid, sender_number, recipient_number, message_body, initial_status,

@@ -10,7 +10,8 @@ from typing import Any
 from ...model import TEXT_DIGEST_SIZE
 from ..moving import Kept, Marks, as_replayed, read_kept
 from ..rules import order_key
-from .batch import EVENTS, as_text, record
+from .batch import record
+from .columns import EVENTS, as_text
 from .connection import Connection
 from .store import COUNT_SECONDS, PostgresStore
 

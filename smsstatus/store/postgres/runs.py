@@ -8,7 +8,7 @@ from typing import Any
 
 from ..groupcommit import GroupCommit
 from ..runs import Outage, Run
-from .batch import as_text
+from .columns import as_text
 from .connection import Connection
 
 Read = Callable[[Callable[[Connection], Any]], Any]

@@ -18,7 +18,7 @@ from itertools import pairwise, starmap
 from typing import NamedTuple
 
 from ..contract import HOUR, Tally
-from .batch import bucket
+from .columns import bucket
 from .connection import SILENCE, Connection, count
 
 LOCK = 7_305_431_969_000_002

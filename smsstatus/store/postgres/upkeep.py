@@ -9,7 +9,7 @@ from functools import partial
 from hashlib import blake2b
 
 from ..contract import FORGET_BATCH, PRUNE_BATCH, Engine, StillHeld, StoreUnavailable
-from .batch import as_text
+from .columns import as_text
 from .connection import Connection, Link
 from .keys import forget_old_keys
 from .readers import run
