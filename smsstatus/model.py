@@ -103,6 +103,11 @@ def utc_timestamp(text: str) -> str:
         return ""
 
 
+def timestamp(moment: datetime) -> str:
+    """A moment in the form of `utc_timestamp`; empty where that has no year."""
+    return utc_timestamp(str(moment))
+
+
 def utc_now() -> str:
     """Our clock in the form of `utc_timestamp`."""
     return datetime.now(UTC).isoformat(timespec="microseconds")[:-6] + "Z"

@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
-from .model import utc_timestamp
+from .model import timestamp, utc_timestamp
 from .store.contract import GROUPS, NO_COUNTRY, Filters, Position
 
 FILTERS = (
@@ -127,7 +127,7 @@ class Query:
     def stats_window(self, now: datetime) -> tuple[str, str]:
         """The same with defaults: until now, since STATS_WINDOW before that."""
         since, until = self.window()
-        until = until or utc_timestamp(str(now))
+        until = until or timestamp(now)
         return since or _before(until, STATS_WINDOW), until
 
     def groups(self) -> tuple[str, ...]:
@@ -188,10 +188,10 @@ class Query:
 
     def _time(self, name: str) -> str | None:
         text = self._matching(name, TIME_PATTERN, Fault.NO_TIME)
-        timestamp = utc_timestamp(text) if text else None
-        if timestamp == "":  # no such day
+        time = utc_timestamp(text) if text else None
+        if time == "":  # no such day
             self._note(name, Fault.NO_TIME)
-        return timestamp or None
+        return time or None
 
     def _matching(self, name: str, pattern: str, fault: Fault) -> str | None:
         text = self._first(name)
@@ -224,8 +224,8 @@ def decode_cursor(text: str) -> Position:
     return position
 
 
-def _before(timestamp: str, span: timedelta) -> str:
+def _before(time: str, span: timedelta) -> str:
     try:
-        return utc_timestamp(str(datetime.fromisoformat(timestamp) - span))
+        return timestamp(datetime.fromisoformat(time) - span)
     except OverflowError:
         return utc_timestamp("0001-01-01")

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from .intake.spool import Depth, SpoolUnavailable
-from .model import utc_timestamp
+from .model import timestamp
 from .server import serving
 from .service import Service
 from .store.contract import StoreError, StoreUnavailable
@@ -47,7 +47,7 @@ def outbox_of(service: Service) -> OutboxState | None:
 
     def find_out() -> OutboxState | None:
         try:
-            return service.store.outbox.state(utc_timestamp(str(service.clock.now())))
+            return service.store.outbox.state(timestamp(service.clock.now()))
         except StoreUnavailable:
             return None
 

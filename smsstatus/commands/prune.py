@@ -7,9 +7,10 @@ from datetime import timedelta
 import click
 from flask.cli import with_appcontext
 
+from ..model import timestamp
 from ..store.contract import StoreError
 from ..upkeep import pruning
-from ..upkeep.parts import NotAlone, timestamp, while_alone
+from ..upkeep.parts import NotAlone, while_alone
 from ..web.current import current_service
 from .terminal import AT_WORK, Duration, json_option, progress, report
 

@@ -11,13 +11,14 @@ from math import inf
 import click
 from flask.cli import with_appcontext
 
+from ..model import timestamp
 from ..plivo.api import NotConfigured
 from ..service import Service
 from ..store.contract import StoreError
 from ..store.runs import Outage
 from ..upkeep import reconcile as reconciling
 from ..upkeep.listing import Listed, Listing, open_outages, span_of
-from ..upkeep.parts import NotAlone, Rest, timestamp
+from ..upkeep.parts import NotAlone, Rest
 from ..web.current import current_service
 from .terminal import (
     AT_WORK,

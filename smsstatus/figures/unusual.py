@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import sqrt
 
-from ..model import FAILURES, utc_timestamp
+from ..model import FAILURES, timestamp
 from ..store.contract import Tally
 
 LEAST = 100
@@ -104,4 +104,4 @@ def _counted(tallies: Sequence[Tally]) -> Mapping[str | None, tuple[int, int]]:
 
 
 def _span(since: datetime, until: datetime) -> tuple[str, str]:
-    return utc_timestamp(str(since)), utc_timestamp(str(until))
+    return timestamp(since), timestamp(until)

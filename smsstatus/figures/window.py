@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from ..model import DELIVERED, EARLIEST, utc_timestamp
+from ..model import DELIVERED, EARLIEST, timestamp
 from ..service import Service
 from ..store.contract import NO_COUNTRY, Filters, Group, Message, StoreUnavailable, Tally
 from .last_hour import failure_shares
@@ -111,7 +111,7 @@ def earlier(since: str, until: str) -> str:
     """As long before `since` as that is before `until`; where time ends, `since`."""
     start = datetime.fromisoformat(since)
     try:
-        return utc_timestamp(str(start - (datetime.fromisoformat(until) - start)))
+        return timestamp(start - (datetime.fromisoformat(until) - start))
     except OverflowError:
         return since
 
@@ -164,7 +164,7 @@ def _rates(service: Service, tallies: Sequence[Tally]) -> dict[Group, Rates]:
 
 def _learned(service: Service, now: datetime) -> Learned:
     def learn_again() -> Learned:
-        window = utc_timestamp(str(now - LEARNING)), utc_timestamp(str(now))
+        window = timestamp(now - LEARNING), timestamp(now)
         try:
             (tallies,) = service.store.tallies(window, (), first_hour(now))
             times = service.store.delivery_times(*window, ("country",), deliveries(tallies))

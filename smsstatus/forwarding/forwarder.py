@@ -18,11 +18,12 @@ from urllib.parse import urlsplit
 from ..clock import Clock
 from ..logs import RateLimit, without_text
 from ..metrics import Metrics
+from ..model import timestamp
 from ..settings import Settings
 from ..store.contract import StoreError
 from ..store.outbox import AT_ONCE, CLAIM_SECONDS, MAX_CLAIMED, Claimed, Condition, Outbox
 from .deliver import Answer, Receiver
-from .judge import Judge, timestamp
+from .judge import Judge
 from .request import request_of
 from .results import Results
 from .workers import Attempt, Workers

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from ..clock import Clock
 from ..logs import RateLimit, printable
 from ..metrics import Metrics
-from ..model import utc_timestamp
+from ..model import timestamp
 from ..settings import Settings
 from ..store.outbox import Claimed, Condition, Fate, Settlement
 from .deliver import Answer
@@ -117,11 +117,6 @@ class Judge:
                 due_at=timestamp(due_at) if due_at else None,
             )
         )
-
-
-def timestamp(moment: datetime) -> str:
-    """As the store has it."""
-    return utc_timestamp(str(moment))
 
 
 def _seconds_since(then: str, moment: datetime) -> float:

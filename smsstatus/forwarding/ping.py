@@ -7,7 +7,7 @@ import secrets
 from dataclasses import replace
 from datetime import datetime
 
-from ..model import utc_timestamp
+from ..model import timestamp
 from ..settings import Settings
 from .deliver import Answer, Receiver
 from .request import headers_of
@@ -24,7 +24,7 @@ def ping(settings: Settings, moment: datetime, *, genuine: bool) -> Answer:
     assert url is not None
     if not genuine:
         settings = replace(settings, forward_secrets=(secrets.token_bytes(32),))
-    told = {"type": TYPE, "timestamp": utc_timestamp(str(moment)), "data": {}}
+    told = {"type": TYPE, "timestamp": timestamp(moment), "data": {}}
     body = json.dumps(told, separators=(",", ":")).encode()
     headers = headers_of(settings, f"ping_{secrets.token_hex(8)}", moment, body)
     receiver = Receiver(url, settings.forward_timeout)

@@ -21,6 +21,7 @@ from ..model import (
     RANKS,
     TEXT_DIGEST_SIZE,
     StatusUpdate,
+    timestamp,
     utc_timestamp,
 )
 from .countries import network_of
@@ -265,21 +266,21 @@ def _word(fields: Mapping[str, str], name: str) -> str | None:
 def _first_time(fields: Mapping[str, str], names: Iterable[str], received_at: str) -> str:
     for name in names:
         text = fields.get(name)
-        if text and (timestamp := utc_timestamp(text)) and _can_be(timestamp, received_at):
-            return timestamp
+        if text and (time := utc_timestamp(text)) and _can_be(time, received_at):
+            return time
     return ""
 
 
-def _can_be(timestamp: str, received_at: str) -> bool:
+def _can_be(time: str, received_at: str) -> bool:
     """Is this not a filler such as 0001-01-01, and at most a day after it was received?"""
-    if timestamp <= received_at or received_at < _CLOCK_IS_SET:
-        return timestamp >= EARLIEST
-    return timestamp <= _day_after(received_at)
+    if time <= received_at or received_at < _CLOCK_IS_SET:
+        return time >= EARLIEST
+    return time <= _day_after(received_at)
 
 
 def _day_after(moment: str) -> str:
     try:
-        return utc_timestamp(str(datetime.fromisoformat(moment) + timedelta(days=1)))
+        return timestamp(datetime.fromisoformat(moment) + timedelta(days=1))
     except (ValueError, OverflowError):  # not from our clock, so it says nothing about this time
         return "~"
 

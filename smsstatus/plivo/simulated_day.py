@@ -10,7 +10,7 @@ from random import Random
 from typing import NamedTuple
 from urllib.parse import urlencode
 
-from ..model import SIMULATED, utc_timestamp
+from ..model import SIMULATED, timestamp
 from .callback import Callback
 
 
@@ -95,9 +95,9 @@ def _life(route: Route, queued: datetime, now: datetime, chance: Random) -> Iter
             "POST",
             SIMULATED,
             urlencode({**fields, **said, **times}),
-            utc_timestamp(str(received_at)),
+            timestamp(received_at),
         )
 
 
 def _text(moment: datetime) -> str:
-    return utc_timestamp(str(moment)).replace("T", " ").removesuffix("Z")
+    return timestamp(moment).replace("T", " ").removesuffix("Z")

@@ -19,7 +19,7 @@ from typing import Any
 
 from ..figures.last_hour import failure_shares
 from ..figures.unusual import HOUR, Share
-from ..model import utc_timestamp
+from ..model import timestamp
 from ..plivo.countries import country_name
 from ..readiness import lag, outbox_of, readiness
 from ..service import Service
@@ -57,10 +57,10 @@ def find(service: Service) -> list[Alarm]:
         alarms += of_outbox(outbox, lag(service, outbox))
     now = service.clock.now()
     try:
-        alarms += of_failures(failure_shares(service), utc_timestamp(str(now - HOUR)))
+        alarms += of_failures(failure_shares(service), timestamp(now - HOUR))
         pulse = service.store.pulse(
-            since=utc_timestamp(str(now - LOOK_BACK)),
-            before=utc_timestamp(str(now - QUIET)),
+            since=timestamp(now - LOOK_BACK),
+            before=timestamp(now - QUIET),
             newest=NEWEST,
         )
     except StoreUnavailable as error:

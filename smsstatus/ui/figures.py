@@ -14,7 +14,7 @@ from typing import Any
 
 from ..cache import Cache
 from ..figures.window import deliveries, groups_of, stats_of, tallies_around
-from ..model import utc_timestamp
+from ..model import timestamp
 from ..service import Service
 from .chart import Bucket, Chart, buckets, draw
 from .headline import Headline, headline
@@ -58,7 +58,7 @@ class Window:
         """The times between the parts; the last part is the one with that number."""
         shown_in = zone if self.is_local else UTC
         return [
-            utc_timestamp(str((_EPOCH + n * self.step).replace(tzinfo=shown_in)))
+            timestamp((_EPOCH + n * self.step).replace(tzinfo=shown_in))
             for n in range(number + 1 - self.bars, number + 2)
         ]
 
@@ -111,7 +111,7 @@ def figures_of(
     """
     clock = service.clock
     now = clock.now()
-    key = (marker, window.number_at(now, zone), utc_timestamp(str(now))[:TEN_MINUTES])
+    key = (marker, window.number_at(now, zone), timestamp(now)[:TEN_MINUTES])
     return kept.get(
         clock,
         lambda: _count(service, window, key, zone),

@@ -8,10 +8,9 @@ from datetime import timedelta
 
 from ..clock import Clock
 from ..logs import without_text
-from ..model import utc_now
+from ..model import timestamp, utc_now
 from ..store.contract import Store, StoreError
 from ..store.runs import BEFORE_FIRST
-from .parts import timestamp
 
 LOOK_SECONDS = 1.0
 COUNT_SECONDS = 5.0

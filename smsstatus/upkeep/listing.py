@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from ..model import StatusUpdate
+from ..model import StatusUpdate, timestamp
 from ..plivo import api as plivo_api
 from ..store.contract import Outcome
 from ..store.runs import Outage
-from .parts import Parts, Rest, timestamp
+from .parts import Parts, Rest
 from .reconcile import PLIVO_KEEPS, update_from_api
 
 LIST_SECONDS = 3.0

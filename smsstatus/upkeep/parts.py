@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Protocol
 
 from ..clock import Clock
 from ..metrics import Metrics
-from ..model import utc_timestamp
 from ..settings import Settings
 from ..store.contract import StillHeld, Store
 
@@ -67,8 +66,3 @@ def while_alone(rest: Rest, still_held: StillHeld, clock: Clock) -> Rest:
             asked_at = clock.monotonic()
 
     return rest_alone
-
-
-def timestamp(moment: datetime) -> str:
-    """A moment in the form in which it is stored."""
-    return utc_timestamp(str(moment))

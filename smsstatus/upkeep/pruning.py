@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from .parts import Parts, Rest, timestamp
+from ..model import timestamp
+from .parts import Parts, Rest
 
 PAUSE_SECONDS = 0.05
 """Between batches, so that callbacks can be written."""

@@ -15,12 +15,12 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
-from ..model import StatusUpdate
+from ..model import StatusUpdate, timestamp
 from ..plivo import api as plivo_api
 from ..plivo.callback import Unusable, digest_of, make_update
 from ..store.contract import Outcome, StoreError
 from ..store.runs import Step
-from .parts import Parts, Rest, timestamp, while_alone
+from .parts import Parts, Rest, while_alone
 
 REQUESTS_PER_SECOND = 5
 TROUBLES_IN_A_ROW = 3

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from ..model import timestamp
 from ..store.runs import Outage, Run
 from .listing import open_outages
-from .parts import Parts, timestamp
+from .parts import Parts
 from .tasks import NAMES, tasks_of
 
 

@@ -8,10 +8,11 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
+from ..model import timestamp
 from ..settings import Settings
 from . import backups, pruning
 from .listing import Listing, open_outages
-from .parts import Finding, Parts, Rest, timestamp
+from .parts import Finding, Parts, Rest
 from .reconcile import asked_within, due_messages, in_words, reconcile
 
 NAMES = ("reconcile", "prune", "backup")

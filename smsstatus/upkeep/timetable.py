@@ -12,9 +12,10 @@ from dataclasses import replace
 from datetime import timedelta
 
 from ..logs import without_text
+from ..model import timestamp
 from ..store.contract import StoreError
 from ..store.runs import Run
-from .parts import Finding, NotAlone, Parts, Rest, Stopping, timestamp, while_alone
+from .parts import Finding, NotAlone, Parts, Rest, Stopping, while_alone
 from .tasks import SOON, Task, tasks_of
 
 FIRST_SECONDS = 60.0

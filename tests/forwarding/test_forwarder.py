@@ -18,9 +18,9 @@ from standardwebhooks import Webhook
 
 from smsstatus import create_app
 from smsstatus.forwarding import forwarder, results, schedule
-from smsstatus.forwarding.judge import timestamp
 from smsstatus.forwarding.request import USER_AGENT
 from smsstatus.forwarding.signing import write_secret
+from smsstatus.model import timestamp
 from smsstatus.service import Service
 from smsstatus.settings import Settings
 from smsstatus.store.contract import StoreUnavailable

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from smsstatus.model import timestamp
 from smsstatus.store.contract import Filters
 from smsstatus.upkeep.caretaker import beat
 from smsstatus.upkeep.listing import SLICE, TROUBLES
-from smsstatus.upkeep.parts import timestamp
 from smsstatus.upkeep.reconcile import asked_within
 
 from ..plivo_api import Reply

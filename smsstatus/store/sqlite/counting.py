@@ -13,7 +13,7 @@ from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 
-from ...model import CALLBACKS, DELIVERED, EARLIEST, FINAL_STATUSES, SIMULATED, utc_timestamp
+from ...model import CALLBACKS, DELIVERED, EARLIEST, FINAL_STATUSES, SIMULATED, timestamp
 from ..contract import (
     DELIVERIES_TIMED,
     MOST_READ,
@@ -124,7 +124,7 @@ def _times_of(since: str, until: str) -> list[str]:
     """As many times of a window as it has places, equally far apart."""
     start = datetime.fromisoformat(since)
     step = (datetime.fromisoformat(until) - start) / PARTS
-    return [utc_timestamp(str(start + number * step)) for number in range(PARTS)]
+    return [timestamp(start + number * step) for number in range(PARTS)]
 
 
 def _sorted(times: Iterable[float | None]) -> list[float]:

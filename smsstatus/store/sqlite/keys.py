@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from datetime import UTC, datetime
 
-from ...model import utc_timestamp
+from ...model import timestamp
 from ..contract import KEYS_KEPT, Claim
 
 
@@ -16,7 +16,7 @@ def claim_key(connection: sqlite3.Connection, key: str, digest: bytes) -> Claim 
     claimed = connection.execute(
         "INSERT INTO idempotency_keys (key, digest, claimed_at) VALUES (?, ?, ?)"
         " ON CONFLICT (key) DO NOTHING",
-        (key, digest, utc_timestamp(str(now))),
+        (key, digest, timestamp(now)),
     )
     if claimed.rowcount == 1:
         return None
@@ -38,5 +38,5 @@ def free_key(connection: sqlite3.Connection, key: str) -> None:
 
 def forget_old_keys(connection: sqlite3.Connection) -> None:
     """Remove keys that are older than KEYS_KEPT, and the answers with them."""
-    before = utc_timestamp(str(datetime.now(UTC) - KEYS_KEPT))
+    before = timestamp(datetime.now(UTC) - KEYS_KEPT)
     connection.execute("DELETE FROM idempotency_keys WHERE claimed_at < ?", (before,))
