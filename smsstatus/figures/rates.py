@@ -121,8 +121,8 @@ def rates_by_group(tallies: Iterable[Tally], learned: Learned, now: datetime) ->
     """The rates of each group.
 
     Reports come from a country if there are as many as messages without one, and as many as
-    messages that are `sent`, of these or of those of the last weeks. `now` is the end of the hour
-    in which a message that was `sent` so long ago has no report.
+    messages that are `sent`, of these or of those of the last weeks. A message that is `sent` has
+    no report if its hour has been over, `now`, for as long as those of its country are waited for.
     """
     tallies = list(tallies)
     countries = {tally.country for tally in tallies}

@@ -19,7 +19,7 @@ from ..store.contract import Tally
 
 LEAST = 100
 SPREADS = 4.0
-"""By chance alone one hour of 2,000 is beyond, at most. With three it would be one of 250."""
+"""By chance alone one hour of 1,500 is beyond, at most. With three it would be one of 230."""
 POINTS = 0.03
 UNKNOWN = 0.5
 DAYS = 7

@@ -40,10 +40,7 @@ from ..plivo.callback import Callback
 from .records import NotReadable, callback_of, digest_of_fields
 
 MARK = "smsstatus-callback"
-LINE_LIMIT = 900
-"""Characters of a line, our time and level included. What a transport adds comes on top."""
-
-_PART_BYTES = 510  # makes lines of at most 892 characters
+_PART_BYTES = 510  # makes lines of at most 892 characters, our time and level included
 FAILED = "ERROR", "store and spool both failed"
 SPOOLED = "WARNING", "spooled; should the disk be lost"
 """Why a callback is written to the log, behind the level."""

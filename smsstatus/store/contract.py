@@ -1,4 +1,6 @@
-"""What a store promises, what it answers, and how it says no. Pure: it knows only the model.
+"""What a store promises, what it answers, and how it says no. Pure.
+
+`outbox` and `runs` are parts of it: changes that are handed on, and what the upkeep did.
 
 Times are UTC text in the form of `model.utc_timestamp`, so that text compares as time.
 """
