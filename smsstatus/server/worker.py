@@ -17,7 +17,6 @@ change.
 from __future__ import annotations
 
 import contextlib
-import gc
 import os
 import queue
 import resource
@@ -31,7 +30,6 @@ from datetime import timedelta
 from typing import Any
 
 from gunicorn.arbiter import Arbiter
-from gunicorn.config import Config
 from gunicorn.http import wsgi
 from gunicorn.http.message import Request
 from gunicorn.workers.base import Worker as BaseWorker
@@ -39,7 +37,7 @@ from gunicorn.workers.base import Worker as BaseWorker
 from ..logs import without_text
 from ..promise import STORE_SECONDS
 from ..settings import WEBHOOK_PATH
-from . import backlog, serving
+from . import backlog, serving, tuning
 from .answer import Answer
 from .connection import Connection, State
 from .connections import AT_ONCE, READ, WRITE, Connections
@@ -53,16 +51,6 @@ PAUSE_SECONDS = 0.002
 """Between two connections where several processes accept: else the first one awake has them all."""
 GATHER_SECONDS = 0.01
 """After which a callback no longer waits for others that are coming in, to share its commit."""
-TURN_SECONDS = 0.0001
-"""For which a thread that computes keeps the others from running Python. A callback takes many
-turns, of two threads: with Python's 5 ms for each, long answers beside it cost it 200 ms.
-"""
-COLLECTED = 2_000
-"""Objects after which Python looks for those that refer to each other, as 3.13 does by itself; 3.11
-looks after 700. Each time no thread answers for milliseconds, and for 20 to 50 of them where the
-whole program is looked at, which is left out. With 10,000, requests of 64 KiB that were refused
-were kept by the hundred.
-"""
 RESERVED_FILES = 64
 """Descriptors that connections leave to the store, the spool, the log and Plivo's API."""
 _UNREAD = 65_536  # bytes taken in while a request is being served, or to be thrown away
@@ -115,8 +103,8 @@ class Worker(BaseWorker):  # type: ignore[misc]
         """Those with a thread at least."""
         self._next_look = 0.0
         serving.running = serving.gunicorn_server(self.cfg)
-        _settle(self.cfg)
-        sys.setswitchinterval(TURN_SECONDS)
+        tuning.make_plain(self.cfg)
+        tuning.take_short_turns()
         super().init_process()
 
     def handle_quit(self, sig: int, frame: Any) -> None:
@@ -134,9 +122,7 @@ class Worker(BaseWorker):  # type: ignore[misc]
                 threading.Thread(target=self._work, args=(jobs,), daemon=True).start()
                 self._served.add(jobs)
         self._poller.register(self.PIPE[0], READ)
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(COLLECTED)
+        tuning.leave_out_the_program()
         self._listen(True)
         while self.alive and os.getppid() == self.ppid:
             self._turn()
@@ -421,11 +407,3 @@ class Worker(BaseWorker):  # type: ignore[misc]
     def _take_back(self, connection: Connection) -> None:
         connection.patience = 0.0
         self._after(connection)
-
-
-def _settle(config: Config) -> None:
-    """Make plain attributes of gunicorn's settings, which change no more once a worker runs.
-
-    A request looks at them some 20 times and once for each header, each time through two functions.
-    """
-    config.__dict__.update({name: setting.get() for name, setting in config.settings.items()})

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from smsstatus.locking import FileLock
-from smsstatus.server.worker import COLLECTED, TURN_SECONDS
+from smsstatus.server.tuning import COLLECTED, TURN_SECONDS
 
 from ..faults.raw import chunked, connect, head, read_reply, wire
 from ..faults.test_nothing_left import fill
