@@ -20,7 +20,7 @@ from smsstatus.commands.doctor import examine
 from smsstatus.service import Service
 from smsstatus.settings import Settings
 from smsstatus.settings.database_url import read_database_url
-from smsstatus.upkeep import parts
+from smsstatus.upkeep import alone
 from smsstatus.upkeep.caretaker import beat
 from smsstatus.web.current import service_of
 
@@ -146,7 +146,7 @@ def test_a_command_whose_lock_the_server_let_go_of_ends_and_says_so(
     monkeypatch: pytest.MonkeyPatch,
     command: str,
 ) -> None:
-    monkeypatch.setattr(parts, "HELD_SECONDS", 0)
+    monkeypatch.setattr(alone, "HELD_SECONDS", 0)
     service.clock = HandClock()
     service.settings = replace(service.settings, auth_id=AUTH_ID, plivo_api_url=standin.url)
     updates = [update_of(at("sent", MessageUUID=str(uuid.UUID(int=n)))) for n in range(1200)]

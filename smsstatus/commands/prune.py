@@ -10,7 +10,7 @@ from flask.cli import with_appcontext
 from ..model import timestamp
 from ..store.contract import StoreError
 from ..upkeep import pruning
-from ..upkeep.parts import NotAlone, while_alone
+from ..upkeep.alone import NotAlone, while_alone
 from ..web.current import current_service
 from .terminal import AT_WORK, Duration, json_option, progress, report
 

@@ -17,8 +17,9 @@ from ..service import Service
 from ..store.contract import StoreError
 from ..store.runs import Outage
 from ..upkeep import reconcile as reconciling
+from ..upkeep.alone import NotAlone
 from ..upkeep.listing import Listed, Listing, open_outages, span_of
-from ..upkeep.parts import NotAlone, Rest
+from ..upkeep.parts import Rest
 from ..web.current import current_service
 from .terminal import (
     AT_WORK,

@@ -20,7 +20,8 @@ from ..plivo import api as plivo_api
 from ..plivo.callback import Unusable, digest_of, make_update
 from ..store.contract import Outcome, StoreError
 from ..store.runs import Step
-from .parts import Parts, Rest, while_alone
+from .alone import while_alone
+from .parts import Parts, Rest
 
 REQUESTS_PER_SECOND = 5
 TROUBLES_IN_A_ROW = 3

@@ -12,7 +12,7 @@ from ..model import timestamp
 from ..settings import Settings
 from . import backups, pruning
 from .listing import Listing, open_outages
-from .parts import Finding, Parts, Rest
+from .parts import Parts, Rest
 from .reconcile import asked_within, due_messages, in_words, reconcile
 
 NAMES = ("reconcile", "prune", "backup")
@@ -26,6 +26,15 @@ SOON = timedelta(seconds=40)
 """With the time between two looks, less than a minute: so soon another process takes up a run."""
 
 Report = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What a run of a task came to. `again_in`: it did not get to its end, so go on after that."""
+
+    text: str
+    is_ok: bool = True
+    again_in: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,9 @@ from ..logs import without_text
 from ..model import timestamp
 from ..store.contract import StoreError
 from ..store.runs import Run
-from .parts import Finding, NotAlone, Parts, Rest, Stopping, while_alone
-from .tasks import SOON, Task, tasks_of
+from .alone import NotAlone, while_alone
+from .parts import Parts, Rest, Stopping
+from .tasks import SOON, Finding, Task, tasks_of
 
 FIRST_SECONDS = 60.0
 """After the start, which has enough to do."""

@@ -24,10 +24,11 @@ from smsstatus.store.postgres.store import PostgresStore
 from smsstatus.store.runs import Run
 from smsstatus.store.sqlite.store import SqliteStore
 from smsstatus.upkeep import tasks
+from smsstatus.upkeep.alone import HELD_SECONDS, while_alone
 from smsstatus.upkeep.caretaker import beat
-from smsstatus.upkeep.parts import HELD_SECONDS, Finding, Parts, Rest, Stopping, while_alone
+from smsstatus.upkeep.parts import Parts, Rest, Stopping
 from smsstatus.upkeep.state import state_of
-from smsstatus.upkeep.tasks import NAMES, SOON, Report, Task
+from smsstatus.upkeep.tasks import NAMES, SOON, Finding, Report, Task
 from smsstatus.upkeep.timetable import LOOK_SECONDS
 
 from ..plivo_api import Asked, PlivoApi, Reply
