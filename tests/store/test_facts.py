@@ -69,7 +69,7 @@ def all_of(store: Store, **filters: str) -> list[Message]:
 @pytest.fixture
 def all_pays(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hours and days are summed up however few messages a sum stands for."""
-    monkeypatch.setattr("smsstatus.store.postgres.tallies.PAYS", 1)
+    monkeypatch.setattr("smsstatus.store.postgres.summing.PAYS", 1)
 
 
 def sum_up(store: Store) -> None:
@@ -224,7 +224,7 @@ def test_sums_are_what_a_recount_finds_however_messages_change(
 ) -> None:
     days_and_some_hours = 1.1
     pays = (1, days_and_some_hours)[seed % 2]
-    monkeypatch.setattr("smsstatus.store.postgres.tallies.PAYS", pays)
+    monkeypatch.setattr("smsstatus.store.postgres.summing.PAYS", pays)
     store, chance = open_store(), random.Random(seed)
     updates = some_lives(seed, 150)
 

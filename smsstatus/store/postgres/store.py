@@ -30,7 +30,7 @@ from ..contract import (
 from ..groupcommit import GroupCommit, Observer, Ticket
 from ..outbox import Wanted
 from ..runs import Step
-from . import counting, filling, keys, listing, tallies, updates, upgrade, upkeep
+from . import counting, filling, keys, listing, summing, tallies, updates, upgrade, upkeep
 from .committer import Committer
 from .connection import Connection, Link
 from .outbox import PostgresOutbox
@@ -281,7 +281,7 @@ class PostgresStore:
 
     def sum_up_some(self, now: str) -> bool:
         return self._build_indexes() or self._read(
-            lambda connection: tallies.sum_up_one(connection, now), WINDOW_SECONDS
+            lambda connection: summing.sum_up_one(connection, now), WINDOW_SECONDS
         )
 
     def _build_indexes(self) -> bool:

@@ -7,6 +7,8 @@ statuses alone.
 Triggers note the hour of each message that changes later (see the schema), and then its sums, and
 those of its day and ten, do not count until they are made again: so what is counted is what the
 rows say, whoever writes them.
+
+`summing` makes the sums.
 """
 
 from __future__ import annotations
@@ -15,22 +17,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise, starmap
-from typing import NamedTuple
 
 from ..contract import HOUR, Tally
 from .columns import bucket
-from .connection import SILENCE, Connection, count
-
-LOCK = 7_305_431_969_000_002
-"""An advisory lock's number: one process at a time sums up."""
-
-SETTLING = "70 minutes"
-"""An hour is summed up once it has been over for that long. Changes are noted from an hour on, and
-no transaction takes the ten minutes between.
-"""
-
-PAYS = 4
-"""Where a sum stands for fewer messages than that on average, reading those is as quick."""
+from .connection import Connection, count
 
 COLUMNS: Mapping[str, str] = {
     "country": "country",
@@ -41,17 +31,17 @@ COLUMNS: Mapping[str, str] = {
 }
 """What stands for each of contract.GROUPS in a query of messages."""
 
-_KEPT = ", ".join(COLUMNS)
-_OF_ROW = ", ".join([f"{column} AS {name}" for name, column in COLUMNS.items()])
+KEPT = ", ".join(COLUMNS)
+OF_ROW = ", ".join([f"{column} AS {name}" for name, column in COLUMNS.items()])
 _HOUR_LONG = "interval '1 hour'"
 _DAY_LONG = timedelta(days=1)
 _A_MIDNIGHT = datetime(2000, 1, 1, tzinfo=UTC)
 
-_SUMS = f"since, {_KEPT}, messages, units, amount"
+_SUMS = f"since, {KEPT}, messages, units, amount"
 
-_TEN = "to_timestamp(floor(date_part('epoch', {}) / 864000) * 864000)"
+TEN = "to_timestamp(floor(date_part('epoch', {}) / 864000) * 864000)"
 """The ten days that a time is in: see forget_ten in the schema."""
-_ALL_DAYS = """10 = (SELECT count(*) FROM summed_days
+ALL_DAYS = """10 = (SELECT count(*) FROM summed_days
     WHERE pays AND day >= ten AND day < ten + interval '240 hours')"""
 """Whether the sums of a ten can be made of those of its days."""
 
@@ -92,20 +82,20 @@ _SPANS = f"""
     tens AS MATERIALIZED (
         SELECT ten AS since, ten + interval '240 hours' AS until FROM summed_tens
         WHERE {_IN_WINDOW.format("ten", "240 hours")}
-            AND ten + interval '239 hours' <= %(first)s AND {_ALL_DAYS}
+            AND ten + interval '239 hours' <= %(first)s AND {ALL_DAYS}
     ),
     days AS MATERIALIZED (
         SELECT day AS since, day + interval '24 hours' AS until,
             day + interval '23 hours' > %(first)s AS is_late
         FROM summed_days
         WHERE {_IN_WINDOW.format("day", "24 hours")}
-            AND {_TEN.format("day")} NOT IN (SELECT since FROM tens)
+            AND {TEN.format("day")} NOT IN (SELECT since FROM tens)
     ),
     hours AS MATERIALIZED (
         SELECT hour AS since, hour + {_HOUR_LONG} AS until, is_late
         FROM summed_hours LEFT JOIN days ON since = date_trunc('day', hour, 'UTC')
         WHERE {_IN_WINDOW.format("hour", "1 hour")}
-            AND {_TEN.format("hour")} NOT IN (SELECT since FROM tens) AND is_late IS NOT FALSE
+            AND {TEN.format("hour")} NOT IN (SELECT since FROM tens) AND is_late IS NOT FALSE
     ),
     sums AS (
         SELECT {_SUMS} FROM tens JOIN ten_tallies ON ten = since
@@ -126,11 +116,11 @@ an hour has no sums.
 
 _UNSUMMED = f"""
     SELECT unsummed.* FROM gaps, LATERAL (
-        SELECT {_OF_ROW}, created_at, units, amount FROM messages
+        SELECT {OF_ROW}, created_at, units, amount FROM messages
         WHERE created_at >= since AND created_at < until OFFSET 0) AS unsummed"""
 _LATE = f"""
     SELECT sent.* FROM late, LATERAL (
-        SELECT {_OF_ROW}, created_at, units, amount FROM messages
+        SELECT {OF_ROW}, created_at, units, amount FROM messages
         WHERE outcome IS NULL AND current_status = 'sent'
             AND created_at >= hour AND created_at < hour + {_HOUR_LONG}
             AND {bucket("created_at")} >= {bucket("hour")}
@@ -144,58 +134,16 @@ _TALLY = f"""
         sum(messages)::bigint, sum(units)::bigint, sum(amount)::bigint
     FROM (
         SELECT {_SLICE.format("since")} AS slice,
-            {_KEPT}, CASE status WHEN 'sent' THEN greatest(since, %(first)s) END AS waiting,
+            {KEPT}, CASE status WHEN 'sent' THEN greatest(since, %(first)s) END AS waiting,
             messages, units, amount
         FROM sums
         UNION ALL
-        SELECT {_SLICE.format("created_at")}, {_KEPT}, CASE status WHEN 'sent'
+        SELECT {_SLICE.format("created_at")}, {KEPT}, CASE status WHEN 'sent'
                 THEN greatest(date_trunc('hour', created_at, 'UTC'), %(first)s) END,
             1, coalesce(units, 0), coalesce(amount, 0)
         FROM ({{rows}}) AS rows
     ) AS alike GROUP BY {{columns}}, country, status, waiting
     """
-
-
-class _Span(NamedTuple):
-    """What is summed up as a whole: its length, the tables that say which are and their sums, and
-    what these are made of. The column of their beginning has its name.
-    """
-
-    name: str
-    length: str
-    summed: str
-    tallies: str
-    rows: str
-
-
-_MESSAGES = f"""(SELECT created_at AS at, {_OF_ROW}, 1 AS messages,
-    coalesce(units, 0) AS units, coalesce(amount, 0) AS amount FROM messages) AS m"""
-_HOUR = _Span("hour", "1 hour", "summed_hours", "tallies", _MESSAGES)
-_DAY = _Span("day", "24 hours", "summed_days", "day_tallies", _MESSAGES)
-_DAYS = f"(SELECT day AS at, {_KEPT}, messages, units, amount FROM day_tallies) AS d"
-_TEN_DAYS = _Span("ten", "240 hours", "summed_tens", "ten_tallies", _DAYS)
-
-
-def _sum_up(connection: Connection, span: _Span, start: str) -> None:
-    """Statement by statement: each sees what was committed before it, so what is not noted any more
-    is read.
-    """
-    name, length, summed, sums, rows = span
-    for statement in (
-        f"DELETE FROM {sums} WHERE {name} = %(start)s",
-        f"DELETE FROM {summed} WHERE {name} = %(start)s",
-        f"""INSERT INTO {sums} ({name}, {_KEPT}, messages, units, amount)
-            SELECT start, {_KEPT}, sum(messages), sum(units), sum(amount)
-            FROM (SELECT %(start)s::timestamptz) AS s (start) JOIN {rows}
-                ON at >= start AND at < start + interval '{length}'
-            GROUP BY start, {_KEPT}""",
-        f"""INSERT INTO {summed} ({name}, pays)
-            SELECT {name}, sum(messages) >= %(pays)s * count(*) FROM {sums}
-            WHERE {name} = %(start)s GROUP BY {name}""",
-        f"""DELETE FROM {sums} AS t USING {summed} AS s
-            WHERE t.{name} = %(start)s AND s.{name} = t.{name} AND NOT s.pays""",
-    ):
-        connection.execute(statement.encode(), {"start": start, "pays": PAYS})
 
 
 def read_tallies(
@@ -237,83 +185,3 @@ def read_history(connection: Connection, edges: Sequence[str]) -> list[Counter[s
             counts[tally.status] += tally.messages
         found.append(counts)
     return found
-
-
-def sum_up_one(connection: Connection, now: str) -> bool:
-    """Sum up an hour, one that has changed first, else a day, else ten; False if none is left."""
-    with connection.transaction():
-        connection.execute(f"SELECT {SILENCE}".encode())
-        ((is_held,),) = connection.execute("SELECT pg_try_advisory_xact_lock(%s)", (LOCK,))
-        if not is_held:
-            return False
-        if (hour := _next_hour(connection, now)) is not None:
-            connection.execute(
-                """DELETE FROM changed_hours WHERE ctid = ANY (ARRAY(
-                       SELECT ctid FROM changed_hours WHERE hour = %s FOR UPDATE SKIP LOCKED))""",
-                (hour,),
-            )
-            _sum_up(connection, _HOUR, hour)
-        elif (day := _next_day(connection)) is not None:
-            _sum_up(connection, _DAY, day)
-            connection.execute(  # it was made of what the day was before, if it is there
-                f"DELETE FROM summed_tens WHERE ten = {_TEN.format('%s::timestamptz')}".encode(),
-                (day,),
-            )
-        elif (ten := _next_ten(connection)) is not None:
-            _sum_up(connection, _TEN_DAYS, ten)
-        else:
-            return False
-    return True
-
-
-def _next_hour(connection: Connection, now: str) -> str | None:
-    """Of those between the first and the last that are summed up one that has changed, else the
-    next one with messages, later ones first; None if none is left.
-    """
-    ((found,),) = connection.execute(
-        f"""WITH known AS MATERIALIZED (
-                SELECT min(hour) AS first, max(hour) AS last, date_trunc('hour',
-                    least(%s, clock_timestamp()) - interval '{SETTLING}', 'UTC') AS settled
-                FROM summed_hours
-            )
-            SELECT (coalesce(
-                (SELECT max(hour) FROM changed_hours, known WHERE hour BETWEEN first AND last),
-                date_trunc('hour', (
-                    SELECT min(created_at) FROM messages
-                    WHERE created_at >= (SELECT last + interval '1 hour' FROM known)
-                        AND created_at < (SELECT settled FROM known)), 'UTC'),
-                date_trunc('hour', (
-                    SELECT max(created_at) FROM messages
-                    WHERE created_at < (SELECT coalesce(first, settled) FROM known)), 'UTC')))::text
-            """.encode(),
-        (now,),
-    ).fetchall()
-    return found and str(found)
-
-
-def _next_day(connection: Connection) -> str | None:
-    """The newest one before the last hour's, of which no change is noted; None if none is left."""
-    ((found,),) = connection.execute(
-        """SELECT max(day)::text FROM (
-               SELECT date_trunc('day', hour, 'UTC') AS day FROM summed_hours
-               EXCEPT SELECT day FROM summed_days) AS whole
-           WHERE day < (SELECT date_trunc('day', max(hour), 'UTC') FROM summed_hours)
-               AND NOT EXISTS (
-                   SELECT FROM changed_hours
-                   WHERE hour >= day AND hour < day + interval '24 hours')"""
-    ).fetchall()
-    return found and str(found)
-
-
-def _next_ten(connection: Connection) -> str | None:
-    """The newest one, of which no day is the last one or the one before: in those messages change
-    most, and each change takes the ten with it. None if none is left.
-    """
-    ((found,),) = connection.execute(
-        f"""SELECT max(ten)::text FROM (
-                SELECT {_TEN.format("day")} AS ten FROM summed_days
-                EXCEPT SELECT ten FROM summed_tens) AS whole
-            WHERE ten + interval '264 hours' <= (SELECT max(day) FROM summed_days)
-                AND {_ALL_DAYS}""".encode()
-    ).fetchall()
-    return found and str(found)
