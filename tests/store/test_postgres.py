@@ -28,7 +28,7 @@ from smsstatus.store.contract import (
     StoreUnavailable,
     WorkRefused,
 )
-from smsstatus.store.postgres import batch, counting, listing, names, readers, upgrade, upkeep
+from smsstatus.store.postgres import batch, counting, holding, listing, names, readers, upgrade
 from smsstatus.store.postgres import connection as connections
 from smsstatus.store.postgres.batch import RECORD, record
 from smsstatus.store.postgres.committer import Committer
@@ -208,7 +208,7 @@ def test_one_process_builds_indexes_and_an_index_of_an_earlier_version_goes(
 ) -> None:
     ask(postgres, "CREATE INDEX former ON messages (updated_at)")
     monkeypatch.setattr(upgrade, "RETIRED", ("former", "never_there"))
-    with upkeep.hold(postgres, "indexes"):
+    with holding.hold(postgres, "indexes"):
         assert not store.sum_up_some(NOW)
     # The server takes note of the other's end when it gets to it.
     wait_until(lambda: store.sum_up_some(NOW), what="the indexes are built")
@@ -233,7 +233,7 @@ def test_the_indexes_of_version_1_give_way_once_smaller_ones_are_there(
 
 
 def test_what_is_held_for_long_keeps_no_rows_from_being_removed(postgres: str) -> None:
-    with upkeep.hold(postgres, "prune") as still_held:
+    with holding.hold(postgres, "prune") as still_held:
         assert still_held is not None
         assert still_held()
         assert ask(
@@ -654,7 +654,7 @@ def test_what_somebody_holds_is_free_when_the_connection_ends(
 
 
 def test_locks_have_numbers_of_their_own() -> None:
-    numbers = {upkeep.lock_number(name) for name in ("prune", "reconcile", "drain", "forward")}
+    numbers = {holding.lock_number(name) for name in ("prune", "reconcile", "drain", "forward")}
     assert len(numbers) == 4
 
 

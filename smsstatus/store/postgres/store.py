@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -30,7 +30,7 @@ from ..contract import (
 from ..groupcommit import GroupCommit, Observer, Ticket
 from ..outbox import Wanted
 from ..runs import Step
-from . import counting, filling, keys, listing, summing, tallies, updates, upgrade, upkeep
+from . import counting, filling, holding, keys, listing, summing, tallies, updates, upgrade, upkeep
 from .committer import Committer
 from .connection import Connection, Link
 from .outbox import PostgresOutbox
@@ -241,29 +241,9 @@ class PostgresStore:
         raise WorkRefused(upkeep.HOW_TO_BACK_UP.format(target))
 
     def hold(self, name: str) -> AbstractContextManager[StillHeld | None]:
-        return self._hold_here(name) if self._readers is None else upkeep.hold(self._url, name)
-
-    @contextmanager
-    def _hold_here(self, name: str) -> Iterator[StillHeld | None]:
-        """On the only connection there is: for a session, since others' transactions end on it."""
-        number = upkeep.lock_number(name)
-        is_held = name not in self._held and self._read(
-            lambda connection: connection.execute(
-                "SELECT pg_try_advisory_lock(%s)", (number,)
-            ).fetchall()[0][0]
-        )
-        if is_held:
-            self._held.add(name)
-        try:
-            yield partial(upkeep.is_held, self._read_anyway, number) if is_held else None
-        finally:
-            if is_held:
-                self._held.discard(name)
-                self._read_anyway(
-                    lambda connection: connection.execute(
-                        "SELECT pg_advisory_unlock(%s)", (number,)
-                    )
-                )
+        if self._readers is None:
+            return holding.hold_here(name, self._held, self._read, self._read_anyway)
+        return holding.hold(self._url, name)
 
     def look(self) -> None:
         """There is nothing to notice: the server looks after its files."""

@@ -1,18 +1,14 @@
-"""What the service and its operator ask about the database itself, and who does what alone."""
+"""What the service and its operator ask about the database itself."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from functools import partial
-from hashlib import blake2b
 
-from ..contract import FORGET_BATCH, PRUNE_BATCH, Engine, StillHeld, StoreUnavailable
+from ..contract import FORGET_BATCH, PRUNE_BATCH, Engine
 from .columns import as_text
-from .connection import Connection, Link
+from .connection import Connection
 from .keys import forget_old_keys
-from .readers import run
 
 HOW_TO_BACK_UP = (
     "PostgreSQL is backed up with its host's own command: heroku pg:backups:capture on Heroku, "
@@ -114,58 +110,3 @@ def _lock(connection: Connection, ids: Sequence[int]) -> None:
     connection.execute(
         "SELECT FROM messages WHERE id = ANY (%s) ORDER BY message_uuid FOR UPDATE", (ids,)
     )
-
-
-def lock_number(name: str) -> int:
-    """The advisory lock of a name."""
-    digest = blake2b(name.encode(), digest_size=8, person=b"smsstatus").digest()
-    return int.from_bytes(digest, signed=True)
-
-
-@contextmanager
-def hold(url: str, name: str) -> Iterator[StillHeld | None]:
-    """Hold a name's lock on a connection of its own; None if another does.
-
-    The lock is a transaction's, since behind a pooler only that belongs to one client. The server
-    drops it when the connection ends, and asks after a silent one before a minute is over.
-    """
-    link = Link(url)
-    number = lock_number(name)
-    try:
-        is_ours = run(link, _take(number))
-        yield partial(is_held, partial(run, link), number) if is_ours else None
-    finally:
-        link.end()  # so that it is free for who comes next
-
-
-def is_held(read: Callable[[Callable[[Connection], bool]], bool], number: int) -> bool:
-    """Has the session that `read` reads in that advisory lock? A new one, after the end of the one
-    that took it, has not. Raises nothing.
-    """
-    high, low = divmod(number % 2**64, 2**32)
-    query = f"""SELECT EXISTS (SELECT FROM pg_locks
-        WHERE locktype = 'advisory' AND pid = pg_backend_pid() AND granted
-            AND classid = {high} AND objid = {low} AND objsubid = 1)""".encode()  # see _take
-    try:
-        return read(lambda connection: bool(connection.execute(query).fetchall()[0][0]))
-    except StoreUnavailable:
-        return False
-
-
-def _take(number: int) -> Callable[[Connection], bool]:
-    def take(connection: Connection) -> bool:
-        connection.execute("BEGIN")
-        connection.execute(
-            """SELECT set_config(name, value, true) FROM (VALUES
-                   ('idle_in_transaction_session_timeout', '0'), ('tcp_keepalives_idle', '15'),
-                   ('tcp_keepalives_interval', '5'), ('tcp_keepalives_count', '3')
-               ) AS settings (name, value)"""
-        )
-        # With a parameter its snapshot would last as long as the lock: vacuum and builds of
-        # indexes wait for those.
-        ((is_held,),) = connection.execute(
-            f"SELECT pg_try_advisory_xact_lock({number})".encode()
-        ).fetchall()
-        return bool(is_held)
-
-    return take
