@@ -93,6 +93,18 @@ def test_who_holds_knows_that_the_server_has_let_go_of_it(postgres: str, connect
         assert not still_held()
 
 
+def test_what_a_store_with_one_connection_held_is_another_ones_once_its_block_ends(
+    postgres: str,
+) -> None:
+    one, other = PostgresStore(postgres, connections=1), PostgresStore(postgres)
+    with closing(one), closing(other):
+        with one.hold("prune") as held, other.hold("prune") as not_yet:
+            assert held is not None
+            assert not_yet is None
+        with other.hold("prune") as taken:
+            assert taken is not None
+
+
 def test_a_store_that_cannot_say_who_holds_it_is_unavailable(tmp_path: Path) -> None:
     missing = SqliteStore(tmp_path / "no such folder" / "sms.db")
     with pytest.raises(StoreUnavailable), missing.hold("prune"):
