@@ -26,7 +26,7 @@ from .connection import SILENCE, Connection
 
 log = logging.getLogger(__name__)
 
-RAISED = f"""
+FOR_TRANSACTION = f"""
     SELECT set_config('lock_timeout', '2s', true), set_config('smsstatus.facts', 'told', true),
         {SILENCE},
         CASE current_setting('synchronous_commit')
@@ -69,7 +69,7 @@ def _set(columns: Iterable[str], condition: str) -> str:
 _OWN_REFERENCE = "excluded.reference < m.reference OR m.reference IS NULL"
 
 RECORD = f"""
-    WITH raised AS MATERIALIZED ({RAISED}),
+    WITH raised AS MATERIALIZED ({FOR_TRANSACTION}),
     given AS MATERIALIZED (
         SELECT g.*, decode(text_hex, 'hex') AS signed_text, decode(reading_hex, 'hex') AS reading,
             decode(text_hex || reading_hex, 'hex') AS digest,

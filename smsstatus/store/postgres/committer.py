@@ -15,7 +15,7 @@ from ..contract import SchemaTooNew, StoreError, StoreUnavailable, WorkRefused
 from ..groupcommit import Mistake
 from ..outbox import Wanted
 from . import forwards
-from .batch import RAISED, record
+from .batch import FOR_TRANSACTION, record
 from .connection import Connection, Link, TooSlow
 from .errors import ROW_FAILURES, describe
 
@@ -104,7 +104,7 @@ def _do(
         return record(connection, updates), False
     has_changes = False
     with connection.transaction():
-        connection.execute(RAISED.encode())
+        connection.execute(FOR_TRANSACTION.encode())
         outcomes = record(connection, updates) if updates else []
         if wanted is not None:
             has_changes = forwards.add(connection, updates, outcomes, wanted)

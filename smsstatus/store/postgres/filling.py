@@ -14,7 +14,7 @@ from typing import Any
 from ...plivo.callback import facts_of
 from ..packing import unpack
 from . import facts
-from .batch import RAISED
+from .batch import FOR_TRANSACTION
 from .columns import as_text
 from .connection import Connection
 
@@ -40,7 +40,7 @@ def fill_some(connection: Connection) -> bool:
     False if none is left, or another process does it.
     """
     with connection.transaction():
-        connection.execute(RAISED.encode())
+        connection.execute(FOR_TRANSACTION.encode())
         ((is_held,),) = connection.execute("SELECT pg_try_advisory_xact_lock(%s)", (LOCK,))
         ids = [*_noted(connection), *_former(connection)] if is_held else []
         # Locked in the order in which callbacks lock them, and read only then.
