@@ -7,12 +7,13 @@ countries alone from which reports do come; the failure rate rests on all messag
 
 Whether they come is judged by the messages themselves. Of a country with none that could tell, as
 in an hour that has only just passed, it is judged by those of the last weeks. A few reports say
-nothing there, such as of messages that `simulate` made up.
+nothing there, such as of messages that `simulate` made up. Nor does `undelivered` alone beside
+`sent`: carriers that never report a delivery do report that.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -20,9 +21,6 @@ from datetime import datetime, timedelta
 from ..model import DELIVERED, FAILURES
 from ..notation import percentile
 from ..store.contract import HOUR, Group, Message, Tally
-
-REPORTED = (*DELIVERED, "undelivered")
-"""What a carrier reports. `failed` and `rejected` are said before a carrier has the message."""
 
 LEAST, MOST = timedelta(hours=1), timedelta(days=3)
 """How long a report is waited for, at least and at most."""
@@ -36,6 +34,26 @@ NOTHING_FINAL = "no message has a final status yet"
 NOTHING = "there is no message"
 
 
+@dataclass(slots=True)
+class Heard:
+    """How many messages to a country carriers have reported, and how many are `sent`.
+
+    `failed` and `rejected` are said before a carrier has the message.
+    """
+
+    delivered: int = 0
+    undelivered: int = 0
+    sent: int = 0
+
+    @property
+    def reported(self) -> int:
+        return self.delivered + self.undelivered
+
+    def proves_reports(self, sent: int) -> bool:
+        """Do reports come, where so many messages are `sent`?"""
+        return 0 < self.reported >= sent and (self.delivered > 0 or not sent)
+
+
 @dataclass(frozen=True, slots=True)
 class Learned:
     """What the messages of the last weeks (LEARNING) say of countries, where that `is_known`."""
@@ -43,18 +61,17 @@ class Learned:
     is_known: bool = False
     waits: Mapping[str | None, timedelta] = field(default_factory=dict)
     """How long to wait for a report, where some came: as long as 99 of 100 deliveries took."""
-    reported: Mapping[str | None, int] = field(default_factory=dict)
-    """How many messages of a country have a report."""
-    sent: Mapping[str | None, int] = field(default_factory=dict)
-    """How many of them are `sent`, however lately."""
+    heard: Mapping[str | None, Heard] = field(default_factory=dict)
+    """By country, however lately."""
 
-    def has_reports(self, country: str | None, reported: int, sent: int) -> bool:
-        """Do reports come from there, going by so many messages of a window, or by the last weeks?
+    def has_reports(self, country: str | None, heard: Heard) -> bool:
+        """Do reports come from there, going by what is heard in a window, or in the last weeks?
 
         What is `sent` in the window counts against the weeks too: it can have been sent since.
         """
-        lately = self.reported.get(country, 0)
-        return 0 < reported >= sent or 0 < lately >= max(self.sent.get(country, 0), sent)
+        lately = self.heard.get(country, Heard())
+        sent = max(lately.sent, heard.sent)
+        return heard.proves_reports(heard.sent) or lately.proves_reports(sent)
 
 
 @dataclass(slots=True)
@@ -71,7 +88,7 @@ class Rates:
     known: int = 0
     """Messages of those with a final status: what the delivery rate rests on."""
     silent: set[str | None] = field(default_factory=set)
-    """Countries that have messages which are sent, and from which no reports come."""
+    """Countries that have messages which are sent, and from which no reports of deliveries come."""
     few: set[str | None] = field(default_factory=set)
     """Countries from which some come, but most are missing."""
     units: int = 0
@@ -121,13 +138,14 @@ def rates_by_group(tallies: Iterable[Tally], learned: Learned, now: datetime) ->
     """The rates of each group.
 
     Reports come from a country if there are as many as messages without one, and as many as
-    messages that are `sent`, of these or of those of the last weeks. A message that is `sent` has
-    no report if its hour has been over, `now`, for as long as those of its country are waited for.
+    messages that are `sent`, of these or of those of the last weeks; where any is `sent`, some of
+    them have to say `delivered`. A message that is `sent` has no report if its hour has been over,
+    `now`, for as long as those of its country are waited for.
     """
     tallies = list(tallies)
     countries = {tally.country for tally in tallies}
     before = {country: _overdue_before(country, learned, now) for country in countries}
-    reported, sent = _reported_and_sent(tallies)
+    heard = _heard(tallies)
     overdue = Counter[str | None]()
     for _, country, status, hour, messages, _, _ in tallies:
         if status == "sent" and hour < before[country]:
@@ -135,8 +153,8 @@ def rates_by_group(tallies: Iterable[Tally], learned: Learned, now: datetime) ->
     reporting = {
         country
         for country in countries
-        if reported[country] >= overdue[country]
-        and learned.has_reports(country, reported[country], sent[country])
+        if heard[country].reported >= overdue[country]
+        and learned.has_reports(country, heard[country])
     }
     found: dict[Group, Rates] = {}
     for group, country, status, hour, messages, units, amount in tallies:
@@ -159,20 +177,23 @@ def rates_by_group(tallies: Iterable[Tally], learned: Learned, now: datetime) ->
                 rates.known += messages
         elif status == "sent" and hour < before[country]:
             rates.no_report += messages
-        if not reports and (status == "sent" or reported[country]):
-            (rates.few if reported[country] else rates.silent).add(country)
+        if not reports and (status == "sent" or heard[country].reported):
+            (rates.few if heard[country].delivered else rates.silent).add(country)
     return found
 
 
-def _reported_and_sent(tallies: Iterable[Tally]) -> tuple[Counter[str | None], Counter[str | None]]:
+def _heard(tallies: Iterable[Tally]) -> dict[str | None, Heard]:
     """By country."""
-    reported, sent = Counter[str | None](), Counter[str | None]()
+    found = defaultdict[str | None, Heard](Heard)
     for tally in tallies:
-        if tally.status in REPORTED:
-            reported[tally.country] += tally.messages
+        heard = found[tally.country]
+        if tally.status in DELIVERED:
+            heard.delivered += tally.messages
+        elif tally.status == "undelivered":
+            heard.undelivered += tally.messages
         elif tally.status == "sent":
-            sent[tally.country] += tally.messages
-    return reported, sent
+            heard.sent += tally.messages
+    return found
 
 
 def has_no_report(message: Message, learned: Learned, now: datetime) -> bool:
@@ -195,13 +216,11 @@ def first_hour(now: datetime) -> str:
 
 def learn(tallies: Iterable[Tally], times: Mapping[Group, Sequence[float]]) -> Learned:
     """From the messages of LEARNING and their delivery times by country."""
-    reported, sent = _reported_and_sent(tallies)
     return Learned(
         True,
         {
             country: min(max(timedelta(seconds=percentile(seconds, 0.99) or 0.0), LEAST), MOST)
             for (country,), seconds in times.items()
         },
-        reported,
-        sent,
+        _heard(tallies),
     )

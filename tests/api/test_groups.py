@@ -107,6 +107,48 @@ def test_a_few_reports_do_not_make_a_country_one_from_which_they_come(
     assert ("without_reports" if hours_ago else "few_reports", ["US"]) in stats.items()
 
 
+def test_where_nothing_was_ever_delivered_many_undelivered_make_no_rate_of_0(
+    app: Flask, api: FlaskClient
+) -> None:
+    """Whether what is sent arrives is as little known as before."""
+    write_lives(app, "US", 50 * HOUR, sent=30, undelivered=2)
+    assert api.get("/stats").status_code == 200
+    write_lives(app, "US", 0 * HOUR, sent=4, undelivered=6)
+    for query in ("", "?since=2020-01-01"):
+        stats = api.get(f"/stats{query}").get_json()
+        assert (stats["delivery_rate"], stats["delivery_rate_of"]) == (None, 0)
+        assert (stats["headline"], stats["without_reports"]) == ("failure_rate", ["US"])
+        assert (stats["few_reports"], stats["failed"]) == ([], 8 if query else 6)
+    assert "no delivery reports have come from the United States" in api.get("/").text
+
+
+def test_a_few_deliveries_of_before_do_not_prove_it_of_what_is_undelivered(
+    app: Flask, api: FlaskClient
+) -> None:
+    write_lives(app, "US", 50 * HOUR, sent=30, delivered=3)
+    write_lives(app, "US", 0 * HOUR, sent=4, undelivered=6)
+    assert api.get("/stats").get_json()["delivery_rate"] is None
+
+
+def test_what_came_before_any_was_sent_does_not_prove_it_of_those(
+    app: Flask, api: FlaskClient
+) -> None:
+    write_lives(app, "US", 50 * HOUR, undelivered=9)
+    assert api.get("/stats").status_code == 200
+    write_lives(app, "US", 0 * HOUR, sent=4, failed=1)
+    assert api.get("/stats").get_json()["delivery_rate"] is None
+
+
+def test_where_all_are_undelivered_and_none_is_sent_0_per_cent_were_delivered(
+    app: Flask, api: FlaskClient
+) -> None:
+    write_lives(app, "US", 50 * HOUR, sent=30)
+    write_lives(app, "US", 0 * HOUR, undelivered=6)
+    stats = api.get("/stats").get_json()
+    assert (stats["delivery_rate"], stats["delivery_rate_of"]) == (0.0, 6)
+    assert (stats["headline"], stats["without_reports"]) == ("delivery_rate", [])
+
+
 def test_how_long_reports_of_a_rare_country_take_is_known_among_many_others(
     app: Flask, api: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

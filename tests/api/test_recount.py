@@ -126,17 +126,21 @@ def recount(all_lives: Sequence[Life], since: datetime, by: Sequence[str]) -> di
         last = NOW - timedelta(seconds=waits.get(life.country, 3600.0))
         return life.status == "sent" and life.queued < last.replace(minute=0, second=0)
 
-    def reported_and_sent(some: Sequence[Life], country: str | None) -> tuple[int, int]:
-        of_status = Counter(life.status for life in some if life.country == country)
-        return sum(of_status[s] for s in ("delivered", "read", "undelivered")), of_status["sent"]
+    def of_status(some: Sequence[Life], country: str | None) -> Counter[str]:
+        return Counter(life.status for life in some if life.country == country)
+
+    def come(of: Counter[str], sent: int) -> bool:
+        delivered = of["delivered"] + of["read"]
+        reported = delivered + of["undelivered"]
+        return reported > 0 and reported >= sent and (delivered > 0 or sent == 0)
 
     reports = set()
     for country in {life.country for life in in_window}:
-        reported, sent = reported_and_sent(in_window, country)
+        here, lately = of_status(in_window, country), of_status(all_lives, country)
+        reported = here["delivered"] + here["read"] + here["undelivered"]
         overdue = sum(life.country == country and has_no_report(life) for life in in_window)
-        lately, sent_lately = reported_and_sent(all_lives, country)
-        is_known = 0 < lately >= sent_lately
-        if reported >= overdue and (is_known or 0 < reported >= sent):
+        is_known = come(here, here["sent"]) or come(lately, lately["sent"])
+        if reported >= overdue and is_known:
             reports.add(country)
     groups = defaultdict(list)
     for life in in_window:
