@@ -18,6 +18,8 @@ LEARN_SECONDS = 600.0
 """From where reports come, and how long they take, is found out again after that."""
 RETRY_SECONDS = 60.0
 """The same where it could not be found out."""
+COMPARED = ("delivery_rate", "delivery_rate_of", "failure_rate", "failure_rate_of", "amount")
+"""What is said of the time before, too."""
 FEW_TIMES, NEWEST_OF_RARE = 50, 500
 """So few say little of the slowest; then so many of the newest messages are read."""
 
@@ -67,7 +69,7 @@ def stats_of(
             errors[tally.group[0]] += tally.messages
     before = rates_json(earlier_rates)
     compared = {"since": earlier(since, until), "until": since, "total": earlier_rates.messages}
-    compared.update((name, before[name]) for name in ("delivery_rate", "failure_rate", "amount"))
+    compared.update((name, before[name]) for name in COMPARED)
     stats = stats_json(rates, errors, delivered_in)
     return {"since": since, "until": until, **stats, "before": compared}
 

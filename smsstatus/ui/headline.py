@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..figures.unusual import LEAST
 from ..plivo.countries import country_name
 from . import words
 
@@ -115,11 +116,14 @@ def _messages(stats: dict[str, Any]) -> str:
 
 
 def _change(name: str, stats: dict[str, Any], earlier_time: str) -> Change | None:
-    """Of the rates as they are shown, so that the reader's own subtraction is right."""
-    earlier = stats["before"][name]
-    if earlier is None:
+    """Of the rates as they are shown, so that the reader's own subtraction is right.
+
+    None where one of them rests on fewer than LEAST messages: it differs by chance alone.
+    """
+    before = stats["before"]
+    if min(stats[f"{name}_of"], before[f"{name}_of"]) < LEAST:
         return None
-    now, then = words.percent(stats[name]), words.percent(earlier)
+    now, then = words.percent(stats[name]), words.percent(before[name])
     points = round(float(now) - float(then), 1)
     if not points:
         return Change("same", True, f"as in {earlier_time}: {then} %")

@@ -46,8 +46,10 @@ def words(markup: str) -> str:
     return " ".join(re.sub("<[^>]*>", " ", markup).split())
 
 
-def lives(now: datetime, ago: int, failed: int, **more: str) -> list[StatusUpdate]:
-    """Of ten messages that were first seen so many minutes ago; so many were undelivered."""
+def lives(
+    now: datetime, ago: int, failed: int, messages: int = 10, **more: str
+) -> list[StatusUpdate]:
+    """Of messages that were first seen so many minutes ago; the last were undelivered."""
     seen = now - timedelta(minutes=ago)
     times = {"QueuedTime": seen - timedelta(seconds=3), "DeliveryReportTime": seen}
     fields = {
@@ -61,10 +63,12 @@ def lives(now: datetime, ago: int, failed: int, **more: str) -> list[StatusUpdat
     }
     bad = {"Status": "undelivered", "ErrorCode": "30"}
     updates = []
-    for number in range(10):
+    for number in range(messages):
         told = {**at("delivered", MessageUUID=f"m-{ago}-{number}"), **fields}
         updates.append(
-            update_of({**told, **(bad if number < failed else {})}, utc_timestamp(str(seen)))
+            update_of(
+                {**told, **(bad if number >= messages - failed else {})}, utc_timestamp(str(seen))
+            )
         )
     return updates
 
@@ -78,15 +82,16 @@ def hour_of(app: Flask) -> str:
 @pytest.mark.parametrize(
     ("before", "now", "direction", "said"),
     [
-        (3, 1, "up", "20 points more than in the hour before: 70 %"),
-        (1, 3, "down", "20 points less than in the hour before: 90 %"),
-        (1, 1, "same", "as in the hour before: 90 %"),
+        (30, 10, "up", "20 points more than in the hour before: 70 %"),
+        (10, 30, "down", "20 points less than in the hour before: 90 %"),
+        (10, 10, "same", "as in the hour before: 90 %"),
     ],
 )
 def test_the_change_against_the_hour_before_has_an_arrow_and_its_figure(
     app: Flask, clock: HandClock, before: int, now: int, direction: str, said: str
 ) -> None:
-    write(service_of(app).store, lives(clock.now(), 90, before) + lives(clock.now(), 10, now))
+    for ago, failed in ((90, before), (10, now)):
+        write(service_of(app).store, lives(clock.now(), ago, failed, messages=100))
     headline = hour_of(app)
     found = re.search(r'<p class="change ([^"]*)">(.*?)</p>', headline, re.DOTALL)
     assert found is not None
@@ -95,6 +100,17 @@ def test_the_change_against_the_hour_before_has_an_arrow_and_its_figure(
     arrows = re.findall(r'<path d="([^"]*)"', found[2])
     assert [arrow.startswith(ARROWS[direction]) for arrow in arrows] == [True] * len(arrows)
     assert len(arrows) == (direction in ARROWS)
+
+
+@pytest.mark.parametrize(("before", "now"), [(99, 100), (100, 99)])
+def test_the_rates_of_a_few_messages_are_not_compared(
+    app: Flask, clock: HandClock, before: int, now: int
+) -> None:
+    for ago, messages in ((90, before), (10, now)):
+        write(service_of(app).store, lives(clock.now(), ago, 10, messages=messages))
+    headline = hour_of(app)
+    assert f"of {now} messages with a final status" in words(headline)
+    assert 'class="change' not in headline
 
 
 @pytest.mark.parametrize(
@@ -188,7 +204,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with closing(SqliteStore(folder / "sms.db")) as store:
         store.prepare()
         now = datetime.now(UTC)
-        write(store, lives(now, 90, 2) + lives(now, 10, 1))
+        for ago, failed in ((90, 20), (10, 10)):
+            write(store, lives(now, ago, failed, messages=100))
     with running_site(folder) as site:
         yield site
 
@@ -212,7 +229,7 @@ def test_cost_change_and_time_to_deliver_are_seen_at_any_width(
     page = open_page(visitor, "/?window=1h", width)
     headline = page.locator("section.headline")
     is_seen(headline.get_by_text("Cost, USD"), width)
-    is_seen(headline.get_by_text("2.50", exact=True), width)
+    is_seen(headline.get_by_text("25.00", exact=True), width)
     change = headline.get_by_text("10 points more than in the hour before: 80 %")
     is_seen(change, width)
     is_seen(change.locator("svg"), width)
@@ -229,7 +246,7 @@ def test_the_reason_of_a_failure_is_seen_in_its_row_at_any_width(
     site: Site, visitor: Visitor, path: str, width: int
 ) -> None:
     page = open_page(visitor, path, width)
-    row = page.locator('table.messages tr[data-key="m-10-0"]')
+    row = page.locator('table.messages tr[data-key="m-10-99"]')
     is_seen(row.get_by_text(REASON).locator("visible=true"), width)
 
 

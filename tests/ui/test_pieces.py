@@ -180,7 +180,12 @@ def stats(**more: Any) -> dict[str, Any]:
         "final": 1000,
         "without_reports": [],
         "few_reports": [],
-        "before": {"delivery_rate": 0.95, "failure_rate": 0.05},
+        "before": {
+            "delivery_rate": 0.95,
+            "delivery_rate_of": 900,
+            "failure_rate": 0.05,
+            "failure_rate_of": 900,
+        },
         **more,
     }
 
@@ -236,7 +241,7 @@ def test_where_nothing_is_known_there_is_no_rate() -> None:
     nothing = {"headline": None, "delivery_rate": None, "final": 0}
     assert headline.headline(stats(**nothing), "last hour").rate is None
     assert headline.headline(stats(**nothing, total=0), "last hour").name == "Nothing yet"
-    new = stats(before={"delivery_rate": None, "failure_rate": None})
+    new = stats(before={"delivery_rate": None, "delivery_rate_of": 0})
     assert headline.headline(new, "last hour").change is None
 
 
