@@ -5,14 +5,17 @@ from __future__ import annotations
 from flask import Response, request
 
 from ..figures.window import is_without_report
+from ..model import StatusUpdate
 from ..notation import reference_pairs
 from ..plivo.api import NotConfigured, PlivoError, UnknownMessage, is_uuid
 from ..plivo.countries import country_name, network_name
+from ..plivo.error_codes import explain
 from ..service import Service
-from ..store.contract import Message, StoreError
-from ..upkeep.reconcile import reconcile_one
+from ..store.contract import Message, Outcome, StoreError
+from ..upkeep.reconcile import ask_about
 from ..views import message_json
 from ..web.current import current_service
+from ..web.messages import UNKNOWN
 from ..web.problems import Problem
 from . import live
 from .links import to
@@ -23,7 +26,6 @@ NOTICES = {
     "same": "Plivo was asked, and knew nothing newer.",
     "sent": "",
 }
-UNKNOWN = "No callback has reported this message, and it was not sent from here."
 
 
 def show(message_uuid: str) -> Response:
@@ -46,7 +48,7 @@ def ask_plivo(message_uuid: str) -> Response:
     if why_not:
         raise Problem(422, why_not)
     try:
-        asked = "changed" if reconcile_one(service, message_uuid) else "same"
+        update, outcome = ask_about(service, message_uuid)
     except UnknownMessage:
         trouble = (404, "Plivo does not know this message (any more: it keeps 90 days).")
     except NotConfigured as error:
@@ -56,6 +58,9 @@ def ask_plivo(message_uuid: str) -> Response:
     except StoreError as error:
         trouble = (503, f"Plivo's answer could not be stored ({error}).")
     else:
+        if outcome is Outcome.PRUNED:
+            return _page(message_uuid, None, removed=update)
+        asked = "changed" if outcome is Outcome.APPLIED else "same"
         address = to("message", message_uuid=message_uuid, asked=asked)
         return Response(status=303, headers={"Location": address})
     if message is None:
@@ -78,10 +83,12 @@ def _page(
     notice: str = "",
     trouble: str = "",
     unknown: str = "",
+    removed: StatusUpdate | None = None,
 ) -> Response:
+    """`removed`: what Plivo says of a message that is kept here no more."""
     service = current_service()
     without_report = message is not None and is_without_report(service, message)
-    etag = live.tag_of(message, notice, unknown, without_report)
+    etag = live.tag_of(message, notice, unknown, removed, without_report)
     unchanged = live.not_modified(etag) if request.method == "GET" else None
     if unchanged:
         return unchanged
@@ -99,6 +106,8 @@ def _page(
         "notice": notice,
         "trouble": trouble,
         "unknown": unknown,
+        "removed": removed,
+        "removed_error": explain(removed.error_code) if removed and removed.error_code else None,
         "without_report": without_report,
         "why_not_ask": _why_not(service, message_uuid),
     }

@@ -232,7 +232,12 @@ def _mixed(uuids: Sequence[str]) -> Iterator[str]:
 
 
 def reconcile_one(service: Parts, message_uuid: str) -> bool:
-    """Ask Plivo about one message; True if that changed its row.
+    """Ask Plivo about one message; True if that changed its row. Raises as `ask_about` does."""
+    return ask_about(service, message_uuid)[1] is Outcome.APPLIED
+
+
+def ask_about(service: Parts, message_uuid: str) -> tuple[StatusUpdate, Outcome]:
+    """Ask Plivo about one message: what it says, and what became of that.
 
     That it was asked is noted where it said something about this message: trouble says nothing.
     Raises NotConfigured, PlivoError, StoreUnavailable or WorkRefused.
@@ -248,7 +253,7 @@ def reconcile_one(service: Parts, message_uuid: str) -> bool:
         raise
     outcome = service.store.record(update)
     service.store.note_check(key, _now(service))
-    return outcome is Outcome.APPLIED
+    return update, outcome
 
 
 def _stored_as(service: Parts, asked: str, answer: dict[str, Any]) -> str:

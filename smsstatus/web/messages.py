@@ -23,6 +23,9 @@ from .download import csv_response
 from .news import change_json, wait_for_news
 from .problems import Problem, require_token, require_token_to_change
 
+UNKNOWN = (
+    "No callback has reported this message, and it was not sent from here, or it has been removed."
+)
 _EXPECTED = {
     Fault.UNKNOWN: "unknown here",
     Fault.REPEATED: "given more than once",
@@ -96,7 +99,7 @@ def show_message(message_uuid: str) -> Response:
         # Werkzeug puts U+FFFD for bytes of a path that are not UTF-8.
         if not re.fullmatch(TEXT_PATTERN, message_uuid) or "\ufffd" in message_uuid:
             raise Problem(400, "No message can have this id: look at its message_uuid.")
-        raise Problem(404, "No callback has reported this message, and it was not sent from here.")
+        raise Problem(404, UNKNOWN)
     return jsonify(message_json(message))
 
 
