@@ -17,6 +17,7 @@ from ..web.download import csv_response
 from ..web.problems import Problem
 from . import live, words
 from .links import to
+from .message import find
 from .zone import absolute, current, local, zone_of
 
 PER_PAGE = 50
@@ -117,8 +118,10 @@ def _find(sought: str) -> Response:
     What Plivo may know leads to where it can be asked. Anything else is answered where it was
     typed.
     """
-    if current_service().store.find(sought) is not None or is_uuid(sought):
-        return _lead(to("message", message_uuid=sought))
+    message = find(sought)
+    if message is not None or is_uuid(sought):
+        uuid = message.message_uuid if message else sought
+        return _lead(to("message", message_uuid=uuid))
     for name in ("reference", "to"):
         asked = read_form({name: sought})
         if not asked.errors and (asked.filters.reference or asked.filters.recipient_ending):

@@ -28,22 +28,28 @@ NOTICES = {
 }
 
 
+def find(typed: str) -> Message | None:
+    """The message with this id; somebody may have typed a UUID in capitals."""
+    store = current_service().store
+    message = store.find(typed)
+    return store.find(typed.lower()) if message is None and is_uuid(typed) else message
+
+
 def show(message_uuid: str) -> Response:
     """The page of a message. One that was just sent may still be on its way into the database."""
     asked = request.args.get("asked", "")
-    message = current_service().store.find(message_uuid)
+    message = find(message_uuid)
     if message is None and asked != "sent":
         return _unknown(message_uuid, 404)
-    return _page(message_uuid, message, notice=NOTICES.get(asked, ""))
+    uuid = message.message_uuid if message else message_uuid
+    return _page(uuid, message, notice=NOTICES.get(asked, ""))
 
 
 def ask_plivo(message_uuid: str) -> Response:
     """Ask Plivo about this message, known here or not, then show it."""
     service = current_service()
-    message = service.store.find(message_uuid)
-    if message is None:  # somebody may have typed it in capitals
-        message_uuid = message_uuid.lower()
-        message = service.store.find(message_uuid)
+    message = find(message_uuid)
+    message_uuid = message.message_uuid if message else message_uuid.lower()
     why_not = _why_not(service, message_uuid)
     if why_not:
         raise Problem(422, why_not)
@@ -61,7 +67,7 @@ def ask_plivo(message_uuid: str) -> Response:
         if outcome is Outcome.PRUNED:
             return _page(message_uuid, None, removed=update)
         asked = "changed" if outcome is Outcome.APPLIED else "same"
-        address = to("message", message_uuid=message_uuid, asked=asked)
+        address = to("message", message_uuid=update.message_uuid, asked=asked)
         return Response(status=303, headers={"Location": address})
     if message is None:
         return _unknown(message_uuid, trouble[0], trouble[1])

@@ -36,6 +36,15 @@ def ask(client: FlaskClient, message_uuid: str) -> TestResponse:
     return client.post(f"/ui/messages/{message_uuid}", auth=LOGIN, headers=headers)
 
 
+@pytest.mark.parametrize("written", [UUID, UUID.upper()])
+def test_what_was_asked_about_in_capitals_is_shown_as_plivo_writes_it(
+    client: FlaskClient, standin: PlivoApi, written: str
+) -> None:
+    standin.messages[UUID] = {"message_uuid": written, "message_state": "delivered"}
+    answer = ask(client, UUID.upper())
+    assert answer.headers["Location"].endswith(f"/{written}?asked=changed")
+
+
 def words(answer: TestResponse) -> str:
     return " ".join(html.unescape(re.sub("<[^>]*>", " ", answer.text)).split())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 import sqlite3
+from collections.abc import Callable
 from urllib.parse import urljoin, urlsplit
 
 import pytest
@@ -90,6 +91,20 @@ def test_the_search_box_takes_an_id_a_number_and_a_reference(
         assert urljoin("/ui/messages", answer.headers["Location"]) == address
         found = client.get(address, auth=LOGIN)
         assert ("4155550123" in found.text) == (unknown not in address)
+
+
+@pytest.mark.parametrize("typed", [str.lower, str.upper, str.capitalize])
+def test_a_uuid_leads_to_its_message_however_it_is_typed(
+    client: FlaskClient, receive: Receive, typed: Callable[[str], str]
+) -> None:
+    message_uuid = receive("sent", "abcdef00-0000-4000-8000-00000000000a")
+    sought = typed(message_uuid)
+    found = client.get("/ui/messages", query_string={"find": sought}, auth=LOGIN)
+    address = urljoin("/ui/messages", found.headers["Location"])
+    assert address == f"/ui/messages/{message_uuid}"
+    page = client.get(f"/ui/messages/{sought}", auth=LOGIN)
+    assert page.status_code == 200
+    assert f'<dd class="uuid">{message_uuid}</dd>' in page.text
 
 
 @pytest.mark.parametrize("sought", ["unknown", "123", "\0", "\0=1"])
