@@ -70,10 +70,15 @@ def show() -> Response:
     marker, figures = _counted(service, kept, window, zone)
     alarms = _alarms(service, state)
     upkeep = upkeep_of(service)
-    days = str(zone) if window.is_local else ""
+    days = _days(window)
     counted = figures.key if figures else None
     etag = live.tag_of(window.name, days, marker, counted, alarms, upkeep)
     return live.not_modified(etag) or _page(service, kept, window, etag, figures, alarms, upkeep)
+
+
+def _days(window: Window) -> str:
+    """Whose days the bars are; empty: they are not days."""
+    return str(current()) if window.is_local else ""
 
 
 def _window(name: str) -> Window:
@@ -113,6 +118,7 @@ def _page(
     def render() -> tuple[str, bytes]:
         shown = {
             "window": window,
+            "days": _days(window),
             "windows": WINDOWS.values(),
             "alarms": alarms,
             "figures": figures,

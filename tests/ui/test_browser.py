@@ -185,6 +185,26 @@ def test_times_are_local_with_utc_in_the_tooltip(site: Site, visitor: Visitor) -
     expect(page.locator("#zone")).to_contain_text("Europe/Berlin")
 
 
+def test_what_is_utc_is_said_where_the_server_does_not_know_the_browsers_zone(
+    site: Site, visitor: Visitor
+) -> None:
+    page = visitor.page()
+    page.goto("/?window=30d")
+    said = page.locator("#zone")
+    expect(said).to_have_text("Times are local (Europe/Berlin); UTC is in their tooltips.")
+    page.add_init_script("""
+        const usual = Intl.DateTimeFormat.prototype.resolvedOptions;
+        Intl.DateTimeFormat.prototype.resolvedOptions = function () {
+            return {...usual.call(this), timeZone: "Mars/Olympus_Mons"};
+        };
+    """)
+    for path, is_told in (("/?window=30d", True), ("/ui/messages", True), ("/?window=1h", False)):
+        page.goto(path)
+        expect(said).to_contain_text("Times are local (Mars/Olympus_Mons)")
+        told = expect(said).to_contain_text if is_told else expect(said).not_to_contain_text
+        told("Days and filters are UTC.")
+
+
 def test_relative_times_stay_right_while_no_answer_comes(site: Site, visitor: Visitor) -> None:
     message = new_uuid()
     site.tell("delivered", message, To="19990000004")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import pytest
 
@@ -154,6 +156,44 @@ def test_days_are_local_and_as_long_as_they_are_there() -> None:
 )
 def test_what_is_no_zone_is_utc(name: str) -> None:
     assert zone.zone_of(name) is UTC
+
+
+@pytest.mark.parametrize(("old", "new"), zone.RENAMED.items())
+def test_a_zone_is_known_by_its_old_name_where_only_the_new_one_is(
+    monkeypatch: pytest.MonkeyPatch, old: str, new: str
+) -> None:
+    def only_new(name: str) -> ZoneInfo:
+        if name == old:
+            raise ZoneInfoNotFoundError(name)
+        return ZoneInfo(name)
+
+    monkeypatch.setattr(zone, "ZoneInfo", only_new)
+    found = zone.zone_of(old)
+    assert str(found) == new
+    with suppress(ZoneInfoNotFoundError):  # this machine may have the new ones alone, too
+        was = ZoneInfo(old)
+        for day in range(0, 365 * 20, 30):
+            moment = NOW - timedelta(days=day)
+            assert moment.astimezone(found).utcoffset() == moment.astimezone(was).utcoffset()
+
+
+def test_the_zones_of_chrome_users_are_known_where_old_names_are_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Chromium says these; those of `backward` alone are not in every distribution's tzdata."""
+
+    def only_new(name: str) -> ZoneInfo:
+        if name in ("Asia/Calcutta", "Asia/Saigon", "America/Buenos_Aires", "Europe/Kiev"):
+            raise ZoneInfoNotFoundError(name)
+        return ZoneInfo(name)
+
+    monkeypatch.setattr(zone, "ZoneInfo", only_new)
+    noon = datetime(2026, 7, 1, 12, tzinfo=UTC)
+    hours = {
+        name: noon.astimezone(zone.zone_of(name)).hour
+        for name in ("Asia/Calcutta", "Asia/Saigon", "America/Buenos_Aires", "Europe/Kiev")
+    }
+    assert list(hours.values()) == [17, 19, 9, 15]
 
 
 def test_deliveries_are_in_one_part_each() -> None:

@@ -27,6 +27,14 @@
     date: format(date),
   };
 
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  const writeZone = () => {
+    const isUtc = page.dataset.days === "UTC" && zone !== "UTC"; // the server does not know ours
+    const days = isUtc ? " Days and filters are UTC." : "";
+    const text = `Times are local (${zone}); UTC is in their tooltips.${days}`;
+    setText(document.getElementById("zone"), text);
+  };
+
   const gone = (milliseconds) => {
     const seconds = Math.round(milliseconds / 1000);
     if (seconds < 2) return "just now";
@@ -146,6 +154,7 @@
     document.title = fresh.title;
     every = Number(page.dataset.poll);
     writeTimes();
+    writeZone();
     return true;
   };
 
@@ -185,12 +194,11 @@
     if (!document.hidden && every && !asking) ask();
   });
 
-  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-  setText(document.getElementById("zone"), `Times are local (${zone}); UTC is in their tooltips.`);
   const root = new URL(document.querySelector(".brand").href).pathname;
   const secure = location.protocol === "https:" ? "; secure" : "";
   document.cookie = `zone=${zone}; path=${root}; max-age=31536000; samesite=strict${secure}`;
   writeTimes();
+  writeZone();
   tick();
   setInterval(() => document.hidden || tick(), 1000);
   if (every) ask();
