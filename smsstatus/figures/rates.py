@@ -49,9 +49,9 @@ class Heard:
     def reported(self) -> int:
         return self.delivered + self.undelivered
 
-    def proves_reports(self, sent: int) -> bool:
-        """Do reports come, where so many messages are `sent`?"""
-        return 0 < self.reported >= sent and (self.delivered > 0 or not sent)
+    def proves_reports(self, sent: int, sent_lately: int) -> bool:
+        """Do reports come, where so many messages are `sent`, here and in the last weeks?"""
+        return 0 < self.reported >= sent and (self.delivered > 0 or not sent_lately)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Learned:
         """
         lately = self.heard.get(country, Heard())
         sent = max(lately.sent, heard.sent)
-        return heard.proves_reports(heard.sent) or lately.proves_reports(sent)
+        return heard.proves_reports(heard.sent, sent) or lately.proves_reports(sent, sent)
 
 
 @dataclass(slots=True)

@@ -139,14 +139,19 @@ def test_what_came_before_any_was_sent_does_not_prove_it_of_those(
     assert api.get("/stats").get_json()["delivery_rate"] is None
 
 
-def test_where_all_are_undelivered_and_none_is_sent_0_per_cent_were_delivered(
-    app: Flask, api: FlaskClient
+@pytest.mark.parametrize("sent_before", [0, 30])
+def test_where_all_are_undelivered_0_per_cent_were_delivered_unless_what_was_sent_has_no_reports(
+    app: Flask, api: FlaskClient, sent_before: int
 ) -> None:
-    write_lives(app, "US", 50 * HOUR, sent=30)
+    write_lives(app, "US", 50 * HOUR, sent=sent_before)
     write_lives(app, "US", 0 * HOUR, undelivered=6)
     stats = api.get("/stats").get_json()
-    assert (stats["delivery_rate"], stats["delivery_rate_of"]) == (0.0, 6)
-    assert (stats["headline"], stats["without_reports"]) == ("delivery_rate", [])
+    rate, of, headline, silent = (
+        (None, 0, "failure_rate", ["US"]) if sent_before else (0.0, 6, "delivery_rate", [])
+    )
+    assert (stats["delivery_rate"], stats["delivery_rate_of"]) == (rate, of)
+    assert (stats["headline"], stats["without_reports"]) == (headline, silent)
+    assert stats["failure_rate"] == 1.0
 
 
 def test_how_long_reports_of_a_rare_country_take_is_known_among_many_others(

@@ -129,17 +129,18 @@ def recount(all_lives: Sequence[Life], since: datetime, by: Sequence[str]) -> di
     def of_status(some: Sequence[Life], country: str | None) -> Counter[str]:
         return Counter(life.status for life in some if life.country == country)
 
-    def come(of: Counter[str], sent: int) -> bool:
+    def come(of: Counter[str], sent: int, sent_lately: int) -> bool:
         delivered = of["delivered"] + of["read"]
         reported = delivered + of["undelivered"]
-        return reported > 0 and reported >= sent and (delivered > 0 or sent == 0)
+        return reported > 0 and reported >= sent and (delivered > 0 or sent_lately == 0)
 
     reports = set()
     for country in {life.country for life in in_window}:
         here, lately = of_status(in_window, country), of_status(all_lives, country)
         reported = here["delivered"] + here["read"] + here["undelivered"]
         overdue = sum(life.country == country and has_no_report(life) for life in in_window)
-        is_known = come(here, here["sent"]) or come(lately, lately["sent"])
+        sent = max(here["sent"], lately["sent"])
+        is_known = come(here, here["sent"], sent) or come(lately, sent, sent)
         if reported >= overdue and is_known:
             reports.add(country)
     groups = defaultdict(list)
