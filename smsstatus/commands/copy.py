@@ -10,15 +10,18 @@ from hashlib import blake2b
 import click
 
 from ..settings.database_url import Database, read_database_url
-from ..store.contract import StoreError
+from ..store.contract import StoreError, Unreadable
 from ..store.moving import Kept, Mover
 from ..store.opening import open_mover
-from .terminal import json_option, progress, report
+from .terminal import json_option, progress, report, visible
 
 BATCH = 200
 """Messages, nonces or keys in a transaction: callbacks that come meanwhile wait for one at most."""
 
 READS = 5
+
+NAMED = 10
+"""Of the messages that are left out."""
 
 
 class DatabaseUrl(click.ParamType[Database]):
@@ -45,7 +48,8 @@ def command(source: Database, target: Database, as_json: bool) -> None:
     """Copy everything from one database into another, while callbacks come in at either.
 
     Ended early, it goes on where it was when it is run again. At the end each message is compared
-    in both, and what has changed meanwhile is copied again; exits with 1 if something differs.
+    in both, and what has changed meanwhile is copied again; exits with 1 if something differs, or
+    if messages are left out because their events are missing or damaged.
     """
     if (source.path, source.url) == (target.path, target.url):
         raise click.UsageError("--from and --to name the same database")
@@ -69,13 +73,15 @@ def command(source: Database, target: Database, as_json: bool) -> None:
 class Comparison:
     """Of all messages of the source. `ahead` are those of which the target knows more by now.
 
-    `totals`: messages and events that the source holds in the end, and those of the target.
+    `left_out` are not among them: what the source has of them cannot be copied. `totals`: messages
+    and events that the source holds in the end, and those of the target.
     """
 
     messages: int = 0
     events: int = 0
     ahead: int = 0
     different: int = 0
+    left_out: list[str] = field(default_factory=list)
     totals: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))
     digests: tuple[blake2b, blake2b] = field(
         default_factory=lambda: (blake2b(digest_size=16), blake2b(digest_size=16))
@@ -83,6 +89,10 @@ class Comparison:
 
     @property
     def is_good(self) -> bool:
+        return not self.left_out and self._is_alike
+
+    @property
+    def _is_alike(self) -> bool:
         return not self.different and self.digests[0].digest() == self.digests[1].digest()
 
     def add(self, ours: Kept, theirs: Kept | None) -> None:
@@ -99,10 +109,15 @@ class Comparison:
         what = f"{self.messages} messages, {self.events} events"
         if self.ahead:
             what += f", of {self.ahead} messages the target knows more by now"
-        if self.is_good:
+        if self._is_alike:
             what += f": the same in both, digest {self.digests[0].hexdigest()}."
         else:
             what += f": {self.different} differ. Do callbacks come? Then run it again."
+        if self.left_out:
+            names = ", ".join(map(visible, self.left_out[:NAMED]))
+            more = len(self.left_out) - NAMED
+            what += f" Left out, as their events are missing or damaged: {names}"
+            what += f" and {more} more." if more > 0 else "."
         source, target = [f"{total[0]} messages, {total[1]} events" for total in self.totals]
         if source != target:
             what += f" The source holds {source}, the target {target}."
@@ -113,6 +128,7 @@ class Comparison:
         counts = {name: getattr(self, name) for name in names}
         for side, (messages, events) in zip(("source", "target"), self.totals, strict=True):
             counts |= {f"{side}_messages": messages, f"{side}_events": events}
+        counts["left_out"] = len(self.left_out)
         return {**counts, "same": self.is_good, "digest": self.digests[0].hexdigest()}
 
 
@@ -124,7 +140,11 @@ def _copy(reader: Mover, writer: Mover) -> None:
         nonce = marks.nonces[-1][0] if marks.nonces else nonce
         key = marks.keys[-1][0] if marks.keys else key
         marks = reader.marks(nonce, key, BATCH)
-    _each_batch("copying", reader, _first_missing(reader, writer), writer.restore)
+
+    def copy(uuids: Sequence[str]) -> None:
+        writer.restore([*_by_uuid(reader, uuids).values()])
+
+    _each_batch("copying", reader, _first_missing(reader, writer), copy)
     writer.restore_marks(marks)
 
 
@@ -134,7 +154,7 @@ def _first_missing(reader: Mover, writer: Mover) -> int:
     while unknown - known > 1:
         middle = (known + unknown) // 2
         found = reader.uuids(middle - 1, 1)
-        if found and writer.store.find(found[0][1]) is not None:
+        if found and _holds(writer, found[0][1]):
             known = max(middle, min(found[0][0], unknown - 1))
         else:
             unknown = middle
@@ -144,25 +164,34 @@ def _first_missing(reader: Mover, writer: Mover) -> int:
 def _compare(reader: Mover, writer: Mover) -> Comparison:
     found = Comparison()
 
-    def compare(kept: Sequence[Kept]) -> None:
-        uuids = [each.message_uuid for each in kept]
-        theirs = _by_uuid(writer, uuids)
-        changed = [each for each in kept if each != theirs.get(each.message_uuid)]
+    def compare(uuids: Sequence[str]) -> None:
+        ours, theirs = _by_uuid(reader, uuids), _by_uuid(writer, uuids)
+        changed = [each for each in ours.values() if each != theirs.get(each.message_uuid)]
         if changed:
             writer.restore(changed)
             again = [each.message_uuid for each in changed]
-            kept = [*_by_uuid(reader, uuids).values()]
+            ours = _by_uuid(reader, uuids)
             theirs |= _by_uuid(writer, again)
-        for each in kept:
-            found.add(each, theirs.get(each.message_uuid))
+        for message_uuid in uuids:
+            if message_uuid in ours:
+                found.add(ours[message_uuid], theirs.get(message_uuid))
+            elif _holds(reader, message_uuid):  # else it was removed meanwhile
+                found.left_out.append(message_uuid)
 
     _each_batch("comparing", reader, 0, compare)
     found.totals = reader.totals(), writer.totals()
     return found
 
 
+def _holds(mover: Mover, message_uuid: str) -> bool:
+    try:
+        return mover.store.find(message_uuid) is not None
+    except Unreadable:
+        return True
+
+
 def _by_uuid(mover: Mover, uuids: Sequence[str]) -> dict[str, Kept]:
-    """Those that are there. One that changes while it is read is read again, a few times."""
+    """Those that can be read. One that changes while it is read is read again, a few times."""
     found: dict[str, Kept] = {}
     for _ in range(READS):
         left = [message_uuid for message_uuid in uuids if message_uuid not in found]
@@ -172,13 +201,11 @@ def _by_uuid(mover: Mover, uuids: Sequence[str]) -> dict[str, Kept]:
     return found
 
 
-def _each_batch(
-    label: str, reader: Mover, after: int, do: Callable[[Sequence[Kept]], None]
-) -> None:
+def _each_batch(label: str, reader: Mover, after: int, do: Callable[[Sequence[str]], None]) -> None:
     """All messages from there on, also those that come meanwhile."""
     with progress(label, max(reader.last() - after, 0)) as advance:
         for last, uuids in _batches(reader, after):
-            do([*_by_uuid(reader, uuids).values()])
+            do(uuids)
             advance(last - after)
             after = last
 

@@ -50,6 +50,10 @@ class StoreUnavailable(StoreError):
     """It cannot be written or read now; trying again later can help."""
 
 
+class Unreadable(StoreUnavailable):
+    """What is stored of one message is damaged; that says nothing of the others."""
+
+
 class WorkRefused(StoreError):
     """It refused this work and no other; trying again cannot help."""
 

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from ..model import FINAL_STATUSES, StatusUpdate
 from ..plivo.callback import facts_of
-from .contract import Store
+from .contract import Store, Unreadable
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Mover(Protocol):
         """The next messages by id."""
 
     def kept(self, uuids: Sequence[str]) -> Sequence[Kept]:
-        """Those of these messages that are there."""
+        """Those of these messages that are there, that can be read, and that have events."""
 
     def restore(self, kept: Sequence[Kept]) -> None:
         """Write these as they are; doing it again, or after callbacks have come, is right too."""
@@ -82,8 +82,11 @@ def read_kept(store: Store, rows: Sequence[Sequence[object]]) -> list[Kept]:
 
 
 def _kept(store: Store, rows: Sequence[Sequence[object]]) -> Kept | None:
-    """None if the message has changed since the rows were read, or is gone."""
-    message = store.find(str(rows[0][0]))
+    """None if the message has changed since the rows were read, is gone, or cannot be read."""
+    try:
+        message = store.find(str(rows[0][0]))
+    except Unreadable:
+        return None
     if message is None or message.events is None or len(message.events) != len(rows):
         return None
     updates = []

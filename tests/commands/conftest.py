@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from smsstatus.settings import Settings
 
 from ..live import ROOT, LiveService, environment
 from ..plivo_api import AUTH_ID, PlivoApi
+from ..postgres import new_database
 
 SENDER = "+14155550100"
 
@@ -45,6 +46,19 @@ def run(app: Flask) -> Run:
         return runner.invoke(args=words, catch_exceptions=False, **more)
 
     return invoke
+
+
+@pytest.fixture(
+    params=[("sqlite", "postgres"), ("postgres", "sqlite"), ("sqlite", "sqlite")], ids="-".join
+)
+def urls(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, str]]:
+    """Where to copy from and where to; both are empty."""
+    if "postgres" not in request.param:
+        yield f"sqlite:///{tmp_path / 'one.db'}", f"sqlite:///{tmp_path / 'other.db'}"
+        return
+    with new_database(request.getfixturevalue("postgres_server_url")) as url:
+        file = f"sqlite:///{tmp_path / 'sms.db'}"
+        yield (file, url) if request.param[0] == "sqlite" else (url, file)
 
 
 def refused(result: Result, status: int = 1) -> str:

@@ -6,44 +6,21 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
-from smsstatus.commands.copy import command
-from smsstatus.settings.database_url import read_database_url
-from smsstatus.store.contract import Filters, Outcome, Store
+from smsstatus.store.contract import Filters, Outcome
 from smsstatus.store.moving import Marks
-from smsstatus.store.opening import open_mover
 from smsstatus.store.postgres.moving import PostgresMover
 from smsstatus.store.sqlite.moving import SqliteMover
 
 from ..live import ROOT, wait_until
-from ..postgres import new_database
 from ..store.conftest import write
 from ..store.updates import DAY, at, second, update_of
-
-NewDatabase = Callable[[], str]
-WAYS = [("sqlite", "postgres"), ("postgres", "sqlite"), ("sqlite", "sqlite")]
-
-
-@pytest.fixture(params=WAYS, ids="-".join)
-def urls(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, str]]:
-    """Where from and where to; both are empty."""
-    if "postgres" not in request.param:
-        yield f"sqlite:///{tmp_path / 'one.db'}", f"sqlite:///{tmp_path / 'other.db'}"
-        return
-    with new_database(request.getfixturevalue("postgres_server_url")) as url:
-        file = f"sqlite:///{tmp_path / 'sms.db'}"
-        yield (file, url) if request.param[0] == "sqlite" else (url, file)
-
-
-def opened(url: str) -> Store:
-    return open_mover(read_database_url(url), may_create=True).store
-
+from .copying import content, copy, opened
 
 WENT = {"MCC": "310", "MNC": "260", "Units": "2", "TotalAmount": "0.011"}
 
@@ -79,16 +56,6 @@ def fill(url: str, messages: int = 30) -> None:
         store.keep_answer("a-key", '"the answer"')
         store.note_check("m-2", second(200))
         assert store.prune_batch(second(1)) == 1
-
-
-def copy(source: str, target: str) -> Result:
-    done = CliRunner().invoke(command, ["--from", source, "--to", target], catch_exceptions=False)
-    assert "Traceback" not in done.output
-    return done
-
-
-def content(store: Store) -> list[object]:
-    return [store.find(message.message_uuid) for message in store.walk(Filters())]
 
 
 def test_everything_is_there_afterwards_and_stands_as_it_stood(urls: tuple[str, str]) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ...model import FINAL_STATUSES
-from ..contract import NO_COUNTRY, Event, Filters, Message, Page, Position, StoreUnavailable
+from ..contract import NO_COUNTRY, Event, Filters, Message, Page, Position, Unreadable
 from ..outbox import Fate, Forward
 from ..packing import unpack
 from ..rules import order_key
@@ -248,6 +248,6 @@ def _event(message_uuid: str, row: Sequence[Any]) -> Event:
     try:
         parameters = unpack(row[7], *own)
     except ValueError as error:
-        raise StoreUnavailable(f"an event cannot be read: {error}") from None
+        raise Unreadable(f"an event cannot be read: {error}") from None
     values = (*row[:7], parameters, forward)
     return Event(*values)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from ...model import StatusUpdate
-from ..contract import StoreUnavailable
+from ..contract import Unreadable
 from ..packing import pack, unpack
 
 
@@ -29,7 +29,7 @@ def nothing(connection: sqlite3.Connection) -> bytes | str:
 
 
 def read(event: sqlite3.Row, message_uuid: str) -> str:
-    """The parameters of an event, as received. Raises StoreUnavailable if they are damaged."""
+    """The parameters of an event, as received. Raises Unreadable if they are damaged."""
     found: bytes | str = event["parameters"]
     if isinstance(found, str):
         return found
@@ -37,4 +37,4 @@ def read(event: sqlite3.Row, message_uuid: str) -> str:
     try:
         return unpack(found, message_uuid, *columns)
     except ValueError as error:
-        raise StoreUnavailable(f"an event cannot be read: {error}") from None
+        raise Unreadable(f"an event cannot be read: {error}") from None
