@@ -98,7 +98,7 @@ class Comparison:
     def add(self, ours: Kept, theirs: Kept | None) -> None:
         self.messages += 1
         self.events += len(ours.updates)
-        if theirs is not None and ours.is_part_of(theirs):
+        if theirs is not None and ours != theirs and ours.is_part_of(theirs):
             self.ahead += 1
             return
         self.different += ours != theirs

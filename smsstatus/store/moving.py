@@ -20,15 +20,43 @@ class Kept:
     repeats: tuple[int, ...]
     checked_at: str | None
     shown: tuple[object, ...]
-    """What follows from the updates, and has to be the same in both stores."""
+    """What the message's row says otherwise, which has to be the same in both stores."""
+    times: tuple[str, str]
+    """When it was first seen, and when the update that stands was received."""
 
     @property
     def message_uuid(self) -> str:
         return self.updates[0].message_uuid
 
     def is_part_of(self, other: Kept) -> bool:
-        """Does another store know all of these updates, and more?"""
-        return {u.digest for u in self.updates} < {u.digest for u in other.updates}
+        """Does another store know all of this, and more? Of the same updates it can have counted
+        more repeats, have heard of some earlier, or have asked Plivo later.
+        """
+        theirs = {u.digest: (u, n) for u, n in zip(other.updates, other.repeats, strict=True)}
+        for update, repeats in zip(self.updates, self.repeats, strict=True):
+            known, count = theirs.get(update.digest, (None, 0))
+            if known is None or known.received_at > update.received_at or count < repeats:
+                return False
+            if _own(known) != _own(update):
+                return False
+        if (other.checked_at or "") < (self.checked_at or "") or other.times[0] > self.times[0]:
+            return False
+        return len(other.updates) > len(self.updates) or (
+            self.shown == other.shown and other.times[1] <= self.times[1]
+        )
+
+
+def _own(update: StatusUpdate) -> tuple[object, ...]:
+    """What an update says whatever else is known of its message."""
+    return (
+        update.status,
+        update.status_timestamp,
+        update.error_code,
+        update.sequence,
+        update.rank,
+        update.source,
+        update.parameters,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +150,15 @@ def _kept(store: Store, rows: Sequence[Sequence[object]]) -> Kept | None:
         tuple(updates),
         tuple([event.repeats for event in message.events]),
         None if checked_at is None else str(checked_at),
-        (message.initial_status, message.current_status, message.created_at, message.updated_at),
+        (
+            message.sender_number,
+            message.recipient_number,
+            message.message_body,
+            message.reference,
+            message.initial_status,
+            message.current_status,
+        ),
+        (message.created_at, message.updated_at),
     )
 
 

@@ -7,6 +7,8 @@ from contextlib import closing
 
 import pytest
 
+from smsstatus.store.contract import Outcome
+
 from ..store.conftest import write
 from ..store.updates import at, second, update_of
 from .copying import change, copy, opened
@@ -55,3 +57,43 @@ def test_what_the_target_cannot_read_differs(urls: tuple[str, str]) -> None:
     done = copy(*urls)
     assert done.exit_code == 1
     assert "4 messages, 8 events: 1 differ." in done.output
+
+
+def test_what_the_target_learned_since_is_no_difference(urls: tuple[str, str]) -> None:
+    """Plivo's retry of a callback goes to the service's new address, and so does `reconcile`."""
+    fill(urls[0], 4)
+    assert copy(*urls).exit_code == 0
+    with closing(opened(urls[1])) as target:
+        again = update_of(at("sent", MessageUUID="m-01"), second(60))
+        assert target.record(again) is Outcome.DUPLICATE
+        target.note_check("m-02", second(90))
+        earlier = update_of(at("sent", MessageUUID="m-03"), second(2))._replace(source="replay")
+        assert target.record(earlier) is Outcome.DUPLICATE
+    for _ in range(2):
+        done = copy(*urls)
+        assert done.exit_code == 0, done.output
+        assert "of 3 messages the target knows more by now: the same in both" in done.output
+
+
+OF_IT = "message_id = (SELECT id FROM messages WHERE message_uuid = 'm-01')"
+
+
+@pytest.mark.parametrize(
+    ("came", "statement"),
+    [
+        ("sent", "UPDATE messages SET current_status = 'lost' WHERE message_uuid = 'm-01'"),
+        ("sent", f"UPDATE status_events SET sequence = 7 WHERE {OF_IT}"),
+        ("read", f"UPDATE status_events SET sequence = 7 WHERE {OF_IT}"),
+    ],
+)
+def test_what_was_changed_there_differs_although_the_target_knows_more(
+    urls: tuple[str, str], came: str, statement: str
+) -> None:
+    fill(urls[0], 2)
+    assert copy(*urls).exit_code == 0
+    with closing(opened(urls[1])) as target:
+        target.record(update_of(at(came, MessageUUID="m-01"), second(60)))
+    change(urls[1], statement)
+    done = copy(*urls)
+    assert done.exit_code == 1
+    assert " differ. Do callbacks come?" in done.output
