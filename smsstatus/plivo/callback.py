@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 from functools import lru_cache
@@ -48,6 +49,10 @@ _CLOCK_IS_SET = "2025"
 
 _UNITS = re.compile(r"[0-9]{1,4}", re.ASCII)
 _AMOUNT = re.compile(r"[0-9]{1,3}(\.[0-9]{1,12})?", re.ASCII)
+
+_DOMAINS = ("V3", "V2")
+"""Of callbacks' digests; see `digest_of`. Other updates have no query."""
+_READING_SIZE = 8
 
 _FACTS = ("MCC", "MNC", "Units", "TotalAmount")
 _TOO_LONG = 17
@@ -188,13 +193,40 @@ def _facts(mcc: str, mnc: str, units: str, amount: str) -> Facts:
     )
 
 
-def facts_of(parameters: str, reference: str | None) -> Facts:
+def facts_of(parameters: str, reference: str | None, digest: bytes) -> Facts:
     """The same of what was kept of a callback: of the body, not of the sender's query before it.
 
-    There may be millions to read, so the other fields are not decoded.
+    `reference` is the query that the message is found by; None where none of its callbacks has one.
+    There may be millions to read, so the other fields are not decoded where that says all.
     """
-    body = parameters.removeprefix(f"{reference}&") if reference else parameters
-    return facts_in({name: unquote_plus(value) for name, value in _KEPT.findall(f"&{body}")})
+    found = _KEPT.findall(f"&{parameters}")
+    if found and (reference or len(found) > len(dict(found))):
+        fields = _fields_read(parameters, reference, digest)
+        if fields is not None:
+            return facts_in(fields)
+        body = parameters.removeprefix(f"{reference}&") if reference else parameters
+        found = _KEPT.findall(f"&{body}")
+    return facts_in({name: unquote_plus(value) for name, value in found})
+
+
+def _fields_read(parameters: str, reference: str | None, digest: bytes) -> dict[str, str] | None:
+    """The fields that made an update: those of the one cut into query and body with its digest.
+
+    None if there is none, as for a digest of version 2 of the schema.
+    """
+    if len(digest) != TEXT_DIGEST_SIZE + _READING_SIZE:
+        return None
+    parts = parameters.split("&")
+    likely = reference.count("&") + 1 if reference else 0
+    for cut in dict.fromkeys((likely, 0, *range(len(parts) + 1))):
+        with suppress(ValueError):  # more fields than one form may have
+            query = parse_form("&".join(parts[:cut]).encode())
+            body = parse_form("&".join(parts[cut:]).encode())
+            method, fields = ("POST", body) if body else ("GET", query)
+            for domain in _DOMAINS:
+                if digest_of(method, query, body, domain=domain) == digest:
+                    return dict(fields)
+    return None
 
 
 def _millionths(amount: str) -> int:
@@ -220,7 +252,7 @@ def digest_of(
     digest = near.to_bytes(6, "big") + hashed.digest()
     cut = "\0".join(map("\0".join, [(method, str(len(query))), *sorted(query), *sorted(body)]))
     hashed.update(_utf8(cut))
-    return digest + hashed.digest()[:8]
+    return digest + hashed.digest()[:_READING_SIZE]
 
 
 def parameters_of(callback: Callback) -> str:

@@ -142,7 +142,7 @@ def _kept(store: Store, rows: Sequence[Sequence[object]]) -> Kept | None:
                 source=event.source,
                 parameters=event.parameters,
                 reference=message.reference,
-                **facts_of(event.parameters, message.reference)._asdict(),
+                **facts_of(event.parameters, message.reference, digest)._asdict(),
             )
         )
     checked_at = rows[0][2]
@@ -157,6 +157,10 @@ def _kept(store: Store, rows: Sequence[Sequence[object]]) -> Kept | None:
             message.reference,
             message.initial_status,
             message.current_status,
+            message.country,
+            message.network,
+            message.units,
+            message.amount,
         ),
         (message.created_at, message.updated_at),
     )

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
 from smsstatus.store.contract import Outcome
 
 from ..store.conftest import write
-from ..store.updates import at, second, update_of
+from ..store.sqlite.test_filling_in import make_former
+from ..store.updates import THEIRS, at, second, update_of
 from .copying import change, copy, opened
 
 
@@ -20,7 +22,7 @@ def fill(url: str, messages: int) -> None:
         write(
             store,
             [
-                update_of(at(word, MessageUUID=f"m-{number:02}"), second(number))
+                update_of(at(word, MessageUUID=f"m-{number:02}", To="14155550123"), second(number))
                 for number in range(messages)
                 for word in ("queued", "sent")
             ],
@@ -64,10 +66,12 @@ def test_what_the_target_learned_since_is_no_difference(urls: tuple[str, str]) -
     fill(urls[0], 4)
     assert copy(*urls).exit_code == 0
     with closing(opened(urls[1])) as target:
-        again = update_of(at("sent", MessageUUID="m-01"), second(60))
+        again = update_of(at("sent", MessageUUID="m-01", To="14155550123"), second(60))
         assert target.record(again) is Outcome.DUPLICATE
         target.note_check("m-02", second(90))
-        earlier = update_of(at("sent", MessageUUID="m-03"), second(2))._replace(source="replay")
+        earlier = update_of(at("sent", MessageUUID="m-03", To="14155550123"), second(2))._replace(
+            source="replay"
+        )
         assert target.record(earlier) is Outcome.DUPLICATE
     for _ in range(2):
         done = copy(*urls)
@@ -92,8 +96,54 @@ def test_what_was_changed_there_differs_although_the_target_knows_more(
     fill(urls[0], 2)
     assert copy(*urls).exit_code == 0
     with closing(opened(urls[1])) as target:
-        target.record(update_of(at(came, MessageUUID="m-01"), second(60)))
+        target.record(update_of(at(came, MessageUUID="m-01", To="14155550123"), second(60)))
     change(urls[1], statement)
     done = copy(*urls)
     assert done.exit_code == 1
     assert " differ. Do callbacks come?" in done.output
+
+
+def test_what_the_senders_own_query_says_is_no_word_of_plivos(urls: tuple[str, str]) -> None:
+    """Also where the message is found by another one, which its query begins with."""
+    went = {"To": "14155550123", "Units": "1", "TotalAmount": "0.005"}
+    told = [
+        update_of(at("queued", MessageUUID="m", **went, **{"?": THEIRS}), second(1)),
+        update_of(at("sent", MessageUUID="m", **went, **{"?": "order=2"}), second(2)),
+    ]
+    with closing(opened(urls[0])) as source:
+        source.prepare()
+        write(source, told)
+    done = copy(*urls)
+    assert done.exit_code == 0, done.output
+    for url in urls:
+        with closing(opened(url)) as store:
+            found = store.find("m")
+            assert found is not None
+            assert (found.network, found.country, found.units) == (None, "US", 1)
+            assert (found.amount, found.reference) == (5000, "order=2")
+
+
+def test_where_a_message_went_and_its_cost_are_compared(urls: tuple[str, str]) -> None:
+    fill(urls[0], 5)
+    assert copy(*urls).exit_code == 0
+    table, key = ("messages", "id") if "postgres" in urls[1] else ("message_facts", "message_id")
+    facts = ("network = '262-01'", "country = 'DE'", "units = 9", "amount = 9")
+    for number, fact in enumerate(facts):
+        whose = f"(SELECT id FROM messages WHERE message_uuid = 'm-{number:02}')"
+        change(urls[1], f"UPDATE {table} SET {fact} WHERE {key} = {whose}")
+    done = copy(*urls)
+    assert done.exit_code == 1
+    assert "5 messages, 10 events: 4 differ." in done.output
+
+
+def test_where_messages_went_is_read_first_in_a_file_of_an_earlier_version(
+    urls: tuple[str, str],
+) -> None:
+    fill(urls[0], 3)
+    assert copy(*urls).exit_code == 0
+    for url in urls:
+        if url.startswith("sqlite"):
+            make_former(Path(url.removeprefix("sqlite:///")))
+    done = copy(*urls)
+    assert done.exit_code == 0, done.output
+    assert "3 messages, 6 events: the same in both" in done.output

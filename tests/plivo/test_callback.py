@@ -7,7 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smsstatus.model import FINAL_STATUSES, TEXT_DIGEST_SIZE, StatusUpdate, utc_now, utc_timestamp
-from smsstatus.plivo.callback import Callback, Unusable, digest_of, read_callback, status_update
+from smsstatus.plivo.callback import (
+    Callback,
+    Facts,
+    Unusable,
+    digest_of,
+    facts_of,
+    read_callback,
+    status_update,
+)
 from smsstatus.plivo.form import Malformed, Pairs, parse_form
 
 from ..rounds import examples
@@ -269,6 +277,45 @@ def test_of_a_post_the_query_is_the_senders_own(query: str) -> None:
 def test_a_get_has_only_its_query_and_no_reference() -> None:
     got = read_callback(Callback("GET", "MessageUUID=u&Status=sent&order=42", "", NOW), source="x")
     assert (got.message_uuid, got.status, got.reference) == ("u", "sent", None)
+
+
+PLIVOS = "MessageUUID=u&Status=sent&MCC=310&MNC=260&Units=2"
+THEIRS = "order=2&MCC=262&Units=9"
+
+
+@pytest.mark.parametrize("nonce", [None, "a-nonce"])
+@pytest.mark.parametrize("reference", [None, "order=1", "order=2", THEIRS, "a=1&b=2&c=3&d=4"])
+@pytest.mark.parametrize(
+    ("method", "query", "body"),
+    [
+        ("POST", "", PLIVOS),
+        ("POST", "", f"{THEIRS}&{PLIVOS}"),
+        ("POST", "order=2", "MessageUUID=u&Status=sent"),
+        ("POST", THEIRS, "MessageUUID=u&Status=sent"),
+        ("POST", THEIRS, "MessageUUID=u&Status=sent&Units=&TotalAmount=0.0055"),
+        ("POST", THEIRS, PLIVOS),
+        ("POST", f"&{THEIRS}&&", f"&{PLIVOS}"),
+        ("POST", f"{PLIVOS}&{PLIVOS}", f"{PLIVOS}&Units=3"),
+        ("POST", "", f"Units=7&{PLIVOS}"),
+        ("GET", f"{THEIRS}&{PLIVOS}", ""),
+    ],
+)
+def test_what_is_kept_tells_where_the_message_went_as_the_callback_did(
+    method: str, query: str, body: str, reference: str | None, nonce: str | None
+) -> None:
+    """Whichever of its queries the message is found by; without one no callback has had one."""
+    got = read_callback(Callback(method, query, body, NOW, nonce), source="callback")
+    found_by = reference or got.reference
+    told = Facts(got.network, got.units, got.amount)
+    assert facts_of(got.parameters, found_by, got.digest) == told
+
+
+def test_where_the_digest_does_not_say_what_was_the_query_it_is_that_of_the_message() -> None:
+    """Version 2 of the schema had a digest of all fields together."""
+    for digest in (b"of 16 bytes only", bytes(26)):
+        assert facts_of(f"{THEIRS}&{PLIVOS}", THEIRS, digest) == Facts("310-260", 2, None)
+        assert facts_of(f"{THEIRS}&Status=sent", THEIRS, digest) == Facts(None, None, None)
+        assert facts_of(f"{THEIRS}&{PLIVOS}", None, digest) == Facts("310-260", 2, None)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from smsstatus.store.postgres import batch, facts
 from smsstatus.store.postgres.store import PostgresStore
 
 from ..postgres import ask
-from .updates import at, update_of
+from .updates import THEIRS, at, update_of
 
 VERSION_1 = Path(__file__).parents[1] / "postgres_1.sql"
 HOUR = "2025-11-01T00"
@@ -79,6 +79,13 @@ def test_where_the_messages_went_that_were_there_is_filled_in(store: PostgresSto
     assert found(store) == found(store, "two") == ("IN", "404-01", 2, 5500)
     assert store.change_marker() != marker
     assert not store.correct_some(utc_now())
+
+
+def test_a_query_of_the_senders_own_is_not_read(store: PostgresStore, former: str) -> None:
+    theirs = update_of(at("read", MessageUUID="three", **{"?": THEIRS}), NOON)
+    write_as_version_1(former, theirs, update("queued", "three", **{"?": "order=2"}))
+    fill_in(store)
+    assert found(store, "three") == ("IN", "404-01", 2, 5500)
 
 
 def test_a_callback_that_comes_meanwhile_counts_as_well(store: PostgresStore) -> None:

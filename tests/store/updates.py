@@ -38,6 +38,12 @@ def update_of(fields: Fields, received_at: str = NOON, nonce: str | None = None)
     return update._replace(message_body=fields.get("Body"), source=source)
 
 
+THEIRS = "order=2&MCC=262&MNC=01&Units=9&TotalAmount=9"
+"""A query in which the sender uses Plivo's names. A message whose other callback has the query
+`order=2` is found by that one.
+"""
+
+
 times = st.sampled_from(
     [
         "",

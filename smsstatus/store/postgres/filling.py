@@ -92,16 +92,17 @@ def _told(connection: Connection, rows: Iterable[Sequence[Any]]) -> list[dict[st
     """What the events of these messages say together, a row for each message."""
     numbers: dict[int, str | None] = {row[0]: row[1] for row in rows}
     events = connection.execute(
-        f"""SELECT m.id, e.rank, m.reference, e.parameters, m.message_uuid, e.status,
-                coalesce({as_text("e.status_timestamp")}, ''), NULLIF(e.error_code, ''), e.sequence
+        f"""SELECT m.id, e.rank, m.reference, e.signed_text || e.reading, e.parameters,
+                m.message_uuid, e.status, coalesce({as_text("e.status_timestamp")}, ''),
+                NULLIF(e.error_code, ''), e.sequence
             FROM messages AS m JOIN status_events AS e ON e.message_id = m.id
             WHERE m.id = ANY (%s)""".encode(),
         (list(numbers),),
     ).fetchall()
     said: dict[int, list[dict[str, Any]]] = {}
-    for message_id, rank, reference, packed, *own in events:
+    for message_id, rank, reference, digest, packed, *own in events:
         try:
-            network, units, amount = facts_of(unpack(packed, *own), reference)
+            network, units, amount = facts_of(unpack(packed, *own), reference, digest)
         except ValueError as error:
             log.error("an event of message %s cannot be read: %s", own[0], error)
             network = units = amount = None

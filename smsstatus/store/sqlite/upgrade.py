@@ -126,7 +126,8 @@ def _without_facts(connection: sqlite3.Connection, limit: int) -> Sequence[int]:
 def _events_of(connection: sqlite3.Connection, ids: Sequence[int]) -> Sequence[sqlite3.Row]:
     return connection.execute(
         f"""SELECT m.message_uuid, m.recipient_number, e.message_id, e.status,
-                e.status_timestamp, e.error_code, e.sequence, e.rank, e.parameters, r.query
+                e.status_timestamp, e.error_code, e.sequence, e.rank, e.parameters, e.digest,
+                r.query
             FROM messages AS m JOIN status_events AS e ON e.message_id = m.id
             LEFT JOIN message_references AS r ON r.message_id = m.id
             WHERE m.id IN ({marks(ids)}) ORDER BY m.id""",
@@ -156,7 +157,8 @@ def _told(events: Iterable[sqlite3.Row]) -> Sequence[tuple[int, Row]]:
 def _rows(events: Iterable[sqlite3.Row]) -> Iterator[Row]:
     for event in events:
         with suppress(StoreUnavailable):  # what is damaged says nothing
-            facts = facts_of(parameters.read(event, event["message_uuid"]), event["query"])
+            kept = parameters.read(event, event["message_uuid"])
+            facts = facts_of(kept, event["query"], event["digest"])
             yield row_of(facts, country_of(facts.network, event["recipient_number"]), event["rank"])
 
 

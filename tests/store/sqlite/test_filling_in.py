@@ -18,7 +18,7 @@ from smsstatus.store.sqlite import upgrade
 from smsstatus.store.sqlite.store import SqliteStore
 
 from ..conftest import write
-from ..updates import at, second
+from ..updates import THEIRS, at, second, update_of
 
 MESSAGES = 20
 AFTER = "2999-01-01T00:00:00.000000Z"
@@ -93,6 +93,20 @@ def test_while_callbacks_come_all_messages_get_their_facts_and_none_is_lost(
     assert former.sum_up_some(AFTER)
     former.close()
     direct.close()
+
+
+def test_a_query_of_the_senders_own_is_not_read(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "sms.db")
+    store.prepare()
+    told = {"MessageUUID": "m", "To": "14155550123"}
+    write(store, [update_of(at("queued", "", **told, **{"?": q})) for q in (THEIRS, "order=2")])
+    store.close()
+    make_former(store.path)
+    store.prepare()
+    while store.correct_some(utc_now()):
+        pass
+    assert facts_of(store) == {("m", "US", None, None, None)}
+    store.close()
 
 
 def test_what_is_damaged_says_nothing_and_stops_nothing(
