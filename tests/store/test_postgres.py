@@ -9,7 +9,7 @@ import os
 import random
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
@@ -28,6 +28,7 @@ from smsstatus.store.contract import (
     StoreUnavailable,
     WorkRefused,
 )
+from smsstatus.store.outbox import Wanted
 from smsstatus.store.postgres import batch, counting, holding, listing, names, readers, upgrade
 from smsstatus.store.postgres import connection as connections
 from smsstatus.store.postgres.batch import RECORD, record
@@ -381,6 +382,53 @@ def test_another_processes_statement_of_the_same_name_is_not_taken_for_ours(
         assert committer.commit([other]) == [Outcome.APPLIED]
         assert link.run(lambda connection: connection.prepare_threshold) is None
     assert store.find("another-uuid") is not None
+
+
+class Losing(Link):
+    """Of what is done next the answer is lost, and the connection with it."""
+
+    loses_next = False
+
+    def run(self, work: Callable[[Any], Any], seconds: float | None = None) -> Any:
+        def done(connection: Any) -> Any:
+            answer = work(connection)
+            if self.loses_next:
+                self.loses_next = False
+                connection.close()
+                raise psycopg.OperationalError("the answer was lost")
+            return answer
+
+        return super().run(done, seconds)
+
+
+@pytest.mark.parametrize("wanted", [None, Wanted()], ids=["alone", "handed-on"])
+def test_a_callback_is_no_repeat_of_itself_where_its_commits_answer_was_lost(
+    store: PostgresStore, postgres: str, wanted: Wanted | None
+) -> None:
+    link = Losing(postgres, prepares=True)
+    first, second = [update()._replace(received_at=f"{DAY}T00:00:0{n}.000000Z") for n in (1, 2)]
+    other = update(message_uuid="another-uuid")
+
+    def repeats(message_uuid: str) -> list[int]:
+        found = store.find(message_uuid)
+        assert found is not None
+        assert found.events is not None
+        return [event.repeats for event in found.events]
+
+    with closing(Committer(link, wanted)) as committer:
+        committer.commit([update("queued")])
+        link.loses_next = True
+        committer.commit([first, other, other])
+        assert not link.loses_next
+        assert (repeats("a-uuid"), repeats("another-uuid")) == ([0, 0], [1])
+        ask(
+            postgres,
+            """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+               WHERE datname = current_database() AND pid <> pg_backend_pid()""",
+        )
+        committer.commit([second])
+        committer.commit([other])
+    assert (repeats("a-uuid"), repeats("another-uuid")) == ([0, 1], [2])
 
 
 def test_fewer_answers_than_updates_are_no_answer(

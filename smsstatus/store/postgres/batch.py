@@ -88,7 +88,8 @@ RECORD = f"""
             sender_number text COLLATE "C", recipient_number text COLLATE "C",
             message_body text COLLATE "C", queued_at timestamptz, received_at timestamptz,
             source text COLLATE "C", packed text, nonce text COLLATE "C", is_v2 boolean,
-            reference text COLLATE "C", reference_pairs text[] COLLATE "C", {facts.GIVEN})
+            reference text COLLATE "C", reference_pairs text[] COLLATE "C", is_again boolean,
+            {facts.GIVEN})
     ),
     claimed AS (
         INSERT INTO v2_nonces AS v (nonce, digest)
@@ -174,7 +175,9 @@ RECORD = f"""
         FROM allowed AS a JOIN stored AS s ON s.message_uuid = a.message_uuid
         WHERE a.is_first ORDER BY a.n
         ON CONFLICT (signed_text) DO UPDATE SET
-            repeats = e.repeats + excluded.repeats + (excluded.source = 'callback')::integer,
+            repeats = e.repeats + CASE
+                WHEN e.received_at = excluded.received_at AND (SELECT is_again FROM given LIMIT 1)
+                THEN 0 ELSE excluded.repeats + (excluded.source = 'callback')::integer END,
             received_at = least(e.received_at, excluded.received_at)
         RETURNING signed_text, reading, repeats
     )
@@ -196,18 +199,25 @@ one, but a single row where a value is compared, and would join each row with al
 """
 
 
-def record(connection: Connection, updates: Sequence[StatusUpdate]) -> list[Outcome]:
+def record(
+    connection: Connection, updates: Sequence[StatusUpdate], *, is_again: bool = False
+) -> list[Outcome]:
     """Write these in the caller's transaction, or in one of their own; what became of each.
 
     Raises InvalidSqlStatementName, as a server does that does not know the statement, where it has
     done another one: a pooler that knows nothing of prepared statements lets processes share names.
+
+    `is_again`: these may be written already, and only the answer was lost. Then one that is there
+    with the very same time of arrival is no repeat of itself.
 
     Of several updates of a message only the last can be APPLIED; in SQLite each one that stands is,
     until the next one.
     """
     outcomes = [Outcome.OLDER] * len(updates)
     came = {update.digest: n for n, update in reversed([*enumerate(updates)])}
-    rows = connection.execute(RECORD, (document(updates),), prepare=True).fetchall()
+    rows = connection.execute(
+        RECORD, (document(updates, is_again=is_again),), prepare=True
+    ).fetchall()
     if len(rows) != len(updates):
         raise InvalidSqlStatementName(f"{len(rows)} answers for {len(updates)} updates")
     for n, word, status, time, standing in rows:
@@ -224,9 +234,10 @@ def record(connection: Connection, updates: Sequence[StatusUpdate]) -> list[Outc
     return outcomes
 
 
-def document(updates: Sequence[StatusUpdate]) -> str:
+def document(updates: Sequence[StatusUpdate], *, is_again: bool = False) -> str:
     """The batch as one JSON text: psycopg needs several times as long for a row of values."""
-    return json.dumps([_row(n, update) for n, update in enumerate(updates)])
+    more = {"is_again": True} if is_again else {}
+    return json.dumps([_row(n, update) | more for n, update in enumerate(updates)])
 
 
 def _row(n: int, update: StatusUpdate) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import count
 from typing import Any
 
 import psycopg
@@ -64,7 +65,7 @@ class Committer:
                 if self._link.run(_waits_for_standby):
                     raise StoreUnavailable(_STANDBY_IS_AWAY)
                 self._was_slow = False
-            answers, has_changes = self._link.run(partial(_do, jobs, self._wanted))
+            answers, has_changes = self._link.run(partial(_do, jobs, self._wanted, count()))
             if has_changes:
                 self._on_change()
             return answers
@@ -95,17 +96,18 @@ def _waits_for_standby(connection: Connection) -> bool:
 
 
 def _do(
-    jobs: Sequence[Any], wanted: Wanted | None, connection: Connection
+    jobs: Sequence[Any], wanted: Wanted | None, attempts: Iterator[int], connection: Connection
 ) -> tuple[Sequence[Any], bool]:
-    """Their answers, and whether there are changes to hand on."""
+    """Their answers, and whether there are changes to hand on. `attempts` count from 0."""
+    is_again = next(attempts) > 0
     updates = [job for job in jobs if isinstance(job, StatusUpdate)]
     if wanted is None and len(updates) == len(jobs):
         # A statement is a transaction: one way there, one way back.
-        return record(connection, updates), False
+        return record(connection, updates, is_again=is_again), False
     has_changes = False
     with connection.transaction():
         connection.execute(FOR_TRANSACTION.encode())
-        outcomes = record(connection, updates) if updates else []
+        outcomes = record(connection, updates, is_again=is_again) if updates else []
         if wanted is not None:
             has_changes = forwards.add(connection, updates, outcomes, wanted)
         each = iter(outcomes)
