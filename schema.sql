@@ -225,12 +225,12 @@ CREATE TABLE IF NOT EXISTS outages (
 
 -- The last run of each thing that the service does by itself.
 CREATE TABLE IF NOT EXISTS upkeep (
-    task             TEXT    NOT NULL PRIMARY KEY,  -- reconcile, prune or backup
-    began_at         TEXT    NOT NULL,         -- when it began, by our clock
+    task             TEXT    NOT NULL PRIMARY KEY,  -- reconcile, prune, backup; list TIME: of the outage since then, Plivo's list is short
+    began_at         TEXT    NOT NULL,         -- when it began, by our clock; list: since when it is short
     ended_at         TEXT,                     -- NULL = under way, or broken off
     next_at          TEXT    NOT NULL,         -- when the next one is due
     is_ok            INTEGER NOT NULL,         -- 1: it did all that there was to do; until it ends: of the one before
-    found            TEXT    NOT NULL          -- what it came to, for people
+    found            TEXT    NOT NULL          -- what it came to, for people; list: messages missed, known up to
 ) STRICT, WITHOUT ROWID;
 
 -- What a file of an earlier version was when it was brought up to a later one: no row in a new file.

@@ -76,7 +76,7 @@ def command(
     except (NotConfigured, StoreError) as error:
         raise click.ClickException(str(error)) from None
     _report(as_json, summary, listed, has_outages=bool(outages))
-    if not summary.complete or listed.left:
+    if not summary.complete or listed.left or listed.absent:
         raise SystemExit(1)
 
 

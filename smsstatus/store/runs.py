@@ -19,6 +19,7 @@ class Run:
     """A task's last run. `found`: what it came to, for people; how far it is, until then.
 
     `is_ok`: it did all that there was to do; until it ends, what is known of the one before.
+    A task `list SINCE` is there where Plivo's list of that outage was short: see `shortage`.
     `ended_at`: None: it is under way, or its process has died. `next_at`: when the next one is due.
     """
 

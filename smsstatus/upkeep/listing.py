@@ -1,10 +1,11 @@
 """Looks through Plivo's list of the times in which nobody took callbacks, and writes what it says.
 
 Plivo lists 20 messages at a time, and allows about 20 requests a minute. A slice of time is done
-once as many rows of it are known as Plivo says there are: rows can move between two pages. Where
-that never comes true, what was found counts: one odd slice must not keep all that comes after it
-from being listed. How far that has come is noted after each slice, so that the next run goes on
-there. An outage that Plivo has trouble with keeps no other one from being listed.
+once as many rows of it can be read as Plivo says there are: rows can move between two pages. Else
+it is short: what was found is written, and later runs list it again. Where that does not come true
+for hours, what was found counts: one odd row must not keep what comes after it from being listed.
+How far that has come is noted after each slice, so that the next run goes on there. An outage that
+Plivo has trouble with keeps no other one from being listed.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from ..plivo import api as plivo_api
 from ..store.contract import Outcome
 from ..store.runs import Outage
 from .parts import Parts, Rest
-from .reconcile import PLIVO_KEEPS, update_from_api
+from .reconcile import PLIVO_KEEPS, Inbound, update_from_api
+from .shortage import Shortage
 
 LIST_SECONDS = 3.0
 """Between two requests: 20 a minute."""
@@ -34,23 +36,24 @@ LATER = timedelta(minutes=5)
 KEPT = PLIVO_KEEPS - timedelta(hours=1)
 """By Plivo's clock and when it is asked."""
 PASSES = 5
-"""A slice is listed this often at most while Plivo says that there is more in it."""
+"""A run lists a slice this often at most while Plivo says that there is more in it."""
 TROUBLES = 3
 MOST_PATIENT = 120
 """Seconds; where Plivo asks for a longer pause the run ends, and goes on after that."""
 
 log = logging.getLogger(__name__)
 
-Rows = dict[str, Any]
+Found = dict[str, StatusUpdate | None]
+"""What a slice's rows say, by message UUID. None: it was not for Plivo to send that message."""
 
 
 @dataclass
 class Listed:
     """What has come of it: messages that Plivo listed, and those of them nobody knew.
 
-    `absent`: those that it counted and did not list. Once the run is over, `left` are the outages
-    that are not listed to their end: `failed` of them because of trouble, the last of which was
-    `trouble`, the others because there was no time.
+    `absent`: those that it counted and never listed, which are given up. Once the run is over,
+    `left` are the outages that are not listed to their end: `failed` of them because of trouble,
+    the last of which was `trouble`, the others because there was no time.
     """
 
     listed: int = 0
@@ -134,67 +137,89 @@ class Listing:
     def _list(self, outage: Outage) -> bool:
         """One of them; is all of it done?"""
         at, end = span_of(outage, self._parts.clock.now())
+        shortage = Shortage(self._parts, outage)
         while at < end:
             if self._parts.clock.monotonic() >= self._deadline:
                 return False
             until = min(at + self._span, end)
-            rows = self._rows(at, until)
-            if rows is None:
+            found: Found = {}
+            absent = self._fill(found, at, until)
+            if absent is None:
                 self._span = max((until - at) / 4, LEAST_SPAN)
                 continue
-            missed = self._missed + self._write(rows)
-            self._parts.store.runs.note_listed(outage.since, timestamp(until), missed)
-            self.done.listed += len(rows)
+            missed = self._missed + self._write(found)
+            self.done.listed += len(found)
             self.done.missed += missed
+            shortage.missed += missed
+            if absent:
+                shortage.wait(absent)
+                self.done.absent += absent
+            self._parts.store.runs.note_listed(outage.since, timestamp(until), shortage.missed)
+            shortage.go_on(timestamp(until))
             self._report(str(self.done))
-            if len(rows) < SLICE / 4:
+            if len(found) < SLICE / 4:
                 self._span = min(self._span * 2, MOST_SPAN)
             at = until
         if timestamp(end) < outage.until:  # a clock that was ahead wrote it
             self._parts.store.runs.note_listed(outage.since, outage.until, 0)
         return True
 
-    def _rows(self, since: datetime, until: datetime) -> Rows | None:
-        """All messages of a slice of time, by UUID; None if it is too long.
-
-        A row without a UUID is one of those that Plivo counts; nothing else can be done with it.
-        """
-        found: Rows = {}
+    def _fill(self, found: Found, since: datetime, until: datetime) -> int | None:
+        """List all messages of a slice of time; how many are absent. None if it is too long."""
+        odd: set[str] = set()
         absent = 0
         self._missed = 0
         for _ in range(PASSES):
-            total = self._pass(since, until, found)
+            total = self._pass(since, until, found, odd)
             if total is None:
                 return None
-            absent = total - len(found)
-            if absent <= 0:
-                break
-        else:
-            self.done.absent += absent
-            span = f"{timestamp(since)} to {timestamp(until)}"
-            text = "reconcile: of %s Plivo lists %d messages, and says that there are %d more"
-            log.warning(text, span, len(found), absent)
-        usable = _usable(found)
-        if len(usable) < len(found):
-            odd = len(found) - len(usable)
-            log.warning("reconcile: %d rows of Plivo's list have no message UUID", odd)
-        return usable
+            absent = max(total - len(found), 0)
+            if not absent:
+                return 0
+        span = f"{timestamp(since)} to {timestamp(until)}"
+        text = "reconcile: of %s Plivo lists %d messages, and says that there are %d more"
+        log.warning(text, span, len(found), absent)
+        if odd := odd - found.keys():
+            log.warning(
+                "reconcile: rows of Plivo's list cannot be read: %s", ", ".join(sorted(odd)[:5])
+            )
+        return absent
 
-    def _pass(self, since: datetime, until: datetime, found: Rows) -> int | None:
-        """Each page once; how many messages Plivo says there are, None: too many."""
+    def _pass(self, since: datetime, until: datetime, found: Found, odd: set[str]) -> int | None:
+        """Each page once; how many messages Plivo says there are, None: too many.
+
+        `odd` takes the UUIDs of those whose rows say nothing usable.
+        """
         offset = 0
         while True:
             page = self._page(since, until, offset)
             if page.total > SLICE and until - since > LEAST_SPAN:
                 return None
-            rows = {_key(row): row for row in page.rows}
+            rows = self._read(page.rows, odd)
             found.update(rows)
             if page.total > SLICE:  # in a second: hundreds of pages may follow, and one can fail
-                self._missed += self._write(_usable(rows))
+                self._missed += self._write(rows)
                 self._report(f"{self.done}; of one second {len(found)} of {page.total}")
             offset += plivo_api.PAGE
             if offset >= page.total or not page.rows:
                 return page.total
+
+    def _read(self, rows: list[Any], odd: set[str]) -> Found:
+        """What the rows of a page say."""
+        received_at = timestamp(self._parts.clock.now())
+        found: Found = {}
+        for row in rows:
+            if not isinstance(row, dict) or not plivo_api.is_uuid(row.get("message_uuid")):
+                odd.add("one without a message UUID")
+                continue
+            message_uuid = str(row["message_uuid"])
+            try:
+                found[message_uuid] = update_from_api(message_uuid, row, received_at)
+            except Inbound:
+                found[message_uuid] = None
+            except plivo_api.PlivoError:
+                odd.add(message_uuid)
+        return found
 
     def _page(self, since: datetime, until: datetime, offset: int) -> plivo_api.Listed:
         """One page; what fails is tried again, after the pause that Plivo asks for."""
@@ -220,17 +245,12 @@ class Listing:
         """Until Plivo may be asked for the next thing."""
         self._rest(max(self._next_request - self._parts.clock.monotonic(), 0))
 
-    def _write(self, rows: Rows) -> int:
+    def _write(self, found: Found) -> int:
         """Write what these messages' rows do not say yet; how many had no row."""
         store = self._parts.store
-        received_at = timestamp(self._parts.clock.now())
         unknown, updates = set[str](), list[StatusUpdate]()
-        for message_uuid, row in rows.items():
-            try:
-                update = update_from_api(message_uuid, row, received_at)
-            except plivo_api.PlivoError as error:
-                text = "reconcile: a message in Plivo's list is not written: %s: %s"
-                log.warning(text, message_uuid, error.title)
+        for message_uuid, update in found.items():
+            if update is None:
                 continue
             known = store.find(message_uuid)
             if known is None:
@@ -241,14 +261,3 @@ class Listing:
         written = [(update, store.begin(update)) for update in updates]
         outcomes = [(update.message_uuid, store.finish(pending)) for update, pending in written]
         return sum(uuid in unknown and outcome is Outcome.APPLIED for uuid, outcome in outcomes)
-
-
-def _usable(rows: Rows) -> Rows:
-    """Those that have a UUID."""
-    return {key: row for key, row in rows.items() if plivo_api.is_uuid(key)}
-
-
-def _key(row: object) -> str:
-    """A row's UUID; what it says, if it has none, so that it is counted once."""
-    message_uuid = row.get("message_uuid") if isinstance(row, dict) else None
-    return str(message_uuid) if plivo_api.is_uuid(message_uuid) else repr(row)

@@ -83,6 +83,7 @@ def _reconcile(parts: Parts, rest: Rest, report: Report) -> Finding:
     finally:
         parts.metrics.count_reconciled("listed", done.listed)
         parts.metrics.count_reconciled("missed", done.missed)
+        parts.metrics.count_reconciled("absent", done.absent)
     if done.trouble and done.is_refused:
         pause = done.trouble.retry_after
         return Finding(
@@ -101,7 +102,8 @@ def _reconcile(parts: Parts, rest: Rest, report: Report) -> Finding:
     if done.trouble:
         text += f"; trouble with an outage: {in_words(done.trouble)}"
     again_in = timedelta(seconds=wait) if wait else None
-    return Finding(text=text, is_ok=summary.complete and not done.trouble, again_in=again_in)
+    is_ok = summary.complete and not done.trouble and not done.absent
+    return Finding(text=text, is_ok=is_ok, again_in=again_in)
 
 
 def _prune(retention: timedelta, parts: Parts, rest: Rest, report: Report) -> Finding:

@@ -21,6 +21,7 @@ from smsstatus.store.contract import Filters
 from smsstatus.upkeep.caretaker import beat
 from smsstatus.upkeep.listing import TROUBLES
 from smsstatus.upkeep.reconcile import TROUBLES_IN_A_ROW
+from smsstatus.upkeep.shortage import PATIENT
 from smsstatus.web.current import service_of
 
 from ..clock import HandClock
@@ -91,16 +92,34 @@ def test_what_others_sent_in_an_outage_is_known_afterwards(
 
 def test_programs_are_told_the_figures(run: Run, service: Service, plivo_list: PlivoList) -> None:
     down(service, plivo_list, 30)
-    plivo_list.counted_too = 1
     figures = json.loads(run("reconcile", "--json").stdout)
-    assert figures.pop("not_listed") > 0
     assert figures == {
         **dict.fromkeys(("asked", "changed", "unknown", "failed", "left", "outages_left"), 0),
+        "not_listed": 0,
         "listed": 30,
         "missed": 30,
         "stopped": "",
         "retry_after": None,
     }
+
+
+def test_what_plivo_counts_and_does_not_list_is_waited_for_and_then_given_up(
+    run: Run, service: Service, plivo_list: PlivoList
+) -> None:
+    down(service, plivo_list, 30)
+    plivo_list.counted_too = 1
+    for _ in range(2):
+        done = run("reconcile")
+        assert done.exit_code == 1
+        assert "1 outage left; stopped: Plivo does not list all messages: " in done.stdout
+    plivo_list.clock.turn(PATIENT.total_seconds())
+    done = run("reconcile", "--json")
+    figures = json.loads(done.stdout)
+    assert (done.exit_code, figures["outages_left"], figures["stopped"]) == (1, 0, "")
+    assert figures["not_listed"] > 0
+    assert states(service) == truth(plivo_list)
+    assert service.store.runs.outages(1)[0].missed == 30
+    assert run("reconcile").exit_code == 0
 
 
 def test_silent_messages_come_first(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Callable
 from datetime import timedelta
 from itertools import cycle, pairwise
 from typing import Any
@@ -12,15 +13,17 @@ import pytest
 
 from smsstatus.model import timestamp
 from smsstatus.store.contract import Filters
+from smsstatus.store.runs import Run
 from smsstatus.upkeep.caretaker import beat
 from smsstatus.upkeep.listing import SLICE, TROUBLES
 from smsstatus.upkeep.reconcile import asked_within
+from smsstatus.upkeep.shortage import PATIENT
 
 from ..plivo_api import Reply
 from ..store.conftest import write
 from ..store.updates import at, update_of
 from .conftest import EVERY, Process, Start
-from .plivo_list import PlivoList
+from .plivo_list import PlivoList, Tamper
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 STATES = ("delivered", "undelivered", "failed", "sent", "queued")
@@ -165,9 +168,66 @@ def test_whatever_goes_wrong_nothing_is_lost_or_doubled(
     assert process.store.runs.outages(1)[0].missed == 400
 
 
+def run_of(process: Process) -> Run:
+    """The last one of `reconcile`."""
+    (run,) = [run for run in process.store.runs.last() if run.task == "reconcile"]
+    return run
+
+
+def counted(process: Process) -> str:
+    return "\n".join(process.metrics.message_lines())
+
+
+def empty(count: int) -> Tamper:
+    """From now on so many answers, 20 a minute at most, count messages and list none."""
+    left = [count]
+
+    def answer(number: int, rows: list[dict[str, Any]]) -> Reply | None:
+        left[0] -= bool(rows)
+        if not rows or left[0] < 0:
+            return None
+        return Reply(200, {"meta": {"total_count": len(rows)}, "objects": []})
+
+    return answer
+
+
+def state_left_out(count: int) -> Tamper:
+    """So many answers have rows without a state."""
+    left = [count]
+
+    def answer(number: int, rows: list[dict[str, Any]]) -> None:
+        left[0] -= bool(rows)
+        if left[0] >= 0:
+            rows[:] = [{**row, "message_state": None} for row in rows]
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("tamper", "count"), [(empty, 8), (empty, 20), (state_left_out, 1), (state_left_out, 20)]
+)
+def test_a_list_that_is_bad_for_a_while_loses_nothing(
+    start: Start, plivo_list: PlivoList, tamper: Callable[[int], Tamper], count: int
+) -> None:
+    process = up(start)
+    sent_meanwhile(plivo_list, 60, 6)
+    plivo_list.tamper = tamper(count)
+    process.live(3 * MINUTE)
+    is_ok = count == 1  # the next request, in the same run, lists all
+    assert (run_of(process).is_ok, process.is_done()) == (is_ok, is_ok)
+    for _ in range(4):
+        process.live(20 * MINUTE)
+    assert process.states() == truth(plivo_list)
+    assert process.store.runs.outages(1)[0].missed == 60
+    assert process.is_done()
+    assert run_of(process).is_ok
+    assert 'result="absent"} 0' in counted(process)
+
+
 def test_rows_that_are_no_messages_keep_nothing_from_being_listed(
     start: Start, plivo_list: PlivoList, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """What can be read is written at once, and the rest is waited for some hours."""
     up(start)
     sent_meanwhile(plivo_list, 60, 1)
 
@@ -179,12 +239,16 @@ def test_rows_that_are_no_messages_keep_nothing_from_being_listed(
     plivo_list.tamper = add
     process = start()
     process.live(MINUTE)
+    assert process.states().items() < truth(plivo_list).items()
+    assert process.states()
+    assert "rows of Plivo's list cannot be read: one without a message UUID" in caplog.text
+    assert not process.is_done()
+    assert not run_of(process).is_ok
+    process.look_after(PATIENT + 2 * HOUR)
     assert process.states() == truth(plivo_list)
     assert process.is_done()
-    assert "4 rows of Plivo's list have no message UUID" in caplog.text
-    (run,) = process.store.runs.last()
-    assert run.is_ok
-    assert "not listed" not in run.found  # all that Plivo counts are there
+    assert process.store.runs.outages(1)[0].missed == 60
+    assert run_of(process).is_ok
 
 
 def test_a_count_that_is_never_reached_stops_nothing_and_is_told(
@@ -196,17 +260,26 @@ def test_a_count_that_is_never_reached_stops_nothing_and_is_told(
     sent_meanwhile(plivo_list, 60, 1)
     first = start()
     first.live(2 * MINUTE)
+    first.look_after(PATIENT - HOUR)
+    assert not first.is_done()
+    found: list[Run] = []
+    while not first.is_done():
+        first.look_after(MINUTE, every=60)
+        found.append(run_of(first))
     assert first.states() == truth(plivo_list)
-    assert first.is_done()
-    (run,) = first.store.runs.last()
-    assert re.search(r"60 listed, 60 of them missed, \d counted by Plivo but not listed", run.found)
+    assert not any(run.is_ok for run in found)
+    assert re.search(r"\d counted by Plivo but not listed", found[-1].found)
+    assert re.search(r'result="absent"} [1-9]', counted(first))
     told = [record for record in caplog.records if "there are 1 more" in record.getMessage()]
     assert told
     assert {record.levelname for record in told} == {"WARNING"}
     plivo_list.clock.turn(2 * HOUR.total_seconds())
     newest = plivo_list.send(60, plivo_list.clock.now() - HOUR)
     later = start()
-    later.live(10 * MINUTE)
+    later.live(2 * MINUTE)
+    later.look_after(PATIENT - HOUR)
+    assert not later.is_done()
+    later.look_after(3 * HOUR)
     assert newest in later.states()
     assert later.is_done()
 
@@ -309,7 +382,8 @@ def test_what_came_in_one_second_is_counted_once(start: Start, plivo_list: Plivo
         plivo_list.send(number, sent_at)
     plivo_list.clock.turn(2 * HOUR.total_seconds())
     plivo_list.counted_too = 1  # so each second is listed several times
-    process.live(HOUR)
+    process.live(2 * MINUTE)
+    process.look_after(PATIENT + 2 * HOUR)
     (newest,) = process.store.runs.outages(1)
     assert newest.missed == len(process.states()) == 150
 

@@ -183,12 +183,12 @@ CREATE TABLE IF NOT EXISTS outages (
 
 -- The last run of each thing that the service does by itself.
 CREATE TABLE IF NOT EXISTS upkeep (
-    task              text        COLLATE "C" PRIMARY KEY,  -- reconcile, prune or backup
-    began_at          timestamptz NOT NULL,
+    task              text        COLLATE "C" PRIMARY KEY,  -- reconcile, prune, backup; list TIME: of the outage since then, Plivo's list is short
+    began_at          timestamptz NOT NULL,    -- list: since when it is short
     ended_at          timestamptz,             -- NULL = under way, or broken off
     next_at           timestamptz NOT NULL,    -- when the next one is due
     is_ok             boolean     NOT NULL,    -- it did all that there was to do; until it ends: of the one before
-    found             text        COLLATE "C" NOT NULL  -- what it came to, for people
+    found             text        COLLATE "C" NOT NULL  -- what it came to, for people; list: messages missed, known up to
 );
 
 -- How many messages of each kind were first seen in an hour, summed up once the hour is over: so that
