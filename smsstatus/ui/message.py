@@ -54,7 +54,7 @@ def ask_plivo(message_uuid: str) -> Response:
     if why_not:
         raise Problem(422, why_not)
     try:
-        update, outcome = ask_about(service, message_uuid)
+        told = ask_about(service, message_uuid)
     except UnknownMessage:
         trouble = (404, "Plivo does not know this message (any more: it keeps 90 days).")
     except NotConfigured as error:
@@ -64,10 +64,10 @@ def ask_plivo(message_uuid: str) -> Response:
     except StoreError as error:
         trouble = (503, f"Plivo's answer could not be stored ({error}).")
     else:
-        if outcome is Outcome.PRUNED:
-            return _page(message_uuid, None, removed=update)
-        asked = "changed" if outcome is Outcome.APPLIED else "same"
-        address = to("message", message_uuid=update.message_uuid, asked=asked)
+        if told.outcome is Outcome.PRUNED:
+            return _page(message_uuid, None, removed=told.update)
+        asked = "changed" if told.is_changed else "same"
+        address = to("message", message_uuid=told.update.message_uuid, asked=asked)
         return Response(status=303, headers={"Location": address})
     if message is None:
         return _unknown(message_uuid, trouble[0], trouble[1])

@@ -21,7 +21,7 @@ from ..plivo import api as plivo_api
 from ..store.contract import Outcome
 from ..store.runs import Outage
 from .parts import Parts, Rest
-from .reconcile import PLIVO_KEEPS, Inbound, update_from_api
+from .reconcile import PLIVO_KEEPS, Inbound, tells_more, update_from_api
 from .shortage import Shortage
 
 LIST_SECONDS = 3.0
@@ -255,9 +255,8 @@ class Listing:
             known = store.find(message_uuid)
             if known is None:
                 unknown.add(message_uuid)
-            elif (known.current_status, known.error_code) == (update.status, update.error_code):
-                continue
-            updates.append(update)
+            if tells_more(update, known):
+                updates.append(update)
         written = [(update, store.begin(update)) for update in updates]
         outcomes = [(update.message_uuid, store.finish(pending)) for update, pending in written]
         return sum(uuid in unknown and outcome is Outcome.APPLIED for uuid, outcome in outcomes)

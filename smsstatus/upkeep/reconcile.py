@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from ..model import StatusUpdate, timestamp
 from ..plivo import api as plivo_api
 from ..plivo.callback import Unusable, digest_of, make_update
-from ..store.contract import Outcome, StoreError
+from ..store.contract import Message, Outcome, StoreError
 from ..store.runs import Step
 from .alone import while_alone
 from .parts import Parts, Rest
@@ -232,12 +232,23 @@ def _mixed(uuids: Sequence[str]) -> Iterator[str]:
 
 
 def reconcile_one(service: Parts, message_uuid: str) -> bool:
-    """Ask Plivo about one message; True if that changed its row. Raises as `ask_about` does."""
-    return ask_about(service, message_uuid)[1] is Outcome.APPLIED
+    """Ask Plivo about one message; True if its status or error code is another one now. Raises as
+    `ask_about` does.
+    """
+    return ask_about(service, message_uuid).is_changed
 
 
-def ask_about(service: Parts, message_uuid: str) -> tuple[StatusUpdate, Outcome]:
-    """Ask Plivo about one message: what it says, and what became of that.
+class Told(NamedTuple):
+    """What Plivo says of a message, and what became of that."""
+
+    update: StatusUpdate
+    outcome: Outcome
+    is_changed: bool
+    """Its status or error code is another one now."""
+
+
+def ask_about(service: Parts, message_uuid: str) -> Told:
+    """Ask Plivo about one message.
 
     That it was asked is noted where it said something about this message: trouble says nothing.
     Raises NotConfigured, PlivoError, StoreUnavailable or WorkRefused.
@@ -245,27 +256,46 @@ def ask_about(service: Parts, message_uuid: str) -> tuple[StatusUpdate, Outcome]
     answer: dict[str, Any] = {}
     try:
         answer = plivo_api.fetch_message(service.settings, message_uuid)
-        key = _stored_as(service, message_uuid, answer)
+        key, known = _stored_as(service, message_uuid, answer)
         update = update_from_api(key, answer, _now(service))
     except plivo_api.PlivoError as error:
         if answer.get("message_uuid") or isinstance(error, (plivo_api.UnknownMessage, Inbound)):
             service.store.note_check(message_uuid, _now(service))
         raise
-    outcome = service.store.record(update)
+    is_news = tells_more(update, known)
+    outcome = service.store.record(update) if is_news else Outcome.DUPLICATE
     service.store.note_check(key, _now(service))
-    return update, outcome
+    is_changed = outcome is Outcome.APPLIED and not _is_same(update, known)
+    return Told(update, outcome, is_changed)
 
 
-def _stored_as(service: Parts, asked: str, answer: dict[str, Any]) -> str:
-    """The UUID of its row: that of the row that is there, else as Plivo writes it, and not as
+def _stored_as(service: Parts, asked: str, answer: dict[str, Any]) -> tuple[str, Message | None]:
+    """The UUID of its row, and that row: the one that is there, else as Plivo writes it, and not as
     somebody typed it, in capitals for instance. Raises PlivoError if it is of another message.
     """
     said = str(answer.get("message_uuid") or asked)
-    if said == asked:
-        return asked
     if said.lower() != asked.lower():
         raise plivo_api.not_understood()
-    return said if service.store.find(asked) is None else asked
+    known = service.store.find(asked)
+    return (asked, known) if known or said == asked else (said, service.store.find(said))
+
+
+def _is_same(update: StatusUpdate, known: Message | None) -> bool:
+    return known is not None and (
+        (known.current_status, known.error_code) == (update.status, update.error_code)
+    )
+
+
+def tells_more(update: StatusUpdate, known: Message | None) -> bool:
+    """Does Plivo's answer say what the message's row does not? Its times alone are no news: each
+    that is written begins the pauses again.
+    """
+    if known is None or not _is_same(update, known):
+        return True
+    texts = ("sender_number", "recipient_number")
+    return any(getattr(update, name) and not getattr(known, name) for name in texts) or any(
+        (getattr(update, name) or 0) > (getattr(known, name) or 0) for name in ("units", "amount")
+    )
 
 
 def update_from_api(message_uuid: str, answer: dict[str, Any], received_at: str) -> StatusUpdate:

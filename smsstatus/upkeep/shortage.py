@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from ..model import timestamp
 from ..plivo.api import PlivoError
 from ..store.runs import Outage, Run
-from .parts import Parts, timestamp
+from .parts import Parts
 
 PATIENT = timedelta(hours=6)
 

@@ -116,12 +116,13 @@ def test_an_error_code_is_kept(run: Run, standin: PlivoApi, three: list[str], qu
 
 
 def test_the_same_answer_again_changes_nothing(
-    app: Flask, standin: PlivoApi, three: list[str], query: Query
+    app: Flask, standin: PlivoApi, writable: sqlite3.Connection, query: Query
 ) -> None:
-    standin.messages[three[0]] = delivered(message_state="sent")
-    assert reconciling.reconcile_one(service_of(app), three[0]) is True
+    insert(writable, [silent(0, status="queued")])
+    standin.messages[uuid_of(0)] = delivered(message_state="sent")
+    assert reconciling.reconcile_one(service_of(app), uuid_of(0)) is True
     before = query("SELECT * FROM status_events")
-    assert reconciling.reconcile_one(service_of(app), three[0]) is False
+    assert reconciling.reconcile_one(service_of(app), uuid_of(0)) is False
     assert query("SELECT * FROM status_events") == before
 
 

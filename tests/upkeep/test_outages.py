@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from smsstatus.model import timestamp
+from smsstatus.model import StatusUpdate, timestamp
 from smsstatus.store.contract import Filters
 from smsstatus.store.runs import Run
 from smsstatus.upkeep.caretaker import beat
 from smsstatus.upkeep.listing import SLICE, TROUBLES
-from smsstatus.upkeep.reconcile import asked_within
+from smsstatus.upkeep.reconcile import asked_within, reconcile_one
 from smsstatus.upkeep.shortage import PATIENT
 
 from ..plivo_api import Reply
@@ -166,6 +166,19 @@ def test_whatever_goes_wrong_nothing_is_lost_or_doubled(
     assert min(trouble.pauses) >= 17
     assert process.states() == truth(plivo_list)
     assert process.store.runs.outages(1)[0].missed == 400
+
+
+def same_in_a_callback(
+    plivo_list: PlivoList, message_uuid: str, age: timedelta = HOUR, **more: str
+) -> StatusUpdate:
+    """The callback with Plivo's state of that message, an hour old; Plivo's own time is later."""
+    row = plivo_list.messages[message_uuid]
+    fields = {"From": row["from_number"], "To": row["to_number"], "Units": "1"}
+    fields |= {"TotalAmount": row["total_amount"], **more}
+    update = update_of(at(row["message_state"], MessageUUID=message_uuid, **fields))
+    received_at = timestamp(plivo_list.clock.now() - age)
+    earlier = timestamp(plivo_list.clock.now() - age - DAY)
+    return update._replace(received_at=received_at, status_timestamp=earlier)
 
 
 def run_of(process: Process) -> Run:
@@ -508,13 +521,50 @@ def test_the_time_of_outages_counts_for_as_long_as_others_are_asked_about(
     assert days() == 14
 
 
-def test_silent_messages_are_asked_about_less_and_less_often(
-    start: Start, plivo_list: PlivoList
+@pytest.mark.parametrize("is_listed", [True, False])
+@pytest.mark.parametrize("unknown", ["From", "To", "Units", "TotalAmount"])
+def test_what_only_plivos_answer_says_of_a_message_is_kept(
+    start: Start, plivo_list: PlivoList, unknown: str, *, is_listed: bool
 ) -> None:
-    plivo_list.send(1, plivo_list.clock.now() - HOUR, "sent")
-    process = start()
+    process = up(start)
+    sent = plivo_list.send(1, plivo_list.clock.now(), "delivered")
+    plivo_list.clock.turn(2 * HOUR.total_seconds())
+    write(process.store, [same_in_a_callback(plivo_list, sent, **{unknown: ""})])
+    if is_listed:
+        beat(process.store, process.clock)
+        process.timetable.look()
+        assert run_of(process).found.startswith("1 listed, 0 of them missed; ")
+    else:
+        assert not reconcile_one(process, sent), "its status is the same"
+    message = process.store.find(sent)
+    assert message
+    assert (message.sender_number, message.recipient_number) == ("14155550100", "14155550001")
+    assert (message.units, message.amount) == (1, 7500)
+
+
+def test_an_answer_that_says_the_same_is_not_written(start: Start, plivo_list: PlivoList) -> None:
+    process = up(start)
+    sent = plivo_list.send(1, plivo_list.clock.now(), "undelivered")
+    write(process.store, [same_in_a_callback(plivo_list, sent, ErrorCode="30")])
+    before = process.store.find(sent)
+    assert not reconcile_one(process, sent)
+    assert process.store.find(sent) == before
+    plivo_list.messages[sent]["error_code"] = "40"
+    assert reconcile_one(process, sent)
+
+
+@pytest.mark.parametrize("knows", ["the list", "a callback"])
+def test_silent_messages_are_asked_about_less_and_less_often(
+    start: Start, plivo_list: PlivoList, knows: str
+) -> None:
+    """Plivo's answers say the same, with a time that can be later than the callback's."""
+    process = up(start) if knows == "a callback" else start()
+    sent = plivo_list.send(1, plivo_list.clock.now() - HOUR, "sent")
+    if knows == "a callback":
+        write(process.store, [same_in_a_callback(plivo_list, sent, 0 * HOUR)])
     process.live(HOUR)
     process.look_after(4 * DAY, every=1800.0)
+    assert 'result="changed"} 0' in counted(process)
     began = plivo_list.gets[0]
     hours = [round((moment - began) / 3600, 1) for moment in plivo_list.gets]
     assert len(hours) == 5

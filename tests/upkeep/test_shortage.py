@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from smsstatus.model import timestamp
 from smsstatus.store.runs import Outage
 from smsstatus.upkeep.caretaker import beat
-from smsstatus.upkeep.parts import timestamp
 from smsstatus.upkeep.shortage import PATIENT, Short, Shortage
 
 from .conftest import Process, Start
