@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import time
 
-from ..logs import without_text
+from ..logs import printable, without_text
 from ..plivo.callback import Callback
 from ..store.contract import StoreUnavailable
 from .keep import Places
 from .last_resort import SPOOLED
-from .records import read_file
+from .records import Line, read_file
 from .replay import drain
 
 LEAVING_SECONDS = 9.0
@@ -45,11 +45,32 @@ def leave_nothing(places: Places, began: float) -> None:
 def _log_what_is_left(places: Places, end: float) -> int:
     """Most of it was written to the log when it came, and is not written again."""
     left = 0
-    for name in places.spool.list_files():
-        for line in read_file(places.spool.folder / name):
+    for name in places.spool.list_files(every=True):
+        for line in _lines_of(places, name):
             if time.monotonic() > end:
                 raise TimeoutError
             if isinstance(line.found, Callback):
-                places.last_resort.keep(line.found, places.settings.auth_tokens[0], SPOOLED)
-                left += 1
+                left += _is_logged(places, line.found)
     return left
+
+
+def _lines_of(places: Places, name: str) -> list[Line]:
+    """None if another process was faster, or if the file cannot be read."""
+    try:
+        return read_file(places.spool.folder / name)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        text = "spool file %s is left on a disk that is not kept: %s"
+        log.error(text, printable(name), without_text(error))
+    return []
+
+
+def _is_logged(places: Places, callback: Callback) -> bool:
+    try:
+        places.last_resort.keep(callback, places.settings.auth_tokens[0], SPOOLED)
+    except Exception as error:  # the next one can be shorter, or find the log open again
+        text = "a spooled callback is left on a disk that is not kept: %s"
+        places.last_resort.lines.log(log.error, text, without_text(error))
+        return False
+    return True

@@ -142,13 +142,14 @@ class Spool:
         with _in_time():
             return self._bounded.call("keep", self._set_aside.keep, callback, reason)
 
-    def list_files(self, at_most: int | None = None) -> list[str]:
+    def list_files(self, at_most: int | None = None, *, every: bool = False) -> list[str]:
         """Count callbacks; the names of the oldest waiting files, oldest first. Raises OSError.
 
-        Those that are stuck are not among them until they may be tried again.
+        Those that are stuck are not among them until they may be tried again, unless `every` one is
+        wanted.
         """
         began = time.monotonic()
-        stuck = list(self.stuck.items())
+        stuck = [] if every else list(self.stuck.items())
         found = _Found({name for name, known in stuck if known.again_at > began})
         with os.scandir(self.folder) as entries:
             names = found.names(entries)

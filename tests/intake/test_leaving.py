@@ -9,6 +9,7 @@ import subprocess
 import time
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
@@ -18,7 +19,7 @@ from smsstatus.intake import leaving
 from smsstatus.intake.keep import Place, keep
 from smsstatus.intake.last_resort import read_log
 from smsstatus.intake.leaving import LEAVING_SECONDS, leave_nothing
-from smsstatus.intake.records import read_record
+from smsstatus.intake.records import read_file, read_record
 from smsstatus.plivo.callback import Callback
 from smsstatus.service import Service
 from smsstatus.store.sqlite import connection
@@ -103,19 +104,18 @@ def test_at_the_end_the_spool_goes_to_a_database_that_takes_it(
     assert list(read_log(capfd.readouterr().err.splitlines(), [TOKEN])) == []
 
 
-@pytest.mark.usefixtures("impatient")
-def test_at_the_end_what_the_database_does_not_take_goes_to_the_log(
-    service: Service,
-    writable: sqlite3.Connection,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-) -> None:
-    """Also of an earlier process, which may have had no log.
-
-    The database is tried for half a second, and the log has as long as a busy machine needs.
-    """
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The database is tried for half a second, and the log has as long as a busy machine needs."""
     monkeypatch.setattr(leaving, "LEAVING_SECONDS", 60.5)
     monkeypatch.setattr(leaving, "_LOGGING_SECONDS", 60.0)
+
+
+@pytest.mark.usefixtures("impatient", "patient")
+def test_at_the_end_what_the_database_does_not_take_goes_to_the_log(
+    service: Service, writable: sqlite3.Connection, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Also of an earlier process, which may have had no log."""
     service.spool.keep(callback("a"), "a reason")
     service.spool.keep(callback("b"), "a reason")
     writable.execute("BEGIN IMMEDIATE")
@@ -123,6 +123,61 @@ def test_at_the_end_what_the_database_does_not_take_goes_to_the_log(
     found = read_log(capfd.readouterr().err.splitlines(), [TOKEN])
     assert sorted(one.body for one in found) == sorted(callback(uuid).body for uuid in "ab")
     assert len(service.spool.list_files()) == 2
+
+
+@pytest.mark.usefixtures("impatient", "patient")
+def test_at_the_end_a_file_that_was_passed_by_goes_to_the_log_too(
+    service: Service, writable: sqlite3.Connection, capfd: pytest.CaptureFixture[str]
+) -> None:
+    kept = callback("a")
+    service.spool.keep(kept, "a reason")
+    (name,) = service.spool.list_files()
+    service.spool.pass_by(name, "a reason")
+    assert service.spool.list_files() == []
+    writable.execute("BEGIN IMMEDIATE")
+    leave_nothing(service, time.monotonic())
+    assert list(read_log(capfd.readouterr().err.splitlines(), [TOKEN])) == [kept]
+
+
+@pytest.mark.usefixtures("impatient", "patient")
+def test_at_the_end_each_file_and_callback_goes_to_the_log_by_itself(
+    service: Service,
+    writable: sqlite3.Connection,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Another process removes one, one cannot be read, and one line the log does not take."""
+    for uuid in "abcde":
+        service.spool.keep(callback(uuid), "a reason")
+    gone, odd, refused, *others = service.spool.list_files()
+    bodies = {line.found.body for name in others for line in read_file(service.spool.folder / name)}
+    (untaken,) = read_file(service.spool.folder / refused)
+    list_files, keep_in_log = service.spool.list_files, service.last_resort.keep
+
+    def list_then_lose(*arguments: int, **more: bool) -> list[str]:
+        names = list_files(*arguments, **more)
+        if more:
+            (service.spool.folder / gone).unlink()
+            (service.spool.folder / odd).unlink()
+            (service.spool.folder / odd).mkdir()
+        return names
+
+    def take_others(one: Callback, *more: Any) -> None:
+        if one == untaken.found:
+            raise BrokenPipeError
+        keep_in_log(one, *more)
+
+    monkeypatch.setattr(service.spool, "list_files", list_then_lose)
+    monkeypatch.setattr(service.last_resort, "keep", take_others)
+    writable.execute("BEGIN IMMEDIATE")
+    leave_nothing(service, time.monotonic())
+    found = read_log(capfd.readouterr().err.splitlines(), [TOKEN])
+    assert {one.body for one in found if isinstance(one, Callback)} == bodies
+    assert f"spool file {odd} is left on a disk that is not kept: IsADirectoryError" in caplog.text
+    assert "a spooled callback is left on a disk that is not kept: BrokenPipeError" in caplog.text
+    assert "2 spooled callbacks are in lines of the log" in caplog.text
+    assert gone not in caplog.text
 
 
 def test_when_the_time_is_over_the_end_is_not_waited_for_and_says_so(
