@@ -182,6 +182,12 @@ CREATE TABLE IF NOT EXISTS prunings (
     created_before   TEXT    NOT NULL          -- messages first seen before that were removed
 ) STRICT;
 
+-- How often messages were removed: a page that shows them is made again then.
+CREATE TABLE IF NOT EXISTS removals (
+    id               INTEGER PRIMARY KEY CHECK (id = 1),  -- one row at most
+    batches          INTEGER NOT NULL          -- some messages at a time
+) STRICT;
+
 -- While FORWARD_URL is set: one row for each change of status that is handed on, written in the
 -- transaction of its event. All of a message that wait are due no earlier than its first one.
 CREATE TABLE IF NOT EXISTS forwards (

@@ -218,3 +218,28 @@ def test_the_marker_changes_with_what_is_listed_and_not_with_a_repeat(open_store
     markers.append(store.change_marker())
     assert len(set(markers)) == 5
     assert len([*store.walk(Filters())]) == 1
+
+
+def test_the_marker_changes_with_each_removal_whatever_came_before_and_after(
+    open_store: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where neither the oldest nor the newest message goes."""
+    monkeypatch.setattr(postgres_counting, "LATE_COMMITS", 1)
+    store, other = open_store(), open_store()
+    store.record(update_of(at("sent", MessageUUID="first")))
+    removals = (
+        lambda: other.forget_batch("order=42"),
+        lambda: other.prune_batch("2002-01-01T00:00:00.000000Z"),
+        lambda: other.forget_batch("order=42"),
+    )
+    markers = set()
+    for number, remove in enumerate(removals):
+        fields = {**at("sent", MessageUUID=f"goes-{number}"), "?": "order=42"}
+        store.record(update_of(fields, "2001-01-01T00:00:00.000000Z"))
+        store.record(update_of(at("sent", MessageUUID=f"last-{number}")))
+        markers.add(store.change_marker())
+        assert remove() == 1
+        markers.add(store.change_marker())
+        assert remove() == 0
+        markers.add(store.change_marker())
+    assert len(markers) == 2 * len(removals)

@@ -19,6 +19,7 @@ from ..runs import Step
 from .columns import as_text, bucket
 from .connection import Connection, count
 from .tallies import COLUMNS
+from .upkeep import MAY_NOTE
 
 COUNTED = (
     "messages",
@@ -146,17 +147,20 @@ def reach(connection: Connection) -> None:
 
 
 def change_marker(connection: Connection) -> str:
-    """A word that differs once a message or an event was added, or the oldest were pruned.
+    """A word that differs once a message or an event was added, or messages were removed.
 
-    A repeated callback alone does not change it.
+    A repeated callback alone does not change it. Where it cannot be noted that messages are
+    removed, it is another word each time.
     """
-    ((last, lately, oldest, read),) = connection.execute(
-        """SELECT last, (SELECT count(*) FROM status_events WHERE id > last - %s),
-               (SELECT min(id) FROM messages), (SELECT sum(looked_at) FROM upgrades)
-           FROM (SELECT max(id) AS last FROM status_events) AS newest""",
+    found = connection.execute(
+        f"""SELECT last, (SELECT count(*) FROM status_events WHERE id > last - %s),
+               (SELECT min(id) FROM messages), (SELECT sum(looked_at) FROM upgrades),
+               (SELECT xmin::text FROM prunings),
+               CASE WHEN NOT {MAY_NOTE} THEN date_part('epoch', clock_timestamp()) END
+           FROM (SELECT max(id) AS last FROM status_events) AS newest""".encode(),
         (LATE_COMMITS,),
-    ).fetchall()
-    return f"{last or 0}-{lately}-{oldest or 0}-{read or 0}"
+    ).fetchall()[0]
+    return "-".join(str(value or 0) for value in found)
 
 
 def read_pulse(connection: Connection, *, since: str, before: str, newest: int) -> Pulse:

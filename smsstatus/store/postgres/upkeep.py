@@ -6,9 +6,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from ..contract import FORGET_BATCH, PRUNE_BATCH, Engine
-from .columns import as_text
+from .columns import NOT_TOLD, as_text
 from .connection import Connection
 from .keys import forget_old_keys
+
+MAY_NOTE = """(has_table_privilege('prunings', 'INSERT')
+    AND has_table_privilege('prunings', 'UPDATE') AND has_table_privilege('messages', 'UPDATE'))"""
+"""May what is removed be noted?"""
 
 HOW_TO_BACK_UP = (
     "PostgreSQL is backed up with its host's own command: heroku pg:backups:capture on Heroku, "
@@ -61,11 +65,7 @@ def prune_batch(connection: Connection, created_before: str, *, keeps_waiting: b
     Where the host has taken all rights but DELETE, because the database is full, what was pruned is
     not noted: a captured callback could bring such a message back.
     """
-    ((may_write,),) = connection.execute(
-        """SELECT has_table_privilege('prunings', 'INSERT')
-               AND has_table_privilege('prunings', 'UPDATE')
-               AND has_table_privilege('messages', 'UPDATE')"""
-    ).fetchall()
+    ((may_note,),) = connection.execute(f"SELECT {MAY_NOTE}".encode()).fetchall()
     forget_old_keys(connection, datetime.now(UTC))  # their answers hold texts and numbers
     found = _older(keeps_waiting=keeps_waiting)
     ids = [
@@ -75,14 +75,8 @@ def prune_batch(connection: Connection, created_before: str, *, keeps_waiting: b
             (created_before, PRUNE_BATCH),
         ).fetchall()
     ]
-    if ids and may_write:  # not a time that a wrong clock made up: it would keep out all
-        connection.execute(
-            """INSERT INTO prunings AS p (created_before)
-               SELECT least(%s, max(created_at)) FROM messages
-               ON CONFLICT (id) DO UPDATE SET
-                   created_before = greatest(p.created_before, excluded.created_before)""",
-            (created_before,),
-        )
+    if ids and may_note:
+        _note(connection, created_before)
         _lock(connection, ids)
     deleted = connection.execute(f"DELETE {found} AND id = ANY(%s)".encode(), (created_before, ids))
     return deleted.rowcount
@@ -98,11 +92,26 @@ def forget_batch(connection: Connection, pair: str) -> int:
             (pair, FORGET_BATCH),
         ).fetchall()
     ]
-    _lock(connection, ids)
+    if ids:
+        _note(connection, NOT_TOLD)
+        _lock(connection, ids)
     deleted = connection.execute(
         "DELETE FROM messages WHERE id = ANY (%s) AND %s = ANY (reference_pairs)", (ids, pair)
     )
     return deleted.rowcount
+
+
+def _note(connection: Connection, created_before: str) -> None:
+    """Not a time that a wrong clock made up: it would keep out all. The row is written again in any
+    case, which is what the change marker sees.
+    """
+    connection.execute(
+        """INSERT INTO prunings AS p (created_before)
+           SELECT least(%s, max(created_at)) FROM messages
+           ON CONFLICT (id) DO UPDATE SET
+               created_before = greatest(p.created_before, excluded.created_before)""",
+        (created_before,),
+    )
 
 
 def _lock(connection: Connection, ids: Sequence[int]) -> None:

@@ -203,15 +203,16 @@ def _waiting_statuses(connection: sqlite3.Connection) -> list[str]:
 
 
 def change_marker(path: Path) -> str:
-    """A word that differs once a message or an event was added, the oldest were pruned or rows of
+    """A word that differs once a message or an event was added, messages were removed or rows of
     an earlier version corrected.
 
-    A repeated callback alone does not change it. It costs five look-ups, whatever there is.
+    A repeated callback alone does not change it. It costs six look-ups, whatever there is.
     """
     with reading(path) as connection:
         found = connection.execute(
             """SELECT (SELECT max(id) FROM status_events),
                       (SELECT max(id) FROM messages), (SELECT min(id) FROM messages),
+                      (SELECT batches FROM removals),
                       (SELECT sum(looked_at) FROM upgrades),
                       (SELECT looked_at FROM events_beside)"""
         ).fetchall()[0]

@@ -116,6 +116,10 @@ def _remove_all(connection: sqlite3.Connection, ids: Sequence[int], *, keeps_wai
     removed = sum([_remove(connection, message_id, keeps_waiting) for message_id in ids])
     if removed:
         _hold_place(connection, newest)
+        connection.execute(
+            """INSERT INTO removals (id, batches) VALUES (1, 1)
+               ON CONFLICT (id) DO UPDATE SET batches = batches + 1"""
+        )
     return removed
 
 
