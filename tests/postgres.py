@@ -242,6 +242,13 @@ def new_database(server_url: str, template: str = "template0", more: str = "") -
             connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 
+def write_times_otherwise(url: str) -> None:
+    """As an operator can have it for all connections to this database."""
+    name = urlsplit(url).path[1:]
+    styles = {"datestyle": "SQL, DMY", "timezone": "Asia/Kolkata", "intervalstyle": "sql_standard"}
+    ask(url, ";".join(f"ALTER DATABASE {name} SET {key} = '{styles[key]}'" for key in styles))
+
+
 @contextlib.contextmanager
 def as_role(url: str, *grants: str) -> Iterator[str]:
     """The database's URL for a role of its own that may do only this, over one connection."""

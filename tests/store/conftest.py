@@ -16,7 +16,7 @@ from smsstatus.store.contract import Outcome, Store
 from smsstatus.store.outbox import Wanted
 from smsstatus.store.sqlite.store import SqliteStore
 
-from ..postgres import ask, new_database
+from ..postgres import ask, new_database, write_times_otherwise
 from .updates import at, update_of
 
 PATIENT = 60.0
@@ -56,6 +56,7 @@ def open_database(name: str, request: pytest.FixtureRequest, folder: Path) -> It
                 request.getfixturevalue, ("postgres_server_url", "postgres_template")
             )
             url = held.enter_context(new_database(server, template))
+            write_times_otherwise(url)
             opener = Opener(
                 lambda wanted: PostgresStore(url, wanted=wanted), lambda sql: ask(url, sql)
             )

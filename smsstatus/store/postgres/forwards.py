@@ -15,7 +15,7 @@ from ...model import TEXT_DIGEST_SIZE, StatusUpdate
 from ..contract import Outcome
 from ..outbox import AT_ONCE, Claimed, Condition, Fate, Settlement, Wanted
 from ..rules import before, is_change
-from .columns import EVENTS
+from .columns import EVENTS, as_text
 from .connection import Connection
 
 _ADD = f"""
@@ -48,7 +48,7 @@ _LOCK = """
     ORDER BY event_id FOR UPDATE
     """
 
-_SETTLE = """
+_SETTLE = f"""
     UPDATE forwards AS f SET
         state = g.state, due_at = g.due_at, attempts = f.attempts + g.tried, answer = g.answer,
         failing_since = CASE WHEN g.state = 'taken' THEN f.failing_since
@@ -60,7 +60,7 @@ _SETTLE = """
         at timestamptz)
     WHERE f.event_id = g.event_id AND f.claim = g.claim AND (
         f.due_at IS NOT NULL OR (g.state = 'taken' AND f.state IN ('skipped', 'superseded')))
-    RETURNING f.message_id, f.due_at
+    RETURNING f.message_id, {as_text("f.due_at")}
     """
 
 _PUT_OFF = """
@@ -145,7 +145,7 @@ def settle(connection: Connection, settlements: Sequence[Settlement]) -> int:
     claimed = [settlement.claimed for settlement in settlements]
     connection.execute(_LOCK, {"ids": [one.change.event_id for one in claimed]})
     given = json.dumps([_row(settlement) for settlement in settlements])
-    found = connection.execute(_SETTLE, (given,)).fetchall()
+    found = connection.execute(_SETTLE.encode(), (given,)).fetchall()
     put_off = [row for row in found if row[1] is not None]
     if put_off:
         connection.execute(_PUT_OFF, ([row[0] for row in put_off], [row[1] for row in put_off]))

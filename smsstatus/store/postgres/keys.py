@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from ..contract import KEYS_KEPT, Claim
+from .columns import as_text
 from .connection import Connection
 
 
@@ -15,13 +16,13 @@ def claim_key(connection: Connection, key: str, digest: bytes, now: datetime) ->
     """
     forget_old_keys(connection, now)
     ((owner, claimed_at, answer),) = connection.execute(
-        """INSERT INTO idempotency_keys AS k (key, digest, claimed_at) VALUES (%s, %s, %s)
-           ON CONFLICT (key) DO UPDATE SET key = k.key
-           RETURNING digest, claimed_at, answer""",
+        f"""INSERT INTO idempotency_keys AS k (key, digest, claimed_at) VALUES (%s, %s, %s)
+            ON CONFLICT (key) DO UPDATE SET key = k.key
+            RETURNING digest, {as_text("claimed_at")}, answer""".encode(),
         (key, digest, now),
     ).fetchall()
-    is_own = (owner, claimed_at) == (digest, now)
-    return None if is_own else Claim(owner, now - claimed_at, answer)
+    age = now - datetime.fromisoformat(claimed_at)
+    return Claim(owner, age, answer) if age or owner != digest else None
 
 
 def keep_answer(connection: Connection, key: str, answer: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from .columns import as_text
 from .connection import SILENCE, Connection
 from .tallies import ALL_DAYS, KEPT, OF_ROW, TEN
 
@@ -102,7 +103,7 @@ def _next_hour(connection: Connection, now: str) -> str | None:
                     least(%s, clock_timestamp()) - interval '{SETTLING}', 'UTC') AS settled
                 FROM summed_hours
             )
-            SELECT (coalesce(
+            SELECT {as_text("hour")} FROM (SELECT coalesce(
                 (SELECT max(hour) FROM changed_hours, known WHERE hour BETWEEN first AND last),
                 date_trunc('hour', (
                     SELECT min(created_at) FROM messages
@@ -110,8 +111,8 @@ def _next_hour(connection: Connection, now: str) -> str | None:
                         AND created_at < (SELECT settled FROM known)), 'UTC'),
                 date_trunc('hour', (
                     SELECT max(created_at) FROM messages
-                    WHERE created_at < (SELECT coalesce(first, settled) FROM known)), 'UTC')))::text
-            """.encode(),
+                    WHERE created_at < (SELECT coalesce(first, settled) FROM known)), 'UTC')
+            ) AS hour) AS next""".encode(),
         (now,),
     ).fetchall()
     return found and str(found)
@@ -120,13 +121,13 @@ def _next_hour(connection: Connection, now: str) -> str | None:
 def _next_day(connection: Connection) -> str | None:
     """The newest one before the last hour's, of which no change is noted; None if none is left."""
     ((found,),) = connection.execute(
-        """SELECT max(day)::text FROM (
-               SELECT date_trunc('day', hour, 'UTC') AS day FROM summed_hours
-               EXCEPT SELECT day FROM summed_days) AS whole
-           WHERE day < (SELECT date_trunc('day', max(hour), 'UTC') FROM summed_hours)
-               AND NOT EXISTS (
-                   SELECT FROM changed_hours
-                   WHERE hour >= day AND hour < day + interval '24 hours')"""
+        f"""SELECT {as_text("max(day)")} FROM (
+                SELECT date_trunc('day', hour, 'UTC') AS day FROM summed_hours
+                EXCEPT SELECT day FROM summed_days) AS whole
+            WHERE day < (SELECT date_trunc('day', max(hour), 'UTC') FROM summed_hours)
+                AND NOT EXISTS (
+                    SELECT FROM changed_hours
+                    WHERE hour >= day AND hour < day + interval '24 hours')""".encode()
     ).fetchall()
     return found and str(found)
 
@@ -136,7 +137,7 @@ def _next_ten(connection: Connection) -> str | None:
     most, and each change takes the ten with it. None if none is left.
     """
     ((found,),) = connection.execute(
-        f"""SELECT max(ten)::text FROM (
+        f"""SELECT {as_text("max(ten)")} FROM (
                 SELECT {TEN.format("day")} AS ten FROM summed_days
                 EXCEPT SELECT ten FROM summed_tens) AS whole
             WHERE ten + interval '264 hours' <= (SELECT max(day) FROM summed_days)
