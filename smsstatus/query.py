@@ -219,7 +219,11 @@ def decode_cursor(text: str) -> Position:
     decoded = urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
     made = re.fullmatch(r'\["([0-9TZ:.-]{27})", ([1-9][0-9]{0,17})\]', decoded, re.ASCII)
     position = Position(made[1], int(made[2])) if made else None
-    if position is None or encode_cursor(position) != text:
+    if (
+        position is None
+        or encode_cursor(position) != text
+        or utc_timestamp(position.created_at) != position.created_at
+    ):
         raise ValueError("not a cursor")
     return position
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import random
 import re
+from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -36,6 +37,7 @@ WENT = (
     {"MCC": "404", "MNC": "", "Units": "1", "TotalAmount": "0.0055"},
     {},
 )
+NO_TIME = urlsafe_b64encode(b'["9999-99-99T99:99:99.999999Z", 1]').decode().rstrip("=")
 PATHS = (
     "/messages?limit=200",
     "/messages?status=delivered&status=sent",
@@ -55,6 +57,11 @@ PATHS = (
         for by in (*GROUPS, "country,network", "sender,status")
     ],
     "/messages/no-such-message",
+    "/messages/%00",
+    "/messages/a%00b",
+    "/ui/messages/%00",
+    f"/messages?cursor={NO_TIME}",
+    f"/ui/messages?cursor={NO_TIME}",
     "/",
     "/ui/messages",
     "/ui/messages?status=delivered",
@@ -126,7 +133,7 @@ def test_every_answer_has_the_same_bytes(clients: list[FlaskClient]) -> None:
     pages = [f"/ui{path}" for path in found]
     for path in [*PATHS, *found, *pages]:
         answers = [client.get(path) for client in (one, other)]
-        assert answers[0].status_code == answers[1].status_code
+        assert answers[0].status_code == answers[1].status_code, path
         assert without_etag(answers[0]) == without_etag(answers[1]), path
 
 
