@@ -105,6 +105,43 @@ def test_a_database_that_cannot_hold_all_text_is_said_and_callbacks_are_spooled(
             service.stop()
 
 
+@pytest.mark.parametrize(
+    "table",
+    [
+        "messages (id bigserial PRIMARY KEY, body text, created_at timestamptz)",
+        "schema_version (version text, installed_on timestamptz)",
+    ],
+)
+def test_a_table_of_another_program_is_left_alone_and_named_and_callbacks_are_spooled(
+    settings: Settings, plivo: Plivo, postgres_server_url: str, table: str
+) -> None:
+    columns = """SELECT table_name, column_name FROM information_schema.columns
+        WHERE table_schema = 'public' ORDER BY 1, 2"""
+    with new_database(postgres_server_url) as url:
+        ask(url, f"CREATE TABLE {table}")
+        before = ask(url, columns)
+        app = create_app(replace(settings, database=read_database_url(url)))
+        service = service_of(app)
+        try:
+            assert post(app, plivo.post(plivo.fields("sent"))) == 200
+            assert len(service.spool.list_files()) == 1
+            says = f"has a table {table.split()[0]} of another program"
+            ready = app.test_client().get("/readyz")
+            assert (ready.status_code, says in str(ready.get_json())) == (503, True)
+            made = app.test_cli_runner().invoke(args=["init-db"])
+            assert (made.exit_code, says in made.output) == (1, True)
+            assert ask(url, columns) == before
+            ask(url, "CREATE SCHEMA sms")
+            name = url.rpartition("/")[2]
+            ask(url, f"ALTER DATABASE {name} SET search_path = sms, public")
+            service.store.close()
+            service.store.prepare()
+            service.store.probe()
+            assert ask(url, columns) == before
+        finally:
+            service.stop()
+
+
 def test_what_one_process_writes_changes_the_page_of_another(
     app: Flask, beside: Flask, plivo: Plivo
 ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from functools import partial
 from importlib.resources import files
 
@@ -19,7 +19,9 @@ OLDEST_READER = 1
 LOCK = 7_305_431_969_000_001
 """An advisory lock's number: one process at a time changes the schema."""
 
-_TABLE = re.compile(r"^CREATE TABLE IF NOT EXISTS (\w+)", re.MULTILINE)
+_TABLE = re.compile(r"^CREATE TABLE IF NOT EXISTS (\w+) \((.*?)^\);", re.MULTILINE | re.DOTALL)
+_COLUMN = re.compile(r"^    ([a-z_]+) ", re.MULTILINE)
+_LATER = re.compile(r"ADD COLUMN IF NOT EXISTS (\w+)")
 INDEX = re.compile(r"^CREATE INDEX IF NOT EXISTS (\w+) ON (\w+) [^;]*;", re.MULTILINE)
 
 
@@ -30,8 +32,8 @@ def schema_text() -> str:
 def apply_schema(connection: Connection) -> None:
     """Create what is missing. Nothing is locked where nothing is.
 
-    Raises SchemaTooNew, StoreUnavailable on a standby or where the database has an encoding that
-    does not hold all text, or psycopg.Error.
+    Raises SchemaTooNew, StoreUnavailable on a standby, where the database has an encoding that
+    does not hold all text or where another program's tables are, or psycopg.Error.
     """
     encoding = connection.info.parameter_status("server_encoding")
     if encoding not in ("UTF8", None):  # a pooler need not tell
@@ -47,7 +49,7 @@ def apply_schema(connection: Connection) -> None:
         connection.execute(f"SELECT set_config('lock_timeout', '2s', true), {SILENCE}".encode())
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
         if not _is_whole(connection, text):  # meanwhile another process can have done it
-            tables = _those_there(connection, _TABLE.findall(text))
+            tables = _those_there(connection, text)
             connection.execute(INDEX.sub(partial(_unless, tables), text).encode())
             connection.execute(
                 """INSERT INTO schema_version AS s (version, oldest_reader) VALUES (%s, %s)
@@ -63,18 +65,37 @@ def _unless(tables: Collection[str], index: re.Match[str]) -> str:
     return "" if index[2] in tables else index[0]
 
 
-def _those_there(connection: Connection, tables: Sequence[str]) -> set[str]:
+def _those_there(connection: Connection, text: str) -> set[str]:
+    """Which of the schema's tables are there. One that lacks a column, of those that were there
+    from the first version on, is another program's, and left alone.
+    """
+    later = set(_LATER.findall(text))
+    pairs = [
+        (name, column)
+        for name, columns in _TABLE.findall(text)
+        for column in _COLUMN.findall(columns)
+        if column not in later
+    ]
     rows = connection.execute(
-        "SELECT name FROM unnest(%s::text[]) AS t (name) WHERE to_regclass(name) IS NOT NULL",
-        (tables,),
+        """SELECT name, count(*) = count(attname),
+               to_regclass(quote_ident(current_schema()) || '.' || name) IS NOT NULL
+           FROM unnest(%s::text[], %s::text[]) AS t (name, wanted)
+           LEFT JOIN pg_attribute ON attrelid = to_regclass(name) AND attname = wanted
+           WHERE to_regclass(name) IS NOT NULL GROUP BY name""",
+        ([name for name, _ in pairs], [column for _, column in pairs]),
     ).fetchall()
-    return {row[0] for row in rows}
+    for name, is_ours, is_in_the_way in rows:
+        if not is_ours and is_in_the_way:  # else ours is made in a schema that is looked at first
+            raise StoreUnavailable(
+                f"the database has a table {name} of another program: give smsstatus a database, "
+                "or a schema, of its own"
+            )
+    return {name for name, is_ours, _ in rows if is_ours}
 
 
 def _is_whole(connection: Connection, text: str) -> bool:
     """Is everything there that this version needs? Somebody can have removed a table."""
-    tables = _TABLE.findall(text)
-    found = _those_there(connection, tables)
+    found = _those_there(connection, text)
     if "schema_version" not in found:
         return False
     rows = connection.execute("SELECT version, oldest_reader FROM schema_version").fetchall()
@@ -86,7 +107,7 @@ def _is_whole(connection: Connection, text: str) -> bool:
             f"the database has schema version {version}, this program knows {SCHEMA_VERSION}: "
             f"install the version of smsstatus that wrote it"
         )
-    return bool(version >= SCHEMA_VERSION and len(found) == len(tables))
+    return bool(version >= SCHEMA_VERSION and len(found) == len(_TABLE.findall(text)))
 
 
 def _value(connection: Connection, query: str, *values: object) -> object:
