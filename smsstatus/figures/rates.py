@@ -27,7 +27,7 @@ LEAST, MOST = timedelta(hours=1), timedelta(days=3)
 LEARNING = timedelta(days=30)
 """Deliveries of this time say how long reports take."""
 
-NO_REPORTS = "no delivery reports have come yet from the countries of these messages"
+NO_REPORTS = "no delivery has been reported yet from the countries of these messages"
 FEW_REPORTS = "most delivery reports from the countries of these messages have not come"
 NO_CARRIER = "no message has reached a carrier"
 NOTHING_FINAL = "no message has a final status yet"
@@ -49,9 +49,9 @@ class Heard:
     def reported(self) -> int:
         return self.delivered + self.undelivered
 
-    def proves_reports(self, sent: int, sent_lately: int) -> bool:
-        """Do reports come, where so many messages are `sent`, here and in the last weeks?"""
-        return 0 < self.reported >= sent and (self.delivered > 0 or not sent_lately)
+    def proves_reports(self, sent: int) -> bool:
+        """Are as many reported to be delivered as are `sent`, so many, and any reported at all?"""
+        return self.reported > 0 and self.delivered >= sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +67,14 @@ class Learned:
     def has_reports(self, country: str | None, heard: Heard) -> bool:
         """Do reports come from there, going by what is heard in a window, or in the last weeks?
 
-        What is `sent` in the window counts against the weeks too: it can have been sent since.
+        What is `sent` in the window counts against the weeks too: it can have been sent since. And
+        a few deliveries in the window do not outvote weeks in which more were `sent`, where more of
+        it are undelivered: they can be those of `simulate`.
         """
         lately = self.heard.get(country, Heard())
         sent = max(lately.sent, heard.sent)
-        return heard.proves_reports(heard.sent, sent) or lately.proves_reports(sent, sent)
+        is_plain = not sent or heard.delivered >= heard.undelivered
+        return lately.proves_reports(sent) or (is_plain and heard.proves_reports(heard.sent))
 
 
 @dataclass(slots=True)
@@ -88,7 +91,7 @@ class Rates:
     known: int = 0
     """Messages of those with a final status: what the delivery rate rests on."""
     silent: set[str | None] = field(default_factory=set)
-    """Countries that have messages which are sent, and from which no reports of deliveries come."""
+    """Countries from which no delivery is reported, where messages are `sent`, now or lately."""
     few: set[str | None] = field(default_factory=set)
     """Countries from which some come, but most are missing."""
     units: int = 0
@@ -137,10 +140,10 @@ class Rates:
 def rates_by_group(tallies: Iterable[Tally], learned: Learned, now: datetime) -> dict[Group, Rates]:
     """The rates of each group.
 
-    Reports come from a country if there are as many as messages without one, and as many as
-    messages that are `sent`, of these or of those of the last weeks; where any is `sent`, some of
-    them have to say `delivered`. A message that is `sent` has no report if its hour has been over,
-    `now`, for as long as those of its country are waited for.
+    Reports come from a country if there are as many as messages without one, and as many deliveries
+    as messages that are `sent`, of these or of those of the last weeks. A message that is `sent`
+    has no report if its hour has been over, `now`, for as long as those of its country are waited
+    for.
     """
     tallies = list(tallies)
     countries = {tally.country for tally in tallies}

@@ -18,7 +18,15 @@ LEARN_SECONDS = 600.0
 """From where reports come, and how long they take, is found out again after that."""
 RETRY_SECONDS = 60.0
 """The same where it could not be found out."""
-COMPARED = ("delivery_rate", "delivery_rate_of", "failure_rate", "failure_rate_of", "amount")
+COMPARED = (
+    "delivery_rate",
+    "delivery_rate_of",
+    "failure_rate",
+    "failure_rate_of",
+    "without_reports",
+    "few_reports",
+    "amount",
+)
 """What is said of the time before, too."""
 FEW_TIMES, NEWEST_OF_RARE = 50, 500
 """So few say little of the slowest; then so many of the newest messages are read."""

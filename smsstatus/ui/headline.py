@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..figures.unusual import LEAST
-from ..plivo.countries import country_name
 from . import words
 
 NAMED = 3
@@ -56,7 +55,7 @@ def headline(stats: dict[str, Any], window_title: str) -> Headline:
 
 def silent_countries(codes: Sequence[str]) -> str:
     """`the United States, Canada and 4 other countries`."""
-    names = [_in_a_sentence(country_name(code)) for code in codes[:NAMED]]
+    names = [words.country(code) for code in codes[:NAMED]]
     left = len(codes) - len(names)
     if left:
         names.append(words.count(left, "other country", "other countries"))
@@ -73,20 +72,14 @@ def rate_of_failures(stats: dict[str, Any]) -> str:
 
 
 def _missing(stats: dict[str, Any]) -> str:
-    """`no delivery reports have come from the United States; most of those from India have not.`
-    Empty where they come.
-    """
+    """Where no delivery is reported, and where most are not; empty where all are."""
     parts = []
     if stats["without_reports"]:
         silent = silent_countries(stats["without_reports"])
-        parts.append(f"no delivery reports have come from {silent}")
+        parts.append(f"no delivery has been reported from {silent}")
     if stats["few_reports"]:
         few = silent_countries(stats["few_reports"])
-        parts.append(
-            f"most of those from {few} have not"
-            if parts
-            else f"most delivery reports from {few} have not come"
-        )
+        parts.append(f"most delivery reports from {few} have not come")
     return f"{'; '.join(parts)}." if parts else ""
 
 
@@ -118,9 +111,13 @@ def _messages(stats: dict[str, Any]) -> str:
 def _change(name: str, stats: dict[str, Any], earlier_time: str) -> Change | None:
     """Of the rates as they are shown, so that the reader's own subtraction is right.
 
-    None where one of them rests on fewer than LEAST messages: it differs by chance alone.
+    None where one of them rests on fewer than LEAST messages: it differs by chance alone. Nor is a
+    delivery rate compared with one that rests on other countries.
     """
     before = stats["before"]
+    missing = ("without_reports", "few_reports")
+    if name == "delivery_rate" and any(stats[each] != before[each] for each in missing):
+        return None
     if min(stats[f"{name}_of"], before[f"{name}_of"]) < LEAST:
         return None
     now, then = words.percent(stats[name]), words.percent(before[name])
@@ -132,11 +129,3 @@ def _change(name: str, stats: dict[str, Any], earlier_time: str) -> Change | Non
     if points > 0:
         return Change("up", is_better, f"{size} more than in {earlier_time}: {then} %")
     return Change("down", is_better, f"{size} less than in {earlier_time}: {then} %")
-
-
-def _in_a_sentence(name: str) -> str:
-    takes_the = name.startswith("United ") or name.endswith(("Republic", "Islands", "Emirates"))
-    return f"the {name}" if takes_the or name in _WITH_THE else name
-
-
-_WITH_THE = {"Bahamas", "Comoros", "Gambia", "Maldives", "Netherlands", "Philippines", "Seychelles"}

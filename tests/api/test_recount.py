@@ -129,10 +129,9 @@ def recount(all_lives: Sequence[Life], since: datetime, by: Sequence[str]) -> di
     def of_status(some: Sequence[Life], country: str | None) -> Counter[str]:
         return Counter(life.status for life in some if life.country == country)
 
-    def come(of: Counter[str], sent: int, sent_lately: int) -> bool:
+    def come(of: Counter[str], sent: int) -> bool:
         delivered = of["delivered"] + of["read"]
-        reported = delivered + of["undelivered"]
-        return reported > 0 and reported >= sent and (delivered > 0 or sent_lately == 0)
+        return delivered + of["undelivered"] > 0 and delivered >= sent
 
     reports = set()
     for country in {life.country for life in in_window}:
@@ -140,7 +139,8 @@ def recount(all_lives: Sequence[Life], since: datetime, by: Sequence[str]) -> di
         reported = here["delivered"] + here["read"] + here["undelivered"]
         overdue = sum(life.country == country and has_no_report(life) for life in in_window)
         sent = max(here["sent"], lately["sent"])
-        is_known = come(here, here["sent"], sent) or come(lately, sent, sent)
+        is_plain = sent == 0 or here["delivered"] + here["read"] >= here["undelivered"]
+        is_known = come(lately, sent) or (is_plain and come(here, here["sent"]))
         if reported >= overdue and is_known:
             reports.add(country)
     groups = defaultdict(list)

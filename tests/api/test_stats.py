@@ -88,6 +88,8 @@ def test_a_day_counted_by_hand(api: FlaskClient, a_day: None) -> None:
             "delivery_rate_of": 1,
             "failure_rate": 1.0,
             "failure_rate_of": 1,
+            "without_reports": [],
+            "few_reports": [],
             "amount": None,
         },
         "unusual_failures": [],
