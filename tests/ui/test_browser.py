@@ -205,6 +205,22 @@ def test_what_is_utc_is_said_where_the_server_does_not_know_the_browsers_zone(
         told("Days and filters are UTC.")
 
 
+def test_filters_are_utc_on_a_first_visit_and_it_is_said_for_as_long(
+    site: Site, visitor: Visitor
+) -> None:
+    page = visitor.page()
+    page.goto("/ui/messages")
+    for _ in range(2):  # polls: when the second is asked for, the first is shown
+        with page.expect_response(lambda response: response.request.resource_type == "fetch"):
+            pass
+    said = page.locator("#zone")
+    expect(said).to_contain_text("Days and filters are UTC.")
+    expect(page.get_by_label("Since (UTC)")).to_be_visible()
+    page.reload()
+    expect(said).to_have_text("Times are local (Europe/Berlin); UTC is in their tooltips.")
+    expect(page.get_by_label("Since (Europe/Berlin)")).to_be_visible()
+
+
 def test_relative_times_stay_right_while_no_answer_comes(site: Site, visitor: Visitor) -> None:
     message = new_uuid()
     site.tell("delivered", message, To="19990000004")

@@ -29,7 +29,8 @@
 
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
   const writeZone = () => {
-    const isUtc = page.dataset.days === "UTC" && zone !== "UTC"; // the server does not know ours
+    const { days: shown } = (page.querySelector("[data-days]") ?? page).dataset;
+    const isUtc = shown === "UTC" && zone !== "UTC"; // the server does not know ours, or not yet
     const days = isUtc ? " Days and filters are UTC." : "";
     const text = `Times are local (${zone}); UTC is in their tooltips.${days}`;
     setText(document.getElementById("zone"), text);
