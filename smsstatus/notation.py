@@ -14,7 +14,13 @@ from urllib.parse import parse_qsl
 CLOCK_SECONDS = 60
 """Two clocks that are further apart than that are worth a warning."""
 
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 _NUMBER = re.compile(r"\+?([1-9][0-9]{6,14})")
+
+
+def is_uuid(value: object) -> bool:
+    """Does it have the form of Plivo's message UUIDs?"""
+    return isinstance(value, str) and _UUID.fullmatch(value) is not None
 
 
 def number(stored: str | None) -> str | None:

@@ -15,7 +15,8 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 
 from .model import timestamp, utc_timestamp
-from .store.contract import GROUPS, NO_COUNTRY, Filters, Position
+from .notation import is_uuid
+from .store.contract import GROUPS, NO_COUNTRY, Filters, Message, Position, Store
 
 FILTERS = (
     "status",
@@ -233,3 +234,12 @@ def _before(time: str, span: timedelta) -> str:
         return timestamp(datetime.fromisoformat(time) - span)
     except OverflowError:
         return utc_timestamp("0001-01-01")
+
+
+def find_message(store: Store, typed: str) -> Message | None:
+    """The message with this id; somebody may have typed a UUID in capitals.
+
+    Raises StoreUnavailable.
+    """
+    message = store.find(typed)
+    return store.find(typed.lower()) if message is None and is_uuid(typed) else message

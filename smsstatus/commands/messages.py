@@ -10,6 +10,7 @@ import click
 from flask.cli import with_appcontext
 
 from ..model import RANKS
+from ..query import find_message
 from ..store.contract import Filters, Message, Store, StoreError
 from ..views import csv_lines, message_json
 from ..web.current import current_service
@@ -54,7 +55,7 @@ def command(
 
 
 def _find(store: Store, message_uuid: str) -> dict[str, Any]:
-    found = store.find(message_uuid)
+    found = find_message(store, message_uuid)
     if found is None:
         raise click.ClickException("no such message")
     return message_json(found)

@@ -48,8 +48,8 @@ def command(
     """Ask Plivo about messages that are not final and have been silent, and then for its list of
     the times in which nobody took callbacks.
 
-    Exits with 0 if all of that was done, with 1 if not; the next run takes up what was left. With
-    3, having asked nothing, while another reconcile is at work.
+    Exits with 0 if all of that was done; with 1 if something was left, which the next run takes up,
+    or given up; with 3, having asked nothing, while another reconcile is at work.
     """
     service = current_service()
     try:

@@ -8,21 +8,19 @@ What an answer means is read from the HTTP response itself: the SDK hides the st
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import ceil
 from typing import Any
 
-from ..notation import http_date, pause_asked_for
+from ..notation import http_date, is_uuid, pause_asked_for
 from ..settings import Settings
 
 LONGEST_WAIT = 86_400
 """Seconds: who asks for a longer pause has made a mistake."""
 PAGE = 20
 """Plivo lists at most this many messages at a time."""
-UUID_PATTERN = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 CREDENTIALS_HINT = "check PLIVO_AUTH_ID and the first token of PLIVO_AUTH_TOKEN"
 
 
@@ -145,11 +143,6 @@ def list_messages(settings: Settings, *, since: datetime, until: datetime, offse
     if not isinstance(rows, list) or not isinstance(total, int):
         raise not_understood()
     return Listed(rows, total)
-
-
-def is_uuid(value: object) -> bool:
-    """Does it have the form of Plivo's message UUIDs?"""
-    return isinstance(value, str) and re.fullmatch(UUID_PATTERN, value, re.ASCII) is not None
 
 
 def check_credentials(settings: Settings) -> Answer:

@@ -20,7 +20,6 @@ from typing import Any
 from ..figures.last_hour import failure_shares
 from ..figures.unusual import HOUR, Share
 from ..model import timestamp
-from ..plivo.countries import country_name
 from ..readiness import lag, outbox_of, readiness
 from ..service import Service
 from ..store.contract import WAITING_COUNTED, Pulse, StoreUnavailable
@@ -77,7 +76,7 @@ def of_failures(shares: Sequence[Share], since: str) -> list[Alarm]:
 
 
 def _of_share(share: Share, since: str) -> Alarm:
-    where = f" to {country_name(share.country)}" if share.country else ""
+    where = f" to {words.country(share.country)}" if share.country else ""
     usual = (
         f"usual at this time of day are {words.percent(share.before)} %, and chance explains up to "
         f"{words.percent(share.most)} %"

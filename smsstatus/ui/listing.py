@@ -8,8 +8,8 @@ from datetime import UTC, tzinfo
 
 from flask import Response, request
 
-from ..plivo.api import is_uuid
-from ..query import FILTERS, Fault, Query, decode_cursor, encode_cursor
+from ..notation import is_uuid
+from ..query import FILTERS, Fault, Query, decode_cursor, encode_cursor, find_message
 from ..store.contract import Filters, Position
 from ..views import message_json
 from ..web.current import current_service
@@ -17,7 +17,6 @@ from ..web.download import csv_response
 from ..web.problems import Problem
 from . import live, words
 from .links import to
-from .message import find
 from .zone import absolute, current, local, zone_of
 
 PER_PAGE = 50
@@ -118,7 +117,7 @@ def _find(sought: str) -> Response:
     What Plivo may know leads to where it can be asked. Anything else is answered where it was
     typed.
     """
-    message = find(sought)
+    message = find_message(current_service().store, sought)
     if message is not None or is_uuid(sought):
         uuid = message.message_uuid if message else sought
         return _lead(to("message", message_uuid=uuid))

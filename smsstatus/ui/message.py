@@ -6,10 +6,11 @@ from flask import Response, request
 
 from ..figures.window import is_without_report
 from ..model import StatusUpdate
-from ..notation import reference_pairs
-from ..plivo.api import NotConfigured, PlivoError, UnknownMessage, is_uuid
+from ..notation import is_uuid, reference_pairs
+from ..plivo.api import NotConfigured, PlivoError, UnknownMessage
 from ..plivo.countries import country_name, network_name
 from ..plivo.error_codes import explain
+from ..query import find_message
 from ..service import Service
 from ..store.contract import Message, Outcome, StoreError
 from ..upkeep.reconcile import ask_about
@@ -28,17 +29,10 @@ NOTICES = {
 }
 
 
-def find(typed: str) -> Message | None:
-    """The message with this id; somebody may have typed a UUID in capitals."""
-    store = current_service().store
-    message = store.find(typed)
-    return store.find(typed.lower()) if message is None and is_uuid(typed) else message
-
-
 def show(message_uuid: str) -> Response:
     """The page of a message. One that was just sent may still be on its way into the database."""
     asked = request.args.get("asked", "")
-    message = find(message_uuid)
+    message = find_message(current_service().store, message_uuid)
     if message is None and asked != "sent":
         return _unknown(message_uuid, 404)
     uuid = message.message_uuid if message else message_uuid
@@ -48,7 +42,7 @@ def show(message_uuid: str) -> Response:
 def ask_plivo(message_uuid: str) -> Response:
     """Ask Plivo about this message, known here or not, then show it."""
     service = current_service()
-    message = find(message_uuid)
+    message = find_message(service.store, message_uuid)
     message_uuid = message.message_uuid if message else message_uuid.lower()
     why_not = _why_not(service, message_uuid)
     if why_not:

@@ -8,6 +8,7 @@ from decimal import Decimal
 from ..model import DELIVERED, FINAL_STATUSES, RANKS
 from ..notation import of_sample as of_sample
 from ..notation import percent as percent
+from ..plivo.countries import country_name
 from ..plivo.error_codes import Retry
 from ..store.outbox import Fate, Forward
 
@@ -66,6 +67,16 @@ def in_order(counts: dict[str, int]) -> list[tuple[str, int]]:
     """Counts by status in the order of a message's life, unknown statuses last."""
     known = [(status, counts[status]) for status in STATUSES if status in counts]
     return known + sorted(item for item in counts.items() if item[0] not in RANKS)
+
+
+def country(code: str) -> str:
+    """Its name within a sentence: `the United States`."""
+    name = country_name(code)
+    takes_the = name.startswith("United ") or name.endswith(("Republic", "Islands", "Emirates"))
+    return f"the {name}" if takes_the or name in _WITH_THE else name
+
+
+_WITH_THE = {"Bahamas", "Comoros", "Gambia", "Maldives", "Netherlands", "Philippines", "Seychelles"}
 
 
 def number(value: int) -> str:

@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ..model import StatusUpdate, timestamp
+from ..notation import is_uuid
 from ..plivo import api as plivo_api
 from ..store.contract import Outcome
 from ..store.runs import Outage
@@ -148,12 +149,12 @@ class Listing:
                 self._span = max((until - at) / 4, LEAST_SPAN)
                 continue
             missed = self._missed + self._write(found)
-            self.done.listed += len(found)
             self.done.missed += missed
             shortage.missed += missed
             if absent:
                 shortage.wait(absent)
                 self.done.absent += absent
+            self.done.listed += len(found)
             self._parts.store.runs.note_listed(outage.since, timestamp(until), shortage.missed)
             shortage.go_on(timestamp(until))
             self._report(str(self.done))
@@ -209,7 +210,7 @@ class Listing:
         received_at = timestamp(self._parts.clock.now())
         found: Found = {}
         for row in rows:
-            if not isinstance(row, dict) or not plivo_api.is_uuid(row.get("message_uuid")):
+            if not isinstance(row, dict) or not is_uuid(row.get("message_uuid")):
                 odd.add("one without a message UUID")
                 continue
             message_uuid = str(row["message_uuid"])

@@ -47,7 +47,9 @@ class Shortage:
         self._is_over = self._since <= timestamp(now - PATIENT)
         if not self._is_over:
             self._note()
-            text = f"It counts {absent} more than it lists so that they can be read."
+            text = (
+                f"It counts {absent} that it does not list, or not legibly; later runs come back."
+            )
             raise Short(502, "Plivo does not list all messages", text)
 
     def go_on(self, known: str) -> None:

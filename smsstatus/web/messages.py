@@ -13,7 +13,16 @@ from .. import sending
 from ..figures.window import group_figures, window_figures
 from ..plivo import api as plivo_api
 from ..plivo.form import Malformed, parse_form
-from ..query import FILTERS, MAX_LIMIT, MAX_WAIT, TEXT_PATTERN, Fault, Query, encode_cursor
+from ..query import (
+    FILTERS,
+    MAX_LIMIT,
+    MAX_WAIT,
+    TEXT_PATTERN,
+    Fault,
+    Query,
+    encode_cursor,
+    find_message,
+)
 from ..store.contract import GROUPS, StoreUnavailable
 from ..store.outbox import CursorUnknown
 from ..views import message_json
@@ -94,7 +103,7 @@ def send_message() -> tuple[Response, int, dict[str, str]]:
 def show_message(message_uuid: str) -> Response:
     """One message and its events."""
     require_token()
-    message = current_service().store.find(message_uuid)
+    message = find_message(current_service().store, message_uuid)
     if message is None:
         # Werkzeug puts U+FFFD for bytes of a path that are not UTF-8.
         if not re.fullmatch(TEXT_PATTERN, message_uuid) or "\ufffd" in message_uuid:

@@ -119,6 +119,12 @@ def test_a_code_that_is_not_in_our_table_is_kept_and_explained(
     assert "not in our table" in error["meaning"]
 
 
+def test_a_uuid_in_capitals_is_looked_up(api: FlaskClient, receive: Receive) -> None:
+    message_uuid = receive("sent")
+    found = api.get(f"/messages/{message_uuid.upper()}").get_json()
+    assert found["message_uuid"] == message_uuid
+
+
 def test_an_unknown_uuid_is_404_and_says_what_that_means(api: FlaskClient) -> None:
     content = problem(api.get(f"/messages/{uuid.uuid4()}"), 404)
     assert "No callback has reported this message" in content["detail"]

@@ -55,6 +55,11 @@ def test_nothing_that_is_stored_can_steer_the_terminal(run: Run, receive: Receiv
     assert len(run("messages").stdout.splitlines()) == 2
 
 
+def test_a_message_is_shown_whose_uuid_is_typed_in_capitals(run: Run, receive: Receive) -> None:
+    message_uuid = receive("sent")
+    assert message_uuid in run("messages", message_uuid.upper()).stdout
+
+
 def test_a_limit_can_be_given(run: Run, receive: Receive) -> None:
     for _ in range(25):
         receive("sent")

@@ -31,7 +31,7 @@ def outage(process: Process) -> Outage:
 
 
 def waits(process: Process, outage: Outage) -> None:
-    with pytest.raises(Short, match="counts 3 more than it lists"):
+    with pytest.raises(Short, match="counts 3 that it does not list"):
         Shortage(process, outage).wait(3)
 
 
