@@ -44,7 +44,7 @@ class Committer(Protocol):
         """Do all of these in one transaction; it is durable when this returns their answers.
 
         Raises StoreUnavailable, or WorkRefused where one of the jobs is at fault; then none is
-        done.
+        done. A StoreUnavailable among the answers is that job's: it says nothing of the others.
         """
 
     def close(self) -> None:
@@ -207,7 +207,7 @@ class GroupCommit:
         while True:
             batch, closing = next_batch(tickets)
             try:
-                self._commit(committer, batch)
+                self._commit(committer, batch, closing=closing)
             except Exception as error:  # without this thread nothing is written any more
                 log.error("store: a mistake in the program, %s", without_text(error))
                 _fail(batch, "unexpected error")
@@ -215,7 +215,7 @@ class GroupCommit:
                 committer.close()
                 return
 
-    def _commit(self, committer: Committer, batch: list[Ticket]) -> None:
+    def _commit(self, committer: Committer, batch: list[Ticket], *, closing: bool) -> None:
         if not batch:
             return
         failure = self._breaker.failure
@@ -223,16 +223,37 @@ class GroupCommit:
             _fail(batch, failure)
             return
         started = self._clock()
+        done: list[Ticket] = []
         try:
-            for part in _parts(batch) if self._apart else [batch]:
+            for part in self._parts(batch, closing=closing) if self._apart else [batch]:
                 commit_together(committer, part)
                 _wake(part)
+                done += part
         except StoreUnavailable as error:
             self._breaker.note_failure(str(error))
             _fail(batch, str(error))
             return
-        self._breaker.note_success()
-        self._observe(batch, self._clock() - started)
+        if not all(isinstance(ticket.error, StoreUnavailable) for ticket in done):
+            self._breaker.note_success()
+        self._observe(done, self._clock() - started)
+
+    def _parts(self, batch: list[Ticket], *, closing: bool) -> Iterator[list[Ticket]]:
+        """All updates, then each other job; those wait where something new has come meanwhile, so
+        that a callback waits for one of them at most. Nobody waits for one that is late.
+        """
+        updates = [ticket for ticket in batch if isinstance(ticket.job, StatusUpdate)]
+        if updates:
+            yield updates
+        others = [ticket for ticket in batch if not isinstance(ticket.job, StatusUpdate)]
+        for number, ticket in enumerate(others):
+            if number and not closing and not ticket.queue.empty():
+                for later in others[number:]:
+                    later.queue.put(later)
+                return
+            if self._clock() < ticket.until:
+                yield [ticket]
+            else:
+                _fail([ticket], "TimeoutError: other work took too long")
 
 
 def next_batch(
@@ -259,16 +280,6 @@ def next_batch(
     return batch, job is None
 
 
-def _parts(batch: list[Ticket]) -> Iterator[list[Ticket]]:
-    """All updates, then each other job."""
-    updates = [ticket for ticket in batch if isinstance(ticket.job, StatusUpdate)]
-    if updates:
-        yield updates
-    for ticket in batch:
-        if not isinstance(ticket.job, StatusUpdate):
-            yield [ticket]
-
-
 def commit_together(committer: Committer, batch: list[Ticket]) -> None:
     """In one transaction; if one job is at fault, each in its own. Raises StoreUnavailable."""
     try:
@@ -278,6 +289,13 @@ def commit_together(committer: Committer, batch: list[Ticket]) -> None:
             _commit_alone(committer, ticket)
         return
     for ticket, answer in zip(batch, answers, strict=True):
+        _finish(ticket, answer)
+
+
+def _finish(ticket: Ticket, answer: object) -> None:
+    if isinstance(answer, StoreUnavailable):
+        ticket.finish(error=answer)
+    else:
         ticket.finish(answer)
 
 
@@ -289,7 +307,7 @@ def _commit_alone(committer: Committer, ticket: Ticket) -> None:
             log.error("store: a mistake in the program, %s", error)
         ticket.finish(error=error)
     else:
-        ticket.finish(answer)
+        _finish(ticket, answer)
 
 
 def _fail(batch: list[Ticket], reason: str) -> None:

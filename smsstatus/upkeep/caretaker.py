@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from datetime import timedelta
+from math import inf
 
 from ..clock import Clock
 from ..logs import without_text
@@ -15,6 +16,8 @@ from ..store.runs import BEFORE_FIRST
 LOOK_SECONDS = 1.0
 COUNT_SECONDS = 5.0
 COUNT_SHARE = 100
+COUNT_AGAIN_SECONDS = 300.0
+"""At most, after a count that failed: the database may just have been away."""
 SUM_SECONDS = 0.1
 FIRST_SECONDS = 60.0
 DAY_SECONDS = 86_400.0
@@ -83,11 +86,13 @@ class Caretaker:
     def _count(self) -> None:
         began = self._clock.monotonic()
         if began >= self._next_count:
+            at_most = COUNT_AGAIN_SECONDS
             try:
                 self._store.count_again()
+                at_most = inf
             finally:
-                took = self._clock.monotonic() - began
-                self._next_count = began + max(COUNT_SECONDS, COUNT_SHARE * took)
+                rest = COUNT_SHARE * (self._clock.monotonic() - began)
+                self._next_count = began + max(COUNT_SECONDS, min(rest, at_most))
 
     def _sum_up(self) -> None:
         """Hours that are over, for a part of each second; where none is left, look again later."""

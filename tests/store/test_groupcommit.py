@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from queue import SimpleQueue
 
 import pytest
 
+from smsstatus.model import StatusUpdate
+from smsstatus.store.breaker import REST_SECONDS
 from smsstatus.store.contract import StoreUnavailable, WorkRefused
 from smsstatus.store.groupcommit import GroupCommit, Mistake, Ticket, commit_together
 
+from ..clock import HandClock
 from .updates import at, update_of
 
 
@@ -93,21 +96,88 @@ def test_whoever_sees_that_a_job_is_finished_sees_its_error_too() -> None:
 
 
 class Obedient:
-    """A committer that does its jobs."""
+    """A committer that does its jobs; it writes updates unless the store is `full`."""
 
-    def commit(self, jobs: Sequence[Callable[[], object]]) -> list[object]:
-        return [job() if callable(job) else "written" for job in jobs]
+    def __init__(self) -> None:
+        self.failure = ""
+        self.done: list[str] = []
+
+    def commit(self, jobs: Sequence[Callable[[], object] | StatusUpdate]) -> list[object]:
+        return [self._write(job) if isinstance(job, StatusUpdate) else job() for job in jobs]
+
+    def _write(self, update: StatusUpdate) -> str:
+        self.done.append(update.message_uuid)
+        if self.failure:
+            raise StoreUnavailable(self.failure)
+        return "written"
 
     def close(self) -> None:
         pass
 
 
+def writer_of(committer: Obedient, clock: HandClock | None = None) -> GroupCommit:
+    clock = clock or HandClock()
+    return GroupCommit(lambda: committer, answer_seconds=60, apart=True, clock=clock.monotonic)
+
+
+@contextmanager
+def together(writer: GroupCommit) -> Iterator[None]:
+    """What is begun within the block is done after it, in one batch."""
+    are_begun = threading.Event()
+    writer.begin(lambda: are_begun.wait(60))
+    yield
+    are_begun.set()
+
+
+def update(uuid: str) -> StatusUpdate:
+    return update_of(at("sent", MessageUUID=uuid))
+
+
 def test_who_waits_for_an_update_is_woken_before_what_came_with_it_is_done() -> None:
-    are_queued, was_woken = threading.Event(), threading.Event()
-    with closing(GroupCommit(Obedient, answer_seconds=60, apart=True)) as writer:
-        writer.begin(lambda: are_queued.wait(60))
-        update = writer.begin(update_of(at("sent", MessageUUID="m-1")), was_woken.set)
-        later = writer.begin(lambda: was_woken.wait(20))
-        are_queued.set()
+    was_woken = threading.Event()
+    with closing(writer_of(Obedient())) as writer:
+        with together(writer):
+            written = writer.begin(update("m-1"), was_woken.set)
+            later = writer.begin(lambda: was_woken.wait(20))
         assert writer.finish(later), "the update was answered after all else of its batch"
-        assert writer.finish(update) == "written"
+        assert writer.finish(written) == "written"
+
+
+def test_an_update_waits_for_one_other_job_at_most() -> None:
+    committer = Obedient()
+    with closing(writer_of(committer)) as writer:
+        with together(writer):
+            first = writer.begin(lambda: writer.begin(update("m-1")))
+            second = writer.begin(lambda: committer.done.append("second"))
+        writer.finish(first)
+        writer.finish(second)
+    assert committer.done == ["m-1", "second"]
+
+
+def test_nobody_does_what_nobody_waits_for_any_more() -> None:
+    committer, clock = Obedient(), HandClock()
+    with closing(writer_of(committer, clock)) as writer:
+        with together(writer):
+            late = writer.begin(lambda: committer.done.append("late"))
+            clock.turn(61)
+        assert late.wait(60)
+    assert isinstance(late.error, StoreUnavailable)
+    assert committer.done == []
+
+
+def test_that_one_job_has_no_answer_is_not_said_of_others_nor_that_they_have() -> None:
+    committer, clock = Obedient(), HandClock()
+    slow = StoreUnavailable("too slow")
+    with closing(writer_of(committer, clock)) as writer:
+        with pytest.raises(StoreUnavailable, match="too slow"):
+            writer.submit(lambda: slow)
+        assert writer.submit(update("m-1")) == "written"
+        committer.failure = "full"
+        with pytest.raises(StoreUnavailable, match="full"):
+            writer.submit(update("m-2"))
+        clock.turn(REST_SECONDS)
+        with pytest.raises(StoreUnavailable, match="too slow"):
+            writer.submit(lambda: slow)
+        with pytest.raises(StoreUnavailable, match="full"):
+            writer.submit(update("m-3"))
+    assert committer.done == ["m-1", "m-2"], "an update was tried too soon"

@@ -26,6 +26,7 @@ from smsstatus.store.contract import (
     Position,
     SchemaTooNew,
     StoreUnavailable,
+    Unreadable,
     WorkRefused,
 )
 from smsstatus.store.outbox import Wanted
@@ -652,6 +653,7 @@ def test_with_one_connection_and_only_the_right_to_delete_old_messages_can_be_pr
 ) -> None:
     store.record(update(message_uuid="old")._replace(received_at="2020-01-01T00:00:00.000000Z"))
     store.record(update(message_uuid="new"))
+    store.record(update(message_uuid="made-up", **{"?": "order=42"}))
     store.close()
     rights = "SELECT, DELETE ON ALL TABLES IN SCHEMA public"
     with as_role(postgres, rights) as url:
@@ -664,6 +666,7 @@ def test_with_one_connection_and_only_the_right_to_delete_old_messages_can_be_pr
             assert again is None
             assert full.change_marker() != full.change_marker()  # what goes cannot be noted
             assert [full.prune_batch(before) for _ in range(2)] == [1, 0]
+            assert [full.forget_batch("order=42") for _ in range(2)] == [1, 0]
         full.close()
         wait_until(lambda: backends(postgres) == 0, what="its connection is closed")
     assert (store.find("old"), ask(postgres, "SELECT count(*) FROM status_events")) == (
@@ -686,6 +689,20 @@ def test_with_one_connection_a_count_that_takes_long_is_given_up_and_callbacks_a
         with pytest.raises(StoreUnavailable, match="DATABASE_CONNECTIONS"):
             store.count_again()
         assert store.record(update()) is Outcome.APPLIED
+
+
+def test_with_one_connection_callbacks_are_written_behind_a_message_that_cannot_be_read(
+    postgres: str,
+) -> None:
+    with closing(PostgresStore(postgres, connections=1)) as store:
+        store.prepare()
+        store.record(update())
+        pid = store.writer.submit(lambda connection: connection.info.backend_pid)
+        ask(postgres, "UPDATE status_events SET parameters = 'nonsense'")
+        with pytest.raises(Unreadable):
+            store.find("a-uuid")
+        assert store.record(update("delivered")) is Outcome.APPLIED
+        assert store.writer.submit(lambda connection: connection.info.backend_pid) == pid
 
 
 def test_what_somebody_holds_is_free_when_the_connection_ends(

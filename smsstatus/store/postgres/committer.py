@@ -19,6 +19,7 @@ from . import forwards
 from .batch import FOR_TRANSACTION, record
 from .connection import Connection, Link, TooSlow
 from .errors import ROW_FAILURES, describe
+from .readers import Read
 
 _STANDBY_IS_AWAY = (
     "commits wait for a synchronous standby that does not answer: start it again, or take it out "
@@ -79,6 +80,8 @@ class Committer:
         except StoreError:
             raise
         except psycopg.Error as error:
+            if isinstance(jobs[0], Read):  # which is alone
+                return [StoreUnavailable(describe(error))]
             self._was_slow |= isinstance(error, TooSlow)
             raise StoreUnavailable(describe(error)) from None
         except (OSError, MemoryError, RuntimeError) as error:  # too many files, or threads

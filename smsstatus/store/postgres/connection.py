@@ -14,6 +14,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from ... import promise
+from ..contract import Unreadable
 from .attempts import first_that_works
 from .errors import ROW_FAILURES, is_passing, is_unprepared
 from .names import Address, addresses
@@ -99,7 +100,7 @@ class Link:
                     if limit.was_cut:
                         raise TooSlow(f"no answer within {seconds:g} s") from error
                     raise
-        except ROW_FAILURES:
+        except (*ROW_FAILURES, Unreadable):
             raise  # says nothing about the connection
         except BaseException:
             self.close()

@@ -6,7 +6,8 @@ import os
 import queue
 import threading
 from collections.abc import Callable
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg.errors import QueryCanceled
@@ -77,21 +78,26 @@ def run(link: Link, work: Callable[[Connection], T], seconds: float | None = Non
         raise StoreUnavailable(f"{type(error).__name__}: {error}") from None
 
 
-def read_between_callbacks(
-    work: Callable[[Connection], T], connection: Connection
-) -> T | StoreUnavailable:
-    """What `work(connection)` returns, in a transaction of the only connection there is.
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A read for the connection that writes, in a transaction of its own."""
 
-    That it takes too long is returned: raised, it would be a failure to write.
-    """
-    try:
-        with connection.transaction():
-            connection.execute(
-                "SELECT set_config('statement_timeout', %s, true)", (f"{BETWEEN_SECONDS:g}s",)
+    work: Callable[[Connection], Any]
+
+    def __call__(self, connection: Connection) -> Any:
+        """What `work(connection)` returns, or why there is nothing: raised, it would be a failure
+        to write.
+        """
+        try:
+            with connection.transaction():
+                connection.execute(
+                    "SELECT set_config('statement_timeout', %s, true)", (f"{BETWEEN_SECONDS:g}s",)
+                )
+                return self.work(connection)
+        except QueryCanceled:
+            return StoreUnavailable(
+                f"it takes longer than {BETWEEN_SECONDS:g} s, for which callbacks may wait with "
+                "one connection: DATABASE_CONNECTIONS"
             )
-            return work(connection)
-    except QueryCanceled:
-        return StoreUnavailable(
-            f"it takes longer than {BETWEEN_SECONDS:g} s, for which callbacks may wait with one "
-            "connection: DATABASE_CONNECTIONS"
-        )
+        except StoreUnavailable as error:
+            return error

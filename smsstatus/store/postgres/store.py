@@ -23,7 +23,6 @@ from ..contract import (
     Position,
     Pulse,
     StillHeld,
-    StoreUnavailable,
     Tally,
     WorkRefused,
 )
@@ -35,7 +34,7 @@ from .committer import Committer
 from .connection import Connection, Link
 from .outbox import PostgresOutbox
 from .patience import Patience
-from .readers import Readers, read_between_callbacks, run
+from .readers import Read, Readers, run
 from .runs import PostgresRuns
 from .schema import apply_schema
 
@@ -296,9 +295,7 @@ class PostgresStore:
         """The same, whatever came of what this thread read last."""
         if self._readers is not None:
             return self._readers.read(work, seconds)
-        found = self.writer.submit(partial(read_between_callbacks, work))
-        if isinstance(found, StoreUnavailable):
-            raise found
+        found: T = self.writer.submit(Read(work))
         return found
 
     def _count(self, work: Callable[[Connection], T]) -> T:

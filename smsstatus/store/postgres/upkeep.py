@@ -84,6 +84,7 @@ def prune_batch(connection: Connection, created_before: str, *, keeps_waiting: b
 
 def forget_batch(connection: Connection, pair: str) -> int:
     """Remove up to FORGET_BATCH messages whose reference has a pair."""
+    ((may_note,),) = connection.execute(f"SELECT {MAY_NOTE}".encode()).fetchall()
     ids = [
         row[0]
         for row in connection.execute(
@@ -92,7 +93,7 @@ def forget_batch(connection: Connection, pair: str) -> int:
             (pair, FORGET_BATCH),
         ).fetchall()
     ]
-    if ids:
+    if ids and may_note:
         _note(connection, NOT_TOLD)
         _lock(connection, ids)
     deleted = connection.execute(
