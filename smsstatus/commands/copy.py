@@ -22,7 +22,7 @@ BATCH = 200
 READS = 5
 
 NAMED = 10
-"""Of the messages that are left out."""
+"""Of the messages that are left out, and of those damaged in the target."""
 
 
 class DatabaseUrl(click.ParamType[Database]):
@@ -50,7 +50,7 @@ def command(source: Database, target: Database, as_json: bool) -> None:
 
     Ended early, it goes on where it was when it is run again. At the end each message is compared
     in both, and what has changed meanwhile is copied again; exits with 1 if something differs, or
-    if messages are left out because their events are missing or damaged.
+    if messages are left out because their events are missing or damaged in either.
     """
     if (source.path, source.url) == (target.path, target.url):
         raise click.UsageError("--from and --to name the same database")
@@ -76,8 +76,9 @@ def command(source: Database, target: Database, as_json: bool) -> None:
 class Comparison:
     """Of all messages of the source. `ahead` are those of which the target knows more by now.
 
-    `left_out` are not among them: what the source has of them cannot be copied. `totals`: messages
-    and events that the source holds in the end, and those of the target.
+    Not among them are those `left_out`, since what the source has of them cannot be copied, and
+    those `damaged` in the target, where writing them again changes nothing. `totals`: messages and
+    events that the source holds in the end, and those of the target.
     """
 
     messages: int = 0
@@ -85,6 +86,7 @@ class Comparison:
     ahead: int = 0
     different: int = 0
     left_out: list[str] = field(default_factory=list)
+    damaged: list[str] = field(default_factory=list)
     totals: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))
     digests: tuple[blake2b, blake2b] = field(
         default_factory=lambda: (blake2b(digest_size=16), blake2b(digest_size=16))
@@ -92,7 +94,7 @@ class Comparison:
 
     @property
     def is_good(self) -> bool:
-        return not self.left_out and self._is_alike
+        return not self.left_out and not self.damaged and self._is_alike
 
     @property
     def _is_alike(self) -> bool:
@@ -117,10 +119,9 @@ class Comparison:
         else:
             what += f": {self.different} differ. Do callbacks come? Then run it again."
         if self.left_out:
-            names = ", ".join(map(visible, self.left_out[:NAMED]))
-            more = len(self.left_out) - NAMED
-            what += f" Left out, as their events are missing or damaged: {names}"
-            what += f" and {more} more." if more > 0 else "."
+            what += f" Left out, as their events are missing or damaged: {_named(self.left_out)}"
+        if self.damaged:
+            what += f" Damaged in the target, where only you can mend them: {_named(self.damaged)}"
         source, target = [f"{total[0]} messages, {total[1]} events" for total in self.totals]
         if source != target:
             what += f" The source holds {source}, the target {target}."
@@ -131,8 +132,14 @@ class Comparison:
         counts = {name: getattr(self, name) for name in names}
         for side, (messages, events) in zip(("source", "target"), self.totals, strict=True):
             counts |= {f"{side}_messages": messages, f"{side}_events": events}
-        counts["left_out"] = len(self.left_out)
+        counts |= {"left_out": len(self.left_out), "damaged_in_target": len(self.damaged)}
         return {**counts, "same": self.is_good, "digest": self.digests[0].hexdigest()}
+
+
+def _named(messages: Sequence[str]) -> str:
+    names = ", ".join(map(visible, messages[:NAMED]))
+    more = len(messages) - NAMED
+    return f"{names} and {more} more." if more > 0 else f"{names}."
 
 
 def _copy(reader: Mover, writer: Mover) -> None:
@@ -177,6 +184,9 @@ def _compare(reader: Mover, writer: Mover) -> Comparison:
             theirs |= _by_uuid(writer, again)
         for message_uuid in uuids:
             if message_uuid in ours:
+                if message_uuid not in theirs and _holds(writer, message_uuid):
+                    found.damaged.append(message_uuid)
+                    continue
                 found.add(ours[message_uuid], theirs.get(message_uuid))
             elif _holds(reader, message_uuid):  # else it was removed meanwhile
                 found.left_out.append(message_uuid)

@@ -51,14 +51,21 @@ def test_messages_that_cannot_be_copied_are_passed_over_and_named(
         assert all(target.find(name) is not None for name in ("m-02", "m-05", "m-14"))
 
 
-def test_what_the_target_cannot_read_differs(urls: tuple[str, str]) -> None:
-    fill(urls[0], 4)
+def test_what_the_target_cannot_read_is_named_and_not_to_be_copied_again(
+    urls: tuple[str, str],
+) -> None:
+    fill(urls[0], 15)
     assert copy(*urls).exit_code == 0
-    whose = "(SELECT id FROM messages WHERE message_uuid = 'm-03')"
-    change(urls[1], f"UPDATE status_events SET parameters = x'ff' WHERE message_id = {whose}")
+    but_three = "(SELECT id FROM messages WHERE message_uuid NOT IN ('m-02', 'm-05', 'm-14'))"
+    change(urls[1], f"UPDATE status_events SET parameters = x'ff' WHERE message_id IN {but_three}")
     done = copy(*urls)
     assert done.exit_code == 1
-    assert "4 messages, 8 events: 1 differ." in done.output
+    assert "3 messages, 6 events: the same in both, digest " in done.output
+    assert "run it again" not in done.output
+    named = ", ".join([f"m-{number:02}" for number in (0, 1, 3, 4, 6, 7, 8, 9, 10, 11)])
+    assert f" Damaged in the target, where only you can mend them: {named} and 2" in done.output
+    facts = json.loads(copy(*urls, "--json").output)
+    assert (facts["same"], facts["different"], facts["damaged_in_target"]) == (False, 0, 12)
 
 
 def test_what_the_target_learned_since_is_no_difference(urls: tuple[str, str]) -> None:
