@@ -14,6 +14,7 @@ import pytest
 
 from smsstatus.store.contract import Filters, Outcome
 from smsstatus.store.moving import Marks
+from smsstatus.store.postgres import counting
 from smsstatus.store.postgres.moving import PostgresMover
 from smsstatus.store.sqlite.moving import SqliteMover
 
@@ -148,6 +149,23 @@ def test_a_callback_that_comes_to_the_target_first_stays(urls: tuple[str, str]) 
         assert found is not None
         assert found.events is not None
         assert [event.status for event in found.events] == ["queued", "sent", "delivered", "read"]
+
+
+def test_what_the_target_has_removed_it_still_knows_to_have_changed(
+    urls: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a page of it that was made before would be shown again."""
+    monkeypatch.setattr(counting, "LATE_COMMITS", 1)
+    with closing(opened(urls[0])) as source, closing(opened(urls[1])) as target:
+        for store in (source, target):
+            store.prepare()
+            store.record(update_of(at("sent", MessageUUID="first")))
+        target.record(update_of({**at("sent", MessageUUID="forgotten"), "?": "order=42"}))
+        target.record(update_of(at("sent", MessageUUID="last")))
+        before = target.change_marker()
+        assert target.forget_batch("order=42") == 1
+        assert copy(*urls).exit_code == 0
+        assert target.change_marker() != before
 
 
 def test_what_the_target_holds_beside_it_is_said(urls: tuple[str, str]) -> None:

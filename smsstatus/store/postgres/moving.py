@@ -11,7 +11,7 @@ from ...model import TEXT_DIGEST_SIZE
 from ..moving import Kept, Marks, as_replayed, read_kept
 from ..rules import order_key
 from .batch import record
-from .columns import EVENTS, as_text
+from .columns import EVENTS, NOT_TOLD, as_text
 from .connection import Connection
 from .store import COUNT_SECONDS, PostgresStore
 
@@ -88,7 +88,7 @@ def _restore(connection: Connection, kept: Sequence[Kept]) -> None:
     ).fetchall()
     record(connection, as_replayed(kept))
     for (created_before,) in pruned:
-        _restore_marks(connection, Marks((), (), created_before))
+        _restore_marks(connection, Marks((), (), created_before or NOT_TOLD))
     events = [
         {
             "signed_text": update.digest[:TEXT_DIGEST_SIZE].hex(),
