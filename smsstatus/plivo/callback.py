@@ -50,8 +50,8 @@ _CLOCK_IS_SET = "2025"
 _UNITS = re.compile(r"[0-9]{1,4}", re.ASCII)
 _AMOUNT = re.compile(r"[0-9]{1,3}(\.[0-9]{1,12})?", re.ASCII)
 
-_DOMAINS = ("V3", "V2")
-"""Of callbacks' digests; see `digest_of`. Other updates have no query."""
+_DOMAINS = ("V3", "V2", "reconcile", "send")
+"""Of digests; see `digest_of`."""
 _READING_SIZE = 8
 
 _FACTS = ("MCC", "MNC", "Units", "TotalAmount")
@@ -204,8 +204,7 @@ def facts_of(parameters: str, reference: str | None, digest: bytes) -> Facts:
         fields = _fields_read(parameters, reference, digest)
         if fields is not None:
             return facts_in(fields)
-        body = parameters.removeprefix(f"{reference}&") if reference else parameters
-        found = _KEPT.findall(f"&{body}")
+        found = _KEPT.findall("&" + parameters.removeprefix(f"{reference or ''}&"))
     return facts_in({name: unquote_plus(value) for name, value in found})
 
 

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smsstatus.model import FINAL_STATUSES, TEXT_DIGEST_SIZE, StatusUpdate, utc_now, utc_timestamp
+from smsstatus.plivo import callback as callbacks
 from smsstatus.plivo.callback import (
     Callback,
     Facts,
@@ -308,6 +309,24 @@ def test_what_is_kept_tells_where_the_message_went_as_the_callback_did(
     found_by = reference or got.reference
     told = Facts(got.network, got.units, got.amount)
     assert facts_of(got.parameters, found_by, got.digest) == told
+
+
+@pytest.mark.parametrize("domain", ["reconcile", "send"])
+def test_that_an_update_had_no_query_is_found_out_at_once_whoever_made_it(
+    domain: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There may be millions, and each way to cut one costs two digests or more."""
+    digest = digest_of("POST", [], [*parse_form(PLIVOS.encode())][::-1], domain=domain)
+    tried: list[Pairs] = []
+
+    def noting(method: str, query: Pairs, body: Pairs, **more: str) -> bytes:
+        tried.append(query)
+        return digest_of(method, query, body, **more)
+
+    monkeypatch.setattr(callbacks, "digest_of", noting)
+    assert facts_of(PLIVOS, "order=2", digest) == Facts("310-260", 2, None)
+    assert [query for query in tried if query not in ([], tried[0])] == []
+    assert tried[-1] == []
 
 
 def test_where_the_digest_does_not_say_what_was_the_query_it_is_that_of_the_message() -> None:
