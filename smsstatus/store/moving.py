@@ -10,6 +10,9 @@ from ..model import FINAL_STATUSES, StatusUpdate
 from ..plivo.callback import facts_of
 from .contract import Store, Unreadable
 
+_LASTING = ("sender_number", "recipient_number", "message_body", "reference")
+"""What a message does not lose again, whatever comes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Kept:
@@ -39,6 +42,8 @@ class Kept:
                 return False
             if _own(known) != _own(update):
                 return False
+        if any(getattr(self.updates[0], n) and not getattr(other.updates[0], n) for n in _LASTING):
+            return False
         if (other.checked_at or "") < (self.checked_at or "") or other.times[0] > self.times[0]:
             return False
         return len(other.updates) > len(self.updates) or (

@@ -56,3 +56,14 @@ def test_who_knows_more_knows_all_of_it(other: Kept) -> None:
 )
 def test_who_knows_more_of_one_thing_and_less_of_another_does_not(other: Kept) -> None:
     assert not KEPT.is_part_of(other)
+
+
+@pytest.mark.parametrize("name", ["sender_number", "recipient_number", "message_body", "reference"])
+def test_who_has_lost_a_text_or_a_number_does_not_know_all_of_it(name: str) -> None:
+    """Also where one update more is known, with which the row may say something else."""
+    more = (*KEPT.updates, update_of(at("read", MessageUUID="m"), second(7)))
+    ours = replace(KEPT, updates=tuple([u._replace(**{name: "told"}) for u in KEPT.updates]))
+    theirs = replace(KEPT, updates=more, repeats=(0, 1, 0))
+    assert not ours.is_part_of(theirs)
+    kept = replace(theirs, updates=tuple([u._replace(**{name: "told"}) for u in more]))
+    assert ours.is_part_of(kept)
