@@ -60,7 +60,7 @@ class Committer:
         """
         return self._commit(jobs)
 
-    def _commit(self, jobs: Sequence[Any], *, is_again: bool = False) -> Sequence[Any]:
+    def _commit(self, jobs: Sequence[Any], *, owner_is_known: bool = False) -> Sequence[Any]:
         try:
             if self._was_slow:
                 if self._link.run(_waits_for_standby):
@@ -71,7 +71,7 @@ class Committer:
                 self._on_change()
             return answers
         except DivisionByZero as error:  # see batch: alone and again, it knows whose the text is
-            if len(jobs) > 1 or is_again:
+            if len(jobs) > 1 or owner_is_known:
                 raise WorkRefused(describe(error)) from None
         except ROW_FAILURES as error:
             raise WorkRefused(describe(error)) from None
@@ -88,7 +88,7 @@ class Committer:
             raise StoreUnavailable(f"{type(error).__name__}: {error}") from None
         except Exception as error:
             raise Mistake(without_text(error)) from error
-        return self._commit(jobs, is_again=True)
+        return self._commit(jobs, owner_is_known=True)
 
     def close(self) -> None:
         self._link.close()
