@@ -17,6 +17,7 @@ from smsstatus.store.postgres.schema import apply_schema
 
 from ...live import wait_until
 from ...postgres import PostgresServer, ask, postgres_server
+from ...store.conftest import PATIENT
 from ...store.updates import at, update_of
 from .conftest import make_database
 from .pooler import pgbouncer
@@ -54,10 +55,10 @@ def test_a_commit_that_waits_for_a_dead_standby_is_the_last_until_it_has_ended(
         monkeypatch.setattr(promise, "STATEMENT_SECONDS", 2.5)
         for committer in committers:
             assert "no answer within 2.5 s" in write(committer)
+        monkeypatch.setattr(promise, "STATEMENT_SECONDS", PATIENT)
         said = [write(committer) for committer in committers * 2]
         assert waiting(server) == len(committers)
         assert [f"take it out of {STANDBY}" in each for each in said] == [True] * 4
-        monkeypatch.undo()
         configure(server, f"RESET {STANDBY}")
         wait_until(lambda: waiting(server) == 0, what="the server lets them go")
         assert [write(committer) for committer in committers] == [APPLIED, APPLIED]
