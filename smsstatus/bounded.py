@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -29,13 +30,21 @@ class Bounded:
 
         It may go on after that. RuntimeError if the host allows no more threads.
         """
-        hanging = self._hanging.get(kind)
-        if hanging is None or hanging.done():
-            working = self.submit(work, *arguments)
-            if wait((working,), self.seconds).done:
-                return working.result()
-            self._hanging[kind] = working
-        raise self.too_slow()
+        done = self.call_all({kind: partial(work, *arguments)})
+        if kind not in done:
+            raise self.too_slow()
+        return done[kind].result()
+
+    def call_all(self, calls: Mapping[str, Callable[[], T]]) -> dict[str, Future[T]]:
+        """What came of these, by kind, in the time of one call; not of those that take too long."""
+        working: dict[str, Future[T]] = {}
+        for kind, work in calls.items():
+            hanging = self._hanging.get(kind)
+            if hanging is None or hanging.done():
+                working[kind] = self.submit(work)
+        late = wait(working.values(), self.seconds).not_done
+        self._hanging.update({kind: each for kind, each in working.items() if each in late})
+        return {kind: each for kind, each in working.items() if each not in late}
 
     def submit(self, work: Callable[..., T], *arguments: object) -> Future[T]:
         """Have a helper thread make the call. RuntimeError if the host allows no more of them."""

@@ -500,6 +500,34 @@ def test_a_resolver_that_hangs_is_given_up_for_readers_and_the_writer(
         store.close()
 
 
+def test_all_hosts_are_looked_up_at_once_and_none_that_hangs_a_second_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """So they have the time of one together, however many hang."""
+    asked: list[str] = []
+    all_asked, answers = threading.Event(), threading.Event()
+
+    def resolve(host: str, *_: object) -> list[object]:
+        asked.append(host)
+        if len(asked) == 4:
+            all_asked.set()
+        if host.startswith("silent"):
+            answers.wait(60)
+        elif not all_asked.wait(60):
+            raise socket.gaierror(socket.EAI_AGAIN, "the others are not asked yet")
+        return [(0, 0, 0, "", ("127.0.0.1", 0))]
+
+    monkeypatch.setattr(names, "_bounded", Bounded(2, "the resolver"))
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    try:
+        for _ in range(2):
+            found = names.addresses("postgres://one,silent-1,silent-2,two/sms")
+            assert [address.host for address in found] == ["one", "two"]
+        assert sorted(asked) == ["one", "one", "silent-1", "silent-2", "two", "two"]
+    finally:
+        answers.set()
+
+
 def test_each_address_of_each_host_is_tried_under_its_name(
     postgres: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from collections.abc import Mapping
+from concurrent.futures import Future
+from functools import partial
 from typing import NamedTuple
 
 import psycopg
@@ -12,7 +15,7 @@ from psycopg.conninfo import conninfo_to_dict
 from ...bounded import Bounded
 
 NAME_SECONDS = 2.0
-"""For the address of one host."""
+"""For the addresses of all hosts."""
 
 
 class Address(NamedTuple):
@@ -44,11 +47,13 @@ def addresses(url: str) -> list[Address]:
         return []
     if given:
         return list(map(Address, hosts, given, ports))
+    names = [host for host in hosts if not _is_address(host)]
+    told = _bounded.call_all({name: partial(_look_up, name) for name in names})
     found: list[Address] = []
     failure = ""
     for host, port in zip(hosts, ports, strict=True):
         try:
-            found += [Address(host, each, port) for each in _of(host)]
+            found += [Address(host, each, port) for each in _of(host, told)]
         except OSError as error:  # TimeoutError, or the resolver's
             failure = f"{host}: {error.strerror or error}"
     if not found:
@@ -65,8 +70,14 @@ def _is_address(host: str) -> bool:
     return True
 
 
-def _of(host: str) -> list[str]:
+def _look_up(name: str) -> list[str]:
+    found = socket.getaddrinfo(name, None, 0, socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+def _of(host: str, told: Mapping[str, Future[list[str]]]) -> list[str]:
     if _is_address(host):
         return [""] if host.startswith("/") else [host]
-    found = _bounded.call(host, socket.getaddrinfo, host, None, 0, socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+    if host not in told:
+        raise _bounded.too_slow()
+    return told[host].result()
