@@ -221,7 +221,8 @@ CREATE TABLE IF NOT EXISTS heartbeat (
 ) STRICT;
 
 -- Times in which nobody took callbacks, for longer than Plivo's retries make up for. What it lists of
--- them is written, whether a callback has come or not.
+-- them is written, whether a callback has come or not. Where it counts more than it lists, the part
+-- from listed_until to until is a row of its own while that is waited for: since when is after until.
 CREATE TABLE IF NOT EXISTS outages (
     since            TEXT    NOT NULL PRIMARY KEY,  -- when the service was last known to be up
     until            TEXT    NOT NULL,         -- when it was up again
@@ -231,12 +232,12 @@ CREATE TABLE IF NOT EXISTS outages (
 
 -- The last run of each thing that the service does by itself.
 CREATE TABLE IF NOT EXISTS upkeep (
-    task             TEXT    NOT NULL PRIMARY KEY,  -- reconcile, prune, backup; list TIME: of the outage since then, Plivo's list is short
-    began_at         TEXT    NOT NULL,         -- when it began, by our clock; list: since when it is short
+    task             TEXT    NOT NULL PRIMARY KEY,  -- reconcile, prune, backup
+    began_at         TEXT    NOT NULL,         -- when it began, by our clock
     ended_at         TEXT,                     -- NULL = under way, or broken off
     next_at          TEXT    NOT NULL,         -- when the next one is due
     is_ok            INTEGER NOT NULL,         -- 1: it did all that there was to do; until it ends: of the one before
-    found            TEXT    NOT NULL          -- what it came to, for people; list: messages missed, known up to
+    found            TEXT    NOT NULL          -- what it came to, for people
 ) STRICT, WITHOUT ROWID;
 
 -- What a file of an earlier version was when it was brought up to a later one: no row in a new file.

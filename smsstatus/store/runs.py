@@ -19,7 +19,6 @@ class Run:
     """A task's last run. `found`: what it came to, for people; how far it is, until then.
 
     `is_ok`: it did all that there was to do; until it ends, what is known of the one before.
-    A task `list SINCE` is there where Plivo's list of that outage was short: see `shortage`.
     `ended_at`: None: it is under way, or its process has died. `next_at`: when the next one is due.
     """
 
@@ -37,12 +36,20 @@ class Outage:
 
     `listed_until`: Plivo's messages of the time before that are known; empty: none yet. `missed`:
     of how many of them no callback had come.
+
+    One that `is_short` is a part of another one, of which Plivo counts more messages than it lists:
+    from `listed_until` until `until`. `since` is when that was found, so it comes after them.
     """
 
     since: str
     until: str
     listed_until: str = ""
     missed: int = 0
+
+    @property
+    def is_short(self) -> bool:
+        """Is it a part whose list is short?"""
+        return self.since >= self.until
 
     @property
     def is_before_first(self) -> bool:
@@ -78,13 +85,24 @@ class Runs(Protocol):
         """When the service was last known to be up; empty: never."""
 
     def outages(self, limit: int) -> Sequence[Outage]:
-        """The newest outages, newest first."""
+        """The newest outages, newest first; none that is a part of one."""
 
     def unlisted(self, after: str) -> Sequence[Outage]:
-        """All outages that ended later than that and are not listed to their end, oldest first."""
+        """All outages that ended later than that and are not listed to their end, oldest first;
+        parts of one too.
+        """
 
-    def note_listed(self, since: str, listed_until: str, missed: int) -> None:
-        """Plivo's messages of an outage are known up to there; `missed` more than before."""
+    def note_listed(
+        self, since: str, listed_until: str, missed: int, short: Outage | None = None
+    ) -> None:
+        """Plivo's messages of an outage are known up to there; `missed` more than before. Only of
+        the part `short` they are not: remember that.
+        """
+
+    def note_short(self, short: Outage, since: str) -> None:
+        """Remember how far such a part is, and nothing of one that is listed to its end. What it
+        has missed since the last time counts for the outage from `since` on.
+        """
 
     def note(self, run: Run) -> None:
         """Remember a run in the place of its task's last one."""

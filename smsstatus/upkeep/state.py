@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from ..model import timestamp
 from ..store.runs import Outage, Run
-from .listing import open_outages
+from .listing import EARLIER, open_outages
 from .parts import Parts
 from .tasks import NAMES, tasks_of
 
@@ -71,8 +71,16 @@ def state_of(parts: Parts, outages: int) -> State:
     runs = {run.task: run for run in parts.store.runs.last()}
     on = {task.name for task in tasks_of(parts.settings)}
     tasks = [_state_of(name, runs.get(name), is_on=name in on) for name in NAMES]
-    newest = parts.store.runs.outages(outages)
-    return State(tasks, newest, open_outages(parts), parts.store.runs.up_at())
+    unlisted = open_outages(parts)
+    newest = [_known(outage, unlisted) for outage in parts.store.runs.outages(outages)]
+    return State(tasks, newest, unlisted, parts.store.runs.up_at())
+
+
+def _known(outage: Outage, unlisted: Sequence[Outage]) -> Outage:
+    """Listed to where the first of its parts begins whose list is short."""
+    first = timestamp(datetime.fromisoformat(outage.since) - EARLIER)
+    short = [part.listed_until for part in unlisted if part.is_short and part.listed_until >= first]
+    return replace(outage, listed_until=min([outage.listed_until, *short]))
 
 
 def _state_of(name: str, run: Run | None, *, is_on: bool) -> TaskState:

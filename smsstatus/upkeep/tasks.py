@@ -96,7 +96,7 @@ def _reconcile(parts: Parts, rest: Rest, report: Report) -> Finding:
     for result in ("asked", "changed", "unknown", "failed"):
         parts.metrics.count_reconciled(result, getattr(summary, result))
     text = f"{done}; {summary}"
-    is_more = done.left > done.failed or len(uuids) == ASKED
+    is_more = done.is_late or len(uuids) == ASKED
     soon = SOON.total_seconds() if is_more and summary.complete else None
     wait: float | None = summary.retry_after or soon
     if done.trouble:

@@ -87,6 +87,27 @@ def test_what_is_listed_only_goes_forward(store: Store) -> None:
     ]
 
 
+def test_a_part_whose_list_is_short_is_kept_until_it_is_listed(store: Store) -> None:
+    """Whatever is written twice changes nothing."""
+    beat(store, NOON)
+    whole = Outage(since=text(NOON - DAY), until=text(NOON), listed_until=text(NOON), missed=3)
+    short = Outage(
+        since=text(NOON + HOUR), until=text(NOON - HOUR), listed_until=text(NOON - 2 * HOUR)
+    )
+    assert short.is_short
+    assert not whole.is_short
+    for _ in range(2):
+        store.runs.note_listed(whole.since, whole.listed_until, 3, short)
+    assert store.runs.unlisted("2000-01-01T00:00:00.000000Z") == [short]
+    assert store.runs.outages(100) == [whole]
+    for known in (replace(short, missed=2), replace(short, missed=4, listed_until=short.until)):
+        for _ in range(2):
+            store.runs.note_short(known, whole.since)
+        is_left = known.listed_until < known.until
+        assert store.runs.unlisted("2000-01-01T00:00:00.000000Z") == [known] * is_left
+        assert store.runs.outages(100) == [replace(whole, missed=3 + known.missed)]
+
+
 def test_a_task_has_its_last_run(open_store: Opener) -> None:
     store, other = open_store(), open_store()
     under_way = Run(

@@ -12,6 +12,7 @@ from smsstatus.metrics import Metrics
 from smsstatus.settings import Settings
 from smsstatus.store.contract import Filters, Store
 from smsstatus.upkeep.caretaker import BEAT_SECONDS, beat
+from smsstatus.upkeep.listing import open_outages
 from smsstatus.upkeep.timetable import Timetable
 
 from ..clock import HandClock
@@ -67,9 +68,8 @@ class Process:
             self.clock.turn(every)
 
     def is_done(self) -> bool:
-        """Has all of the newest outage been listed?"""
-        outage = self.store.runs.outages(1)[0]
-        return outage.listed_until >= outage.until
+        """Has all of each outage been listed?"""
+        return not open_outages(self)
 
     def states(self) -> dict[str, str]:
         """What is known of each message."""

@@ -14,10 +14,11 @@ import pytest
 from smsstatus.model import StatusUpdate, timestamp
 from smsstatus.store.contract import Filters
 from smsstatus.store.runs import Run
+from smsstatus.upkeep import tasks
 from smsstatus.upkeep.caretaker import beat
-from smsstatus.upkeep.listing import SLICE, TROUBLES
+from smsstatus.upkeep.listing import PASSES, PATIENT, SLICE, TROUBLES
 from smsstatus.upkeep.reconcile import asked_within, reconcile_one
-from smsstatus.upkeep.shortage import PATIENT
+from smsstatus.upkeep.state import state_of
 
 from ..plivo_api import Reply
 from ..store.conftest import write
@@ -26,6 +27,7 @@ from .conftest import EVERY, Process, Start
 from .plivo_list import PlivoList, Tamper
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+LONG_AGO = "2000-01-01T00:00:00.000000Z"
 STATES = ("delivered", "undelivered", "failed", "sent", "queued")
 
 
@@ -240,7 +242,7 @@ def test_a_list_that_is_bad_for_a_while_loses_nothing(
 def test_rows_that_are_no_messages_keep_nothing_from_being_listed(
     start: Start, plivo_list: PlivoList, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What can be read is written at once, and the rest is waited for some hours."""
+    """All that can be read is written at once, and the rest is waited for some hours."""
     up(start)
     sent_meanwhile(plivo_list, 60, 1)
 
@@ -252,16 +254,140 @@ def test_rows_that_are_no_messages_keep_nothing_from_being_listed(
     plivo_list.tamper = add
     process = start()
     process.live(MINUTE)
-    assert process.states().items() < truth(plivo_list).items()
-    assert process.states()
+    assert process.states() == truth(plivo_list)
     assert "rows of Plivo's list cannot be read: one without a message UUID" in caplog.text
     assert not process.is_done()
     assert not run_of(process).is_ok
     process.look_after(PATIENT + 2 * HOUR)
-    assert process.states() == truth(plivo_list)
     assert process.is_done()
     assert process.store.runs.outages(1)[0].missed == 60
     assert run_of(process).is_ok
+
+
+@pytest.mark.parametrize("is_ever_legible", [True, False])
+def test_one_odd_row_keeps_no_other_message_of_its_outage_from_being_known(
+    start: Start, plivo_list: PlivoList, *, is_ever_legible: bool
+) -> None:
+    up(start)
+    odd, *others = [
+        plivo_list.send(hour, plivo_list.clock.now() + hour * HOUR) for hour in range(8)
+    ]
+    plivo_list.messages[odd]["message_state"] = None
+    plivo_list.clock.turn(8 * HOUR.total_seconds())
+    process = start()
+    process.live(MINUTE)
+    assert process.states() == dict.fromkeys(others, "delivered")
+    (short,) = process.store.runs.unlisted(LONG_AGO)
+    (newest, _) = state_of(process, 5).outages
+    assert (newest.missed, newest.listed_until) == (7, short.listed_until)
+    assert 0 < state_of(process, 5).seconds_behind(process.clock.now()) <= 2 * HOUR.total_seconds()
+    process.look_after(PATIENT - HOUR, every=EVERY)
+    assert not process.is_done()
+    if is_ever_legible:
+        plivo_list.messages[odd]["message_state"] = "delivered"
+    found: list[Run] = []
+    while not process.is_done():
+        process.look_after(MINUTE, every=60)
+        found.append(run_of(process))
+    assert found[-1].is_ok == is_ever_legible
+    assert f'result="absent"}} {1 - is_ever_legible}' in counted(process)
+    assert f'result="listed"}} {7 + is_ever_legible}' in counted(process)
+    assert f'result="missed"}} {7 + is_ever_legible}' in counted(process)
+    assert process.store.runs.outages(1)[0].missed == 7 + is_ever_legible
+    assert process.store.runs.unlisted(LONG_AGO) == []
+    assert [run.task for run in process.store.runs.last()] == ["reconcile"]
+
+
+def test_what_more_can_be_read_of_a_short_list_is_known_in_the_next_run(
+    start: Start, plivo_list: PlivoList
+) -> None:
+    up(start)
+    for number in range(3):
+        plivo_list.send(number, plivo_list.clock.now() + MINUTE)
+    first, second, _ = plivo_list.messages.values()
+    first["message_state"] = second["message_state"] = None
+    plivo_list.clock.turn(2 * HOUR.total_seconds())
+    process = start()
+    process.live(MINUTE)
+    first["message_state"] = "delivered"
+    process.look_after(HOUR, every=EVERY)
+    assert (len(process.states()), process.is_done()) == (2, False)
+    assert 'result="listed"} 2' in counted(process)
+    assert process.store.runs.outages(1)[0].missed == 2
+
+
+def test_parts_that_are_waited_for_come_after_all_else_and_once_in_a_run(
+    start: Start, plivo_list: PlivoList, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is time for one slice in a run. What is given up does not wait for later runs."""
+    up(start)
+    plivo_list.counted_too = 1
+    sent_meanwhile(plivo_list, 3, 3)
+    process = start()
+    process.live(MINUTE)
+    monkeypatch.setattr(tasks, "LISTING_SECONDS", 1.0)
+    process.clock.turn(EVERY)
+    pages = plivo_list.pages
+    process.look_after(EVERY * timedelta(seconds=1), every=15)
+    assert plivo_list.pages == pages + 1
+    assert "3 outages left" in run_of(process).found
+    process.clock.turn(PATIENT.total_seconds())
+    process.look_after(4 * MINUTE, every=15)
+    assert process.is_done()
+    assert 'result="absent"} 3' in counted(process)
+
+
+def test_an_outage_comes_before_parts_of_others(
+    start: Start, plivo_list: PlivoList, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = up(start)
+    plivo_list.counted_too = 1
+    sent_meanwhile(plivo_list, 3, 1)
+    process.live(HOUR)
+    newest = plivo_list.send(3, plivo_list.clock.now() + MINUTE)
+    plivo_list.clock.turn(HOUR.total_seconds())
+    beat(process.store, process.clock)
+    monkeypatch.setattr(tasks, "LISTING_SECONDS", 1.0)  # for one slice
+    process.timetable.look()
+    assert newest in process.states()
+    later, earlier, _ = state_of(process, 5).outages
+    assert earlier.listed_until < earlier.since
+    assert later.listed_until > earlier.until, "its own parts alone are not known"
+
+
+def test_a_clock_that_was_ahead_makes_nobody_wait_longer(
+    start: Start, plivo_list: PlivoList
+) -> None:
+    process = up(start)
+    plivo_list.counted_too = 1
+    sent_meanwhile(plivo_list, 3, 1)
+    beat(process.store, process.clock)
+    process.clock.turn(30 * DAY.total_seconds())
+    process.timetable.look()
+    assert not process.is_done()
+    process.clock.turn(-30 * DAY.total_seconds())
+    process.look_after(HOUR, every=EVERY)
+    assert process.is_done()
+
+
+def test_a_clock_that_is_put_back_makes_no_outage_of_a_part(
+    start: Start, plivo_list: PlivoList
+) -> None:
+    process = up(start)
+    sent_meanwhile(plivo_list, 3, 1)
+    beat(process.store, process.clock)
+    asked: list[int] = []
+
+    def put_back(number: int, rows: list[dict[str, Any]]) -> Reply | None:
+        asked.append(number)
+        if len(asked) == PASSES:
+            process.clock.turn(-2 * HOUR.total_seconds())
+        return Reply(200, {"meta": {"total_count": 9}, "objects": rows})
+
+    plivo_list.tamper = put_back
+    process.timetable.look()
+    assert len(process.store.runs.outages(9)) == 2
+    assert all(part.is_short for part in process.store.runs.unlisted(LONG_AGO))
 
 
 def test_a_count_that_is_never_reached_stops_nothing_and_is_told(
@@ -270,31 +396,32 @@ def test_a_count_that_is_never_reached_stops_nothing_and_is_told(
     """Of each slice Plivo counts one more than it lists; another outage comes after this one."""
     up(start)
     plivo_list.counted_too = 1
-    sent_meanwhile(plivo_list, 60, 1)
-    first = start()
-    first.live(2 * MINUTE)
-    first.look_after(PATIENT - HOUR)
-    assert not first.is_done()
+    sent_meanwhile(plivo_list, 150, 1)
+    process = start()
+    process.live(10 * MINUTE)
+    assert process.states() == truth(plivo_list)
+    slices = process.store.runs.unlisted(LONG_AGO)
+    assert len(slices) > 2
+    plivo_list.send(150, plivo_list.clock.now() + HOUR)
+    plivo_list.clock.turn(2 * HOUR.total_seconds())
+    beat(process.store, process.clock)
+    process.look_after(MINUTE, every=15)
+    assert process.states() == truth(plivo_list)
+    process.look_after(PATIENT - 2 * HOUR)
+    assert {*process.store.runs.unlisted(LONG_AGO)} > {*slices}
+    caplog.clear()
     found: list[Run] = []
-    while not first.is_done():
-        first.look_after(MINUTE, every=60)
-        found.append(run_of(first))
-    assert first.states() == truth(plivo_list)
+    while not process.is_done():
+        process.look_after(MINUTE, every=60)
+        found.append(run_of(process))
     assert not any(run.is_ok for run in found)
     assert re.search(r"\d counted by Plivo but not listed", found[-1].found)
-    assert re.search(r'result="absent"} [1-9]', counted(first))
-    told = [record for record in caplog.records if "there are 1 more" in record.getMessage()]
-    assert told
-    assert {record.levelname for record in told} == {"WARNING"}
-    plivo_list.clock.turn(2 * HOUR.total_seconds())
-    newest = plivo_list.send(60, plivo_list.clock.now() - HOUR)
-    later = start()
-    later.live(2 * MINUTE)
-    later.look_after(PATIENT - HOUR)
-    assert not later.is_done()
-    later.look_after(3 * HOUR)
-    assert newest in later.states()
-    assert later.is_done()
+    told = [record.levelname for record in caplog.records if "are 1 more" in record.getMessage()]
+    assert f'result="absent"}} {told.count("WARNING")}' in counted(process)
+    assert told.count("WARNING") > len(slices)
+    assert [outage.missed for outage in process.store.runs.outages(2)] == [1, 150]
+    process.look_after(HOUR, every=EVERY)
+    assert run_of(process).is_ok
 
 
 def test_an_outage_is_listed_however_many_came_later(start: Start, plivo_list: PlivoList) -> None:

@@ -41,7 +41,7 @@ class PostgresRuns:
         return rows[0][0] or ""
 
     def outages(self, limit: int) -> Sequence[Outage]:
-        return self._outages("ORDER BY o.since DESC LIMIT %s", limit)
+        return self._outages("WHERE o.since < o.until ORDER BY o.since DESC LIMIT %s", limit)
 
     def unlisted(self, after: str) -> Sequence[Outage]:
         return self._outages(
@@ -61,11 +61,31 @@ class PostgresRuns:
             for since, until, listed, missed in rows
         ]
 
-    def note_listed(self, since: str, listed_until: str, missed: int) -> None:
-        self._write(
+    def note_listed(
+        self, since: str, listed_until: str, missed: int, short: Outage | None = None
+    ) -> None:
+        statements: list[str | Sequence[object]] = [
             """UPDATE outages SET listed_until = %s, missed = missed + %s
                WHERE since = %s AND coalesce(listed_until < %s, true)""",
             (listed_until, missed, since, listed_until),
+        ]
+        if short is not None:
+            statements += (
+                """INSERT INTO outages (since, until, listed_until, missed)
+                   VALUES (%s, %s, %s, %s) ON CONFLICT (since) DO NOTHING""",
+                astuple(short),
+            )
+        self._write(*statements)
+
+    def note_short(self, short: Outage, since: str) -> None:
+        self._write(
+            """UPDATE outages AS o SET missed = o.missed + %s - part.missed
+               FROM outages AS part WHERE part.since = %s AND o.since = %s""",
+            (short.missed, short.since, since or None),
+            "UPDATE outages SET listed_until = %s, missed = %s WHERE since = %s",
+            (short.listed_until, short.missed, short.since),
+            "DELETE FROM outages WHERE since = %s AND listed_until >= until",
+            (short.since,),
         )
 
     def note(self, run: Run) -> None:

@@ -173,7 +173,8 @@ CREATE TABLE IF NOT EXISTS heartbeat (
 );
 
 -- Times in which nobody took callbacks, for longer than Plivo's retries make up for. What it lists of
--- them is written, whether a callback has come or not.
+-- them is written, whether a callback has come or not. Where it counts more than it lists, the part
+-- from listed_until to until is a row of its own while that is waited for: since when is after until.
 CREATE TABLE IF NOT EXISTS outages (
     since             timestamptz PRIMARY KEY,  -- when the service was last known to be up
     until             timestamptz NOT NULL,    -- when it was up again
@@ -183,12 +184,12 @@ CREATE TABLE IF NOT EXISTS outages (
 
 -- The last run of each thing that the service does by itself.
 CREATE TABLE IF NOT EXISTS upkeep (
-    task              text        COLLATE "C" PRIMARY KEY,  -- reconcile, prune, backup; list TIME: of the outage since then, Plivo's list is short
-    began_at          timestamptz NOT NULL,    -- list: since when it is short
+    task              text        COLLATE "C" PRIMARY KEY,  -- reconcile, prune, backup
+    began_at          timestamptz NOT NULL,
     ended_at          timestamptz,             -- NULL = under way, or broken off
     next_at           timestamptz NOT NULL,    -- when the next one is due
     is_ok             boolean     NOT NULL,    -- it did all that there was to do; until it ends: of the one before
-    found             text        COLLATE "C" NOT NULL  -- what it came to, for people; list: messages missed, known up to
+    found             text        COLLATE "C" NOT NULL  -- what it came to, for people
 );
 
 -- How many messages of each kind were first seen in an hour, summed up once the hour is over: so that

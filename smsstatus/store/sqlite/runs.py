@@ -33,7 +33,7 @@ class SqliteRuns:
         return up_at or ""
 
     def outages(self, limit: int) -> Sequence[Outage]:
-        return self._outages("ORDER BY since DESC LIMIT ?", limit)
+        return self._outages("WHERE since < until ORDER BY since DESC LIMIT ?", limit)
 
     def unlisted(self, after: str) -> Sequence[Outage]:
         return self._outages("WHERE listed_until < until AND until > ? ORDER BY since", after)
@@ -45,10 +45,17 @@ class SqliteRuns:
             ).fetchall()
         return [Outage(**dict(row)) for row in rows]
 
-    def note_listed(self, since: str, listed_until: str, missed: int) -> None:
+    def note_listed(
+        self, since: str, listed_until: str, missed: int, short: Outage | None = None
+    ) -> None:
         self._writer.submit(
-            partial(_note_listed, since=since, listed_until=listed_until, missed=missed)
+            partial(
+                _note_listed, since=since, listed_until=listed_until, missed=missed, short=short
+            )
         )
+
+    def note_short(self, short: Outage, since: str) -> None:
+        self._writer.submit(partial(_note_short, short=short, since=since))
 
     def note(self, run: Run) -> None:
         self._writer.submit(partial(_note, run=run))
@@ -75,13 +82,38 @@ def _beat(connection: sqlite3.Connection, now: str, down_before: str, first_sinc
 
 
 def _note_listed(
-    connection: sqlite3.Connection, since: str, listed_until: str, missed: int
+    connection: sqlite3.Connection,
+    since: str,
+    listed_until: str,
+    missed: int,
+    short: Outage | None,
 ) -> None:
     """Noting the same again adds nothing."""
     connection.execute(
         """UPDATE outages SET listed_until = ?, missed = missed + ?
            WHERE since = ? AND listed_until < ?""",
         (listed_until, missed, since, listed_until),
+    )
+    if short is not None:
+        connection.execute(
+            """INSERT OR IGNORE INTO outages (since, until, listed_until, missed)
+               VALUES (?, ?, ?, ?)""",
+            astuple(short),
+        )
+
+
+def _note_short(connection: sqlite3.Connection, short: Outage, since: str) -> None:
+    connection.execute(
+        """UPDATE outages AS o SET missed = o.missed + ? - part.missed
+           FROM outages AS part WHERE part.since = ? AND o.since = ?""",
+        (short.missed, short.since, since),
+    )
+    connection.execute(
+        "UPDATE outages SET listed_until = ?, missed = ? WHERE since = ?",
+        (short.listed_until, short.missed, short.since),
+    )
+    connection.execute(
+        "DELETE FROM outages WHERE since = ? AND listed_until >= until", (short.since,)
     )
 
 
