@@ -126,6 +126,16 @@ class LiveService:
         finally:
             connection.close()
 
+    def refuse(self) -> list[str]:
+        """Start it, and see that it will not; what it says, without gunicorn's own lines."""
+        self.start(wait=False)
+        assert self.process is not None
+        try:
+            assert self.process.wait(SECONDS) == 4
+        finally:
+            self.kill()
+        return [line for line in self.log.read_text().splitlines() if not line.startswith("[")]
+
     def stop(self, seconds: float = 25.0) -> int:
         """SIGTERM to the master, as a host does; its exit code."""
         assert self.process is not None

@@ -12,7 +12,6 @@ import pytest
 from smsstatus import disks
 
 from .live import LiveService
-from .signed import SECONDS
 
 CAN_MOUNT = (
     shutil.which("unshare") is not None
@@ -50,13 +49,7 @@ def test_a_database_file_mounted_alone_stops_the_start_before_anything_is_made(
     service.command = with_mount(
         f"--bind '{volume / 'kept.db'}' '{service.database}'", *service.gunicorn, "wsgi:app"
     )
-    service.start(wait=False)
-    assert service.process is not None
-    try:
-        assert service.process.wait(SECONDS) == 4
-    finally:
-        service.kill()
-    (line,) = [line for line in service.log.read_text().splitlines() if not line.startswith("[")]
+    (line,) = service.refuse()
     assert f"cannot start: DATABASE_URL {service.database} is mounted as a file alone" in line
     assert "mount the folder" in line
     assert {path.name for path in service.database.parent.iterdir()} == {"sms.db", "service.log"}

@@ -121,7 +121,7 @@ class Comparison:
         if self.left_out:
             what += f" Left out, as their events are missing or damaged: {_named(self.left_out)}"
         if self.damaged:
-            what += f" Damaged in the target, where only you can mend them: {_named(self.damaged)}"
+            what += f" Damaged in the target, where only you can fix them: {_named(self.damaged)}"
         source, target = [f"{total[0]} messages, {total[1]} events" for total in self.totals]
         if source != target:
             what += f" The source holds {source}, the target {target}."

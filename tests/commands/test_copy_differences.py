@@ -63,7 +63,7 @@ def test_what_the_target_cannot_read_is_named_and_not_to_be_copied_again(
     assert "3 messages, 6 events: the same in both, digest " in done.output
     assert "run it again" not in done.output
     named = ", ".join([f"m-{number:02}" for number in (0, 1, 3, 4, 6, 7, 8, 9, 10, 11)])
-    assert f" Damaged in the target, where only you can mend them: {named} and 2" in done.output
+    assert f" Damaged in the target, where only you can fix them: {named} and 2" in done.output
     facts = json.loads(copy(*urls, "--json").output)
     assert (facts["same"], facts["different"], facts["damaged_in_target"]) == (False, 0, 12)
 

@@ -475,16 +475,9 @@ def test_flask_run_does_not_serve_without_a_spool_either(tmp_path: Path) -> None
 def test_gunicorn_stops_too_and_does_not_try_again(
     tmp_path: Path, wrong: dict[str, str], name: str
 ) -> None:
-    service = LiveService(tmp_path, **wrong).start(wait=False)
-    assert service.process is not None
-    try:
-        assert service.process.wait(SECONDS) == 4
-    finally:
-        service.kill()
-    lines = service.log.read_text().splitlines()
-    ours = [line for line in lines if not line.startswith("[")]  # the others are gunicorn's
-    assert len(ours) == 1
-    assert ours[0].startswith(f"smsstatus cannot start: {name} ")
+    service = LiveService(tmp_path, **wrong)
+    (line,) = service.refuse()
+    assert line.startswith(f"smsstatus cannot start: {name} ")
     assert SECRET not in service.log.read_text()
 
 
@@ -511,13 +504,7 @@ def test_a_wrong_port_does_not_hide_what_else_is_wrong_from_gunicorn(
     wrong = {"PLIVO_AUTH_TOKEN": "", "API_TOKEN": f'"{SECRET}"', "PORT": port}
     service = LiveService(tmp_path, **wrong)
     service.command = [sys.executable, "-m", "gunicorn", "wsgi:app"]  # on PORT
-    service.start(wait=False)
-    assert service.process is not None
-    try:
-        assert service.process.wait(SECONDS) == 4
-    finally:
-        service.kill()
-    lines = [line for line in service.log.read_text().splitlines() if not line.startswith("[")]
+    lines = service.refuse()
     assert [" ".join(line.split()[:4]) for line in lines] == [
         f"smsstatus cannot start: {name}" for name in wrong
     ]
@@ -526,12 +513,7 @@ def test_a_wrong_port_does_not_hide_what_else_is_wrong_from_gunicorn(
 def test_nothing_is_made_beside_a_folder_that_is_no_database(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     service = LiveService(tmp_path, DATABASE_URL=f"sqlite:///{tmp_path / 'data'}")
-    service.start(wait=False)
-    assert service.process is not None
-    try:
-        assert service.process.wait(SECONDS) == 4
-    finally:
-        service.kill()
+    service.refuse()
     assert {path.name for path in tmp_path.iterdir()} == {"data", "service.log"}
     assert list((tmp_path / "data").iterdir()) == []
 
