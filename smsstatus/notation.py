@@ -34,15 +34,19 @@ def number(stored: str | None) -> str | None:
     return f"+{found[1]}" if found else stored
 
 
-def reference_pairs(query: str | None) -> list[tuple[str, str]]:
-    """What the sender put behind the `?` of the callback's address, decoded, in its order."""
-    return parse_qsl(query or "", keep_blank_values=True)
+def form_pairs(form: str | None) -> list[tuple[str, str]]:
+    """The fields of a form or of a query, decoded, in their order: a reference's, or Plivo's."""
+    text = (form or "").replace("%3A", ":")  # the colons of times are most of what is escaped
+    if "%" in text:
+        return parse_qsl(text, keep_blank_values=True)
+    pairs = (field.partition("=") for field in text.replace("+", " ").split("&") if field)
+    return [(name, value) for name, _, value in pairs]
 
 
-def reference_json(query: str | None) -> dict[str, str | list[str]] | None:
+def form_json(form: str | None) -> dict[str, str | list[str]] | None:
     """The same as an object; a name that comes several times has a list. None: nothing there."""
     found: dict[str, list[str]] = {}
-    for name, value in reference_pairs(query):
+    for name, value in form_pairs(form):
         found.setdefault(name, []).append(value)
     return {n: values[0] if len(values) == 1 else values for n, values in found.items()} or None
 

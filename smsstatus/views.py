@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from .notation import dollars, number, reference_json
+from .notation import dollars, form_json, number
 from .plivo.error_codes import explain
 from .store.contract import Event, Message
 from .store.outbox import Forward
@@ -46,7 +46,7 @@ def message_json(message: Message) -> dict[str, Any]:
     `forwarded` only where changes are: of the latest one, and with each event that is one.
     """
     shown = _columns(message)
-    shown["reference"] = reference_json(message.reference)
+    shown["reference"] = form_json(message.reference)
     shown.update(zip(CSV_COLUMNS[-4:], _facts(message), strict=True))
     if message.events is not None:
         shown["events"] = [_event_json(event) for event in message.events]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ..notation import number, reference_json
+from ..notation import form_json, number
 from ..plivo.error_codes import explain
 from ..store.outbox import Change
 
@@ -35,7 +35,7 @@ def payload(change: Change) -> dict[str, Any]:
             "status_timestamp": change.status_timestamp,
             "sender_number": number(change.sender_number),
             "recipient_number": number(change.recipient_number),
-            "reference": reference_json(change.reference),
+            "reference": form_json(change.reference),
             "error": explain(change.error_code) if change.error_code else None,
             "order": order(change),
             "received_at": change.received_at,
@@ -65,5 +65,5 @@ def _raw(change: Change) -> dict[str, str | list[str]] | None:
         return None
     if change.reference is not None:
         parameters = parameters.removeprefix(f"{change.reference}&")
-    fields = reference_json(parameters) or {}
+    fields = form_json(parameters) or {}
     return {name: value for name, value in fields.items() if name.lower() != "text"}

@@ -6,7 +6,7 @@ from flask import Response, request
 
 from ..figures.window import is_without_report
 from ..model import StatusUpdate
-from ..notation import is_uuid, reference_pairs
+from ..notation import form_pairs, is_uuid
 from ..plivo.api import NotConfigured, PlivoError, UnknownMessage
 from ..plivo.countries import country_name, network_name
 from ..plivo.error_codes import explain
@@ -99,7 +99,7 @@ def _page(
             country_name(message.country) if message and message.country else "",
             network_name(message.network) if message and message.network else "",
         ),
-        "reference": [f"{name}={value}" for name, value in reference_pairs(message.reference)]
+        "reference": [f"{name}={value}" for name, value in form_pairs(message.reference)]
         if message
         else [],
         "steps": steps(message.events or ()) if message else [],

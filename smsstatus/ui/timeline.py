@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.parse import parse_qsl
 
+from ..notation import form_pairs
 from ..plivo.error_codes import Explanation, explain
 from ..store.contract import Event
 from ..store.outbox import Forward
@@ -63,7 +63,7 @@ def _step(event: Event, last: str, later: Sequence[Event]) -> Step:
         since_last=_seconds(last, at),
         on_the_way=delay if delay is not None and delay >= WORTH_A_WORD else None,
         overtaken_by=overtaken[-1] if overtaken else "",
-        parameters=parse_qsl(event.parameters, keep_blank_values=True, errors="replace"),
+        parameters=form_pairs(event.parameters),
         forward=event.forward,
     )
 
