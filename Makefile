@@ -5,7 +5,7 @@ python_has = $(shell $(1) -c 'import sys, $(2); sys.exit(sys.version_info < (3, 
 	2>/dev/null && echo yes)
 # The first one that is; on a machine with several, `make test PYTHON=python3.13` chooses.
 PYTHON ?= $(firstword $(foreach python,python3 python3.14 python3.13 python3.12 python3.11,\
-	$(if $(call python_has,$(python),venv),$(python))) python3)
+	$(if $(call python_has,$(python),ensurepip),$(python))) python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
@@ -14,8 +14,9 @@ LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-versio
 
 # What an older Python or an interrupted try has left in $(VENV) is made again.
 $(VENV)/runtime: requirements.txt
-	$(if $(call python_has,$(PYTHON),venv),,$(error smsstatus needs Python 3.11 or newer with \
-	venv, and $(PYTHON) is not that; example: make $(MAKECMDGOALS) PYTHON=python3.13))
+	$(if $(call python_has,$(PYTHON),ensurepip),,$(error smsstatus needs Python 3.11 or newer with \
+	venv (Debian and Ubuntu: apt-get install python3-venv), and $(PYTHON) is not that; \
+	example: make $(MAKECMDGOALS) PYTHON=python3.13))
 	@echo "Setting up $(VENV), once: a minute."
 	@$(if $(call python_has,$(BIN)/python,pip),,$(PYTHON) -m venv --clear $(VENV))
 	@$(PIP) -r requirements.txt
@@ -40,7 +41,7 @@ run: $(VENV)/runtime .env ## Set up and serve on 127.0.0.1:8000 (or PORT)
 
 .PHONY: simulate
 simulate: $(VENV)/runtime .env ## Play Plivo: send signed callbacks to the running service
-	@$(BIN)/flask --app wsgi simulate $(if $(PORT),--url http://127.0.0.1:$(PORT))
+	@$(BIN)/flask --app wsgi simulate
 
 .PHONY: lint
 lint: $(VENV)/dev ## Check only style and types
