@@ -152,6 +152,22 @@ def test_an_old_python_is_refused_in_one_line_and_a_newer_one_then_works(clone: 
     assert clone.answers()
 
 
+def test_a_python_that_cannot_install_into_a_venv_is_refused_with_the_package_to_install(
+    tmp_path: Path,
+) -> None:
+    """As on Debian without python3-venv: venv is there, ensurepip is not."""
+    folder = copy_of_the_project(tmp_path / "clone")
+    bare = folder / "bare-python"
+    bare.write_text(
+        f'#!/bin/sh\ncase "$*" in *ensurepip*) exit 1;; esac\nexec {sys.executable} "$@"\n'
+    )
+    bare.chmod(0o755)
+    refused = make(folder, ".venv/runtime", "PYTHON=./bare-python")
+    assert refused.returncode != 0
+    assert "apt-get install python3-venv" in refused.stderr
+    assert not (folder / ".venv").exists()
+
+
 def test_make_run_made_an_env_that_only_its_owner_can_read(clone: Clone) -> None:
     env = clone.folder / ".env"
     assert stat.S_IMODE(env.stat().st_mode) == 0o600
