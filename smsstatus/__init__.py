@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Request
 from flask.sessions import NullSession, SessionInterface
 from werkzeug.routing import MapAdapter
 
-from . import logs
+from . import logs, promise
 from .commands import Commands, is_command
 from .server.serving import BackgroundStarter, PrefixRemover
 from .service import Service, StartError
@@ -20,6 +20,9 @@ from .settings.env_file import read_dotenv
 from .settings.variables import SettingsError
 from .web import current, health, messages, problems, webhook
 from .web.long_json import LongJSON
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 
 class _NoSessions(SessionInterface):
@@ -53,6 +56,15 @@ class _App(Flask):
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """No view here is a coroutine, so none is looked at."""
         return func
+
+    def wsgi_app(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Of what is only asked for, all that is read has one bound; not of a body that is sent as
+        it is read, nor after Plivo has taken a message, however long that took.
+        """
+        if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
+            return super().wsgi_app(environ, start_response)
+        with promise.answering():
+            return super().wsgi_app(environ, start_response)
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
         if request is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections.abc import Callable, Mapping
@@ -35,14 +36,19 @@ class Bounded:
             raise self.too_slow()
         return done[kind].result()
 
-    def call_all(self, calls: Mapping[str, Callable[[], T]]) -> dict[str, Future[T]]:
-        """What came of these, by kind, in the time of one call; not of those that take too long."""
+    def call_all(
+        self, calls: Mapping[str, Callable[[], T]], at_most: float = math.inf
+    ) -> dict[str, Future[T]]:
+        """What came of these, by kind, in the time of one call; not of those that take too long.
+
+        `at_most`: the seconds that this caller has.
+        """
         working: dict[str, Future[T]] = {}
         for kind, work in calls.items():
             hanging = self._hanging.get(kind)
             if hanging is None or hanging.done():
                 working[kind] = self.submit(work)
-        late = wait(working.values(), self.seconds).not_done
+        late = wait(working.values(), min(self.seconds, at_most)).not_done
         self._hanging.update({kind: each for kind, each in working.items() if each in late})
         return {kind: each for kind, each in working.items() if each not in late}
 

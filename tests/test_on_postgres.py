@@ -11,15 +11,19 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
 
 from smsstatus import create_app
 from smsstatus.commands.doctor import examine
+from smsstatus.readiness import READY_SECONDS
 from smsstatus.service import Service
 from smsstatus.settings import Settings
 from smsstatus.settings.database_url import read_database_url
+from smsstatus.store.postgres import tallies
+from smsstatus.store.postgres.connection import Connection
 from smsstatus.upkeep import alone
 from smsstatus.upkeep.caretaker import beat
 from smsstatus.web.current import service_of
@@ -229,6 +233,22 @@ def test_doctor_says_what_is_wrong_and_never_the_password(settings: Settings) ->
     assert "Check that the server runs" in checks["database"].text
     assert checks["database's program"].level == "warn"
     assert PASSWORD not in str(checks)
+
+
+def test_figures_that_take_too_long_to_count_do_not_make_the_service_unready(
+    app: Flask, clock: HandClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def take_long(connection: Connection, edges: object) -> Any:
+        return connection.execute("SELECT pg_sleep(60)")
+
+    client = app.test_client()
+    assert client.get("/readyz").status_code == 200
+    clock.turn(READY_SECONDS)
+    monkeypatch.setattr(tallies, "read_history", take_long)
+    page = client.get("/", headers=BEARER)
+    assert page.status_code == 200
+    assert "Not ready" not in page.text
+    assert client.get("/readyz").status_code == 200
 
 
 def test_init_db_makes_the_tables_and_does_so_in_a_release(app: Flask, url: str) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import queue
 import threading
@@ -155,9 +156,15 @@ class GroupCommit:
         tickets.put(ticket)
         return ticket
 
-    def finish(self, ticket: Ticket) -> Any:
-        """Wait for what has begun, until `answer_seconds` after that; its answer. See `submit`."""
-        if not ticket.wait(max(ticket.until - self._clock(), 0)):  # the disk hangs
+    def finish(self, ticket: Ticket, at_most: float = math.inf) -> Any:
+        """Wait for what has begun, until `answer_seconds` after that; its answer. See `submit`.
+
+        Who has less time than that, `at_most`, learns nothing of the store if it is over.
+        """
+        seconds = max(ticket.until - self._clock(), 0)
+        if not ticket.wait(min(seconds, at_most)):  # the disk hangs
+            if at_most < seconds:
+                raise StoreUnavailable(f"no answer within {at_most:.2g} s")
             if ticket.queue is self._queue:  # else it came too late for a writer that was closed
                 self._hanging = ticket
             failure = f"TimeoutError: no commit within {self.answer_seconds:g} s"

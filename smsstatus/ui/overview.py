@@ -67,9 +67,9 @@ def show() -> Response:
     state = cast(State, current_app.extensions[_EXTENSION])
     zone = current()
     kept = state.of(window, zone)
-    marker, figures = _counted(service, kept, window, zone)
-    alarms = _alarms(service, state)
+    alarms = _alarms(service, state)  # first: a count that takes too long leaves no time for them
     upkeep = upkeep_of(service)
+    marker, figures = _counted(service, kept, window, zone)
     days = _days(window)
     counted = figures.key if figures else None
     etag = live.tag_of(window.name, days, marker, counted, alarms, upkeep)

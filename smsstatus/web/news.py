@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from .. import promise
 from ..clock import Clock
 from ..forwarding.payload import payload
 from ..forwarding.signing import message_id
@@ -41,7 +42,8 @@ def wait_for_news(
             if news.cursor == after:  # else there was more than it looks at in one go
                 clock.sleep(LOOK_SECONDS)
             after = news.cursor
-            news = outbox.news(after, limit)
+            with promise.answering():
+                news = outbox.news(after, limit)
     finally:
         _places.release()
     return news

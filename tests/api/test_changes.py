@@ -12,8 +12,10 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from smsstatus import promise
 from smsstatus.query import MAX_WAIT
 from smsstatus.settings import Settings
+from smsstatus.store.outbox import News
 from smsstatus.web import news
 from smsstatus.web.current import service_of
 
@@ -146,6 +148,23 @@ def test_a_callback_that_changes_nothing_wakes_nobody(
 def test_waiting_ends_after_so_many_seconds(api: FlaskClient, turning: Turning) -> None:
     assert api.get("/changes?wait=25").get_json()["changes"] == []
     assert sum(turning.sleeps) == 25
+
+
+def test_who_waits_has_the_time_for_an_answer_again_at_each_look(
+    app: Flask, api: FlaskClient, turning: Turning, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outbox = service_of(app).store.outbox
+    look, left = outbox.news, []
+
+    def note_the_time(after: str | None, limit: int) -> News:
+        left.append(promise.seconds_left())
+        monkeypatch.setattr(promise, "READ_SECONDS", 10 * promise.READ_SECONDS)
+        return look(after, limit)
+
+    monkeypatch.setattr(outbox, "news", note_the_time)
+    api.get("/changes?wait=1")
+    assert len(left) > 2
+    assert left == sorted(left)
 
 
 def test_nobody_waits_who_has_not_asked_to(api: FlaskClient, turning: Turning) -> None:

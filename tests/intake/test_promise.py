@@ -14,6 +14,7 @@ from smsstatus.intake.last_resort import LastResort
 from smsstatus.intake.records import read_record
 from smsstatus.intake.spool import Spool
 from smsstatus.plivo.callback import Callback
+from smsstatus.store.postgres.watch import TICK_SECONDS
 from smsstatus.store.sqlite.store import SqliteStore
 from smsstatus.web.current import service_of
 
@@ -24,6 +25,7 @@ def test_the_waits_for_store_spool_and_log_are_within_the_promise() -> None:
     assert min(waits) > 0.4
     assert sum(waits) == promised["PROMISED_SECONDS"] == 5.0
     assert promised["STATEMENT_SECONDS"] < promised["STORE_SECONDS"]
+    assert promised["READ_SECONDS"] + TICK_SECONDS <= 5.0 - promised["SPARE_SECONDS"]
 
 
 def test_each_place_is_waited_for_as_long_as_is_promised(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from ... import promise
 from ..contract import Unreadable
-from .attempts import first_that_works
+from .attempts import CONNECT_SECONDS, first_that_works
 from .errors import ROW_FAILURES, is_passing, is_unprepared
 from .names import Address, addresses
 from .watch import WATCH
@@ -28,7 +28,7 @@ RETRY_SECONDS = 1.0
 END_SECONDS = 1.0
 
 _BOUNDS: dict[str, Any] = {
-    "connect_timeout": 2,  # for each host
+    "connect_timeout": CONNECT_SECONDS,  # for each host
     "tcp_user_timeout": 2500,  # ms: for what was sent into a hole
     "keepalives": 1,  # for a hole that opened while the server worked
     "keepalives_idle": 2,
@@ -90,15 +90,17 @@ class Link:
         return self._attempt(work, seconds)
 
     def _attempt(self, work: Callable[[Connection], T], seconds: float | None) -> T:
-        seconds = promise.STATEMENT_SECONDS if seconds is None else seconds
         try:
             connection, line = self._open()
+            seconds = promise.seconds_left(
+                promise.STATEMENT_SECONDS if seconds is None else seconds
+            )
             with WATCH.limit(line, seconds) as limit:
                 try:
                     return work(connection)
                 except psycopg.Error as error:
                     if limit.was_cut:
-                        raise TooSlow(f"no answer within {seconds:g} s") from error
+                        raise TooSlow(f"no answer within {seconds:.2g} s") from error
                     raise
         except (*ROW_FAILURES, Unreadable):
             raise  # says nothing about the connection
@@ -155,6 +157,8 @@ def connect(url: str, *, prepares: bool) -> Connection:
     suits the first values.
     """
     began = time.monotonic()
+    if promise.seconds_left() < CONNECT_SECONDS:
+        raise TooSlow("no time is left to connect")
     asked = conninfo_to_dict(url)
     found = addresses(url)
     bounds = dict(_BOUNDS)

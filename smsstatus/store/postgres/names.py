@@ -12,7 +12,9 @@ from typing import NamedTuple
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
+from ... import promise
 from ...bounded import Bounded
+from .attempts import CONNECT_SECONDS
 
 NAME_SECONDS = 2.0
 """For the addresses of all hosts."""
@@ -48,7 +50,10 @@ def addresses(url: str) -> list[Address]:
     if given:
         return list(map(Address, hosts, given, ports))
     names = [host for host in hosts if not _is_address(host)]
-    told = _bounded.call_all({name: partial(_look_up, name) for name in names})
+    told = _bounded.call_all(
+        {name: partial(_look_up, name) for name in names},
+        max(promise.seconds_left() - CONNECT_SECONDS, 0),
+    )
     found: list[Address] = []
     failure = ""
     for host, port in zip(hosts, ports, strict=True):

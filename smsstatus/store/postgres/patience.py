@@ -1,4 +1,4 @@
-"""Whoever has waited for the server in vain does not wait for it again at once.
+"""Whoever has waited for the server in vain, or for long enough, does not wait for it again.
 
 A page asks for several things, one after the other. Where the server hangs, or somebody has locked
 a whole table, each of them would take as long as the first one.
@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from ... import promise
 from ..contract import StoreUnavailable
 
 WAITED_SECONDS = 1.0
@@ -27,10 +28,14 @@ class Patience:
 
     @contextmanager
     def limited(self) -> Iterator[None]:
-        """Raises StoreUnavailable where this thread has just waited for one in vain."""
+        """Raises StoreUnavailable where this thread has just waited for one in vain, or has no time
+        left for its answer.
+        """
         began = time.monotonic()
         if began < getattr(self._mine, "spent_until", 0.0):
             raise StoreUnavailable(self._mine.failure)
+        if not promise.seconds_left():
+            raise StoreUnavailable(f"all that was asked for takes over {promise.READ_SECONDS:g} s")
         try:
             yield
         except StoreUnavailable as error:

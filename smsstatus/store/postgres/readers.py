@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg.errors import QueryCanceled
 
+from ... import promise
 from ..contract import StoreUnavailable
 from .connection import Connection, Link
 from .errors import describe
@@ -40,7 +41,7 @@ class Readers:
             self._start()
         free = self._free
         try:
-            link = free.get(timeout=WAIT_SECONDS)
+            link = free.get(timeout=promise.seconds_left(WAIT_SECONDS))
         except queue.Empty:
             raise StoreUnavailable(
                 f"all {self._connections} connections that read are in use: DATABASE_CONNECTIONS"

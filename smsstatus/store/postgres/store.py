@@ -8,8 +8,9 @@ from contextlib import AbstractContextManager, closing
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
+from ... import promise
 from ...model import StatusUpdate
 from ..contract import (
     Claim,
@@ -40,7 +41,9 @@ from .schema import apply_schema
 
 SCHEMA_SECONDS = 10.0
 WINDOW_SECONDS = 10.0
-"""For what counts all messages of a window, which can be all there are."""
+"""For what counts all messages of a window, which can be all there are, where nobody waits for an
+answer: see promise.READ_SECONDS.
+"""
 COUNT_SECONDS = 30.0
 """For what reads whole tables. Only commands and the background ask for it."""
 
@@ -144,7 +147,7 @@ class PostgresStore:
 
     def probe(self) -> None:
         with self._patience.limited():
-            self.writer.submit(updates.probe)
+            self._ask_writer(updates.probe)
 
     def find(self, message_uuid: str) -> Message | None:
         if "\0" in message_uuid:  # which no text in PostgreSQL holds, so the server is not asked
@@ -295,8 +298,12 @@ class PostgresStore:
         """The same, whatever came of what this thread read last."""
         if self._readers is not None:
             return self._readers.read(work, seconds)
-        found: T = self.writer.submit(Read(work))
+        found: T = self._ask_writer(Read(work))
         return found
+
+    def _ask_writer(self, job: Callable[[Connection], Any]) -> Any:
+        """Have the writer do this for the answer that this thread is about to give."""
+        return self.writer.finish(self.writer.begin(job), promise.seconds_left())
 
     def _count(self, work: Callable[[Connection], T]) -> T:
         """The same for what counts messages of a window: it may take long, but only where the

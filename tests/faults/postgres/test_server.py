@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
@@ -182,6 +183,49 @@ def test_callbacks_are_answered_and_kept_while_the_server_takes_none(
         load.wait_for(50)
     assert says in target.service.log.read_text()
     _judge(load, reader, target, figure, promise, f"{name} for {seconds:.0f} s")
+
+
+COUNTING = ("/stats", "/stats?group_by=country", "/?window=7d", "/", "/metrics", "/ui/messages")
+
+
+@contextmanager
+def slowly_read(target: Target) -> Iterator[None]:
+    """Whoever reads a message takes a minute for it; that the table is there is seen at once."""
+    target.administer(
+        "CREATE POLICY slow ON messages USING (pg_sleep(60) IS NOT NULL)",
+        "ALTER TABLE messages ENABLE ROW LEVEL SECURITY",
+        "ALTER TABLE messages FORCE ROW LEVEL SECURITY",
+    )
+    try:
+        yield
+    finally:
+        target.disconnect()
+        target.administer(
+            "DROP POLICY slow ON messages", "ALTER TABLE messages DISABLE ROW LEVEL SECURITY"
+        )
+
+
+@pytest.mark.slow
+def test_whoever_asks_is_answered_in_time_where_the_server_stops_in_the_middle_of_a_count(
+    target: Target, figure: Figure, promise: Promise
+) -> None:
+    with Load(target.service.port, target.service.plivo) as load:
+        load.wait_for(50)
+    reader = Reader(COUNTING)
+    with slowly_read(target), ThreadPoolExecutor(len(COUNTING)) as clients:
+        asked = [clients.submit(reader.ask, target, path) for path in COUNTING]
+        wait_until(lambda: _counts(target), what="a count is under way")
+        with stopped_by_signal(target):
+            for each in asked:
+                each.result(120)
+    wait_until_ready(target.service)
+    assert reader.refused["/stats"]
+    reader.judge(figure, promise, "SIGSTOP of the server in the middle of a count")
+
+
+def _counts(target: Target) -> bool:
+    waits = "usename = 'sms' AND wait_event = 'PgSleep' AND query LIKE '%tallies%'"
+    return bool(ask(target.url, f"SELECT 1 FROM pg_stat_activity WHERE {waits}"))
 
 
 @pytest.mark.slow
