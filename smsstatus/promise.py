@@ -23,6 +23,8 @@ LOG_SECONDS = 0.5
 SPARE_SECONDS = PROMISED_SECONDS - STORE_SECONDS - SPOOL_SECONDS - LOG_SECONDS
 """What is left for all else."""
 
+CONNECT_SECONDS = 2.0
+"""For one address of a database server; psycopg takes no less."""
 READ_SECONDS = 4.0
 """For all that one answer reads; a connection that is too slow is cut up to 0.25 s later."""
 

@@ -53,7 +53,9 @@ compile_once()
 gc.set_threshold(10_000)
 
 # A machine may be busy: seconds are promised by services of their own, in tests/faults.
-for seconds, place in enumerate(("STORE", "STATEMENT", "SPOOL", "LOG", "SPARE"), 60):
+for seconds, place in enumerate(
+    ("CONNECT", "STORE", "STATEMENT", "SPOOL", "LOG", "SPARE", "READ"), 60
+):
     setattr(promise, f"{place}_SECONDS", float(seconds))
 
 

@@ -97,7 +97,7 @@ def test_a_connection_that_others_use_is_waited_for_no_longer_than_the_answer_ma
 def test_nobody_begins_to_connect_who_has_no_time_for_it(
     postgres: str, short: Callable[[float], None]
 ) -> None:
-    short(attempts.CONNECT_SECONDS - 0.1)
+    short(promise.CONNECT_SECONDS - 0.1)
     with closing(PostgresStore(postgres)) as store:
         store.prepare()
         with promise.answering(), pytest.raises(StoreUnavailable, match="no time is left"):
@@ -131,7 +131,7 @@ def test_a_name_that_hangs_leaves_the_time_to_connect(
     answers = Event()
     monkeypatch.setattr(names, "_bounded", Bounded(PATIENT, "the resolver"))
     monkeypatch.setattr(socket, "getaddrinfo", lambda *asked: answers.wait(2 * PATIENT) and [])
-    short(attempts.CONNECT_SECONDS + 0.1)
+    short(promise.CONNECT_SECONDS + 0.1)
 
     def look_up() -> list[names.Address]:
         with promise.answering():

@@ -10,8 +10,6 @@ import psycopg
 
 from ... import promise
 
-CONNECT_SECONDS = 2
-"""For one address; psycopg takes no less."""
 FURTHER_SECONDS = 1.0
 """Whoever has tried for longer tries no other address: one that gives no answer is the last."""
 
@@ -45,7 +43,7 @@ def first_that_works(
                 raise
             now = time.monotonic()
             known[attempt] = _failed[attempt] = (now, str(error))
-            if now - began > FURTHER_SECONDS or promise.seconds_left() < CONNECT_SECONDS:
+            if now - began > FURTHER_SECONDS or promise.seconds_left() < promise.CONNECT_SECONDS:
                 break
         else:
             _worked[url] = attempt

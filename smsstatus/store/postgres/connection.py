@@ -15,7 +15,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from ... import promise
 from ..contract import Unreadable
-from .attempts import CONNECT_SECONDS, first_that_works
+from .attempts import first_that_works
 from .errors import ROW_FAILURES, is_passing, is_unprepared
 from .names import Address, addresses
 from .watch import WATCH
@@ -28,7 +28,6 @@ RETRY_SECONDS = 1.0
 END_SECONDS = 1.0
 
 _BOUNDS: dict[str, Any] = {
-    "connect_timeout": CONNECT_SECONDS,  # for each host
     "tcp_user_timeout": 2500,  # ms: for what was sent into a hole
     "keepalives": 1,  # for a hole that opened while the server worked
     "keepalives_idle": 2,
@@ -157,11 +156,11 @@ def connect(url: str, *, prepares: bool) -> Connection:
     suits the first values.
     """
     began = time.monotonic()
-    if promise.seconds_left() < CONNECT_SECONDS:
+    if promise.seconds_left() < promise.CONNECT_SECONDS:
         raise TooSlow("no time is left to connect")
     asked = conninfo_to_dict(url)
     found = addresses(url)
-    bounds = dict(_BOUNDS)
+    bounds = _BOUNDS | {"connect_timeout": int(promise.CONNECT_SECONDS)}
     if "," in str(asked.get("host", "")):
         bounds["target_session_attrs"] = asked.get("target_session_attrs", "read-write")
     elif len(found) > 1:

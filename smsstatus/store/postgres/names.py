@@ -14,7 +14,6 @@ from psycopg.conninfo import conninfo_to_dict
 
 from ... import promise
 from ...bounded import Bounded
-from .attempts import CONNECT_SECONDS
 
 NAME_SECONDS = 2.0
 """For the addresses of all hosts."""
@@ -52,7 +51,7 @@ def addresses(url: str) -> list[Address]:
     names = [host for host in hosts if not _is_address(host)]
     told = _bounded.call_all(
         {name: partial(_look_up, name) for name in names},
-        max(promise.seconds_left() - CONNECT_SECONDS, 0),
+        max(promise.seconds_left() - promise.CONNECT_SECONDS, 0),
     )
     found: list[Address] = []
     failure = ""
