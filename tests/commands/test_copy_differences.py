@@ -110,6 +110,25 @@ def test_what_was_changed_there_differs_although_the_target_knows_more(
     assert " differ. Do callbacks come?" in done.output
 
 
+@pytest.mark.parametrize("name", ["sender_number", "recipient_number", "message_body", "reference"])
+def test_what_a_message_has_lost_in_the_target_is_written_again(
+    urls: tuple[str, str], name: str
+) -> None:
+    said = {"From": "14155550101", "To": "14155550123", "Body": "the text", "?": "order=42"}
+    with closing(opened(urls[0])) as source:
+        source.prepare()
+        write(source, [update_of(at(word, MessageUUID="m", **said)) for word in ("queued", "sent")])
+    assert copy(*urls).exit_code == 0
+    if name == "reference" and "postgres" not in urls[1]:
+        change(urls[1], "DELETE FROM message_references")
+    else:
+        change(urls[1], f"UPDATE messages SET {name} = NULL")
+    done = copy(*urls)
+    assert done.exit_code == 0, done.output
+    with closing(opened(urls[0])) as source, closing(opened(urls[1])) as target:
+        assert target.find("m") == source.find("m")
+
+
 def test_what_the_senders_own_query_says_is_no_word_of_plivos(urls: tuple[str, str]) -> None:
     """Also where the message is found by another one, which its query begins with."""
     went = {"To": "14155550123", "Units": "1", "TotalAmount": "0.005"}
