@@ -878,3 +878,15 @@ def test_what_names_a_table_that_somebody_dropped_names_it_again(
     assert store.find("new") is None
     left = ask(postgres, "SELECT status FROM status_events")
     assert left == ([("sent",)] if table == "messages" else [])
+
+
+def test_a_change_is_handed_on_beside_those_of_events_in_a_table_that_somebody_dropped(
+    postgres: str,
+) -> None:
+    with closing(PostgresStore(postgres, wanted=Wanted())) as store:
+        store.prepare()
+        for status in ("sent", "delivered"):
+            store.record(update(status))
+        ask(postgres, "DROP TABLE status_events CASCADE")
+        store.prepare()
+        assert store.record(update("read")) is Outcome.APPLIED
