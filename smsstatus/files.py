@@ -17,6 +17,15 @@ def create_private(path: Path) -> None:
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
+def of_another(path: Path) -> str:
+    """What to do about a file that this user may not read and write. Raises OSError."""
+    owner, mine = path.stat().st_uid, os.geteuid()
+    return (
+        f"{path} belongs to user {owner}, and user {mine}, who asks, may not read and "
+        f"write it: run this as the service's user, and if that is {mine}, `chown` the file"
+    )
+
+
 def write_synced(path: Path, content: bytes) -> None:
     """Write under a temporary name first, so a crash never leaves half a file. Raises OSError."""
     temporary = path.with_name(f".{path.name}.{uuid4().hex}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
@@ -44,11 +44,16 @@ def form_pairs(form: str | None) -> list[tuple[str, str]]:
 
 
 def form_json(form: str | None) -> dict[str, str | list[str]] | None:
-    """The same as an object; a name that comes several times has a list. None: nothing there."""
+    """The same as an object. None: nothing there."""
+    return fields_json(form_pairs(form)) or None
+
+
+def fields_json(pairs: Iterable[tuple[str, str]]) -> dict[str, str | list[str]]:
+    """Names and values as an object; a name that comes several times has a list."""
     found: dict[str, list[str]] = {}
-    for name, value in form_pairs(form):
+    for name, value in pairs:
         found.setdefault(name, []).append(value)
-    return {n: values[0] if len(values) == 1 else values for n, values in found.items()} or None
+    return {n: values[0] if len(values) == 1 else values for n, values in found.items()}
 
 
 def percentile(ordered: Sequence[float], share: float) -> float | None:

@@ -11,7 +11,7 @@ import click
 
 from ..model import utc_now
 from ..settings.database_url import Database, read_database_url
-from ..store.contract import StoreError, Unreadable
+from ..store.contract import StoreError, Unreadable, WorkRefused
 from ..store.moving import Kept, Mover
 from ..store.opening import open_mover
 from .terminal import json_option, progress, report, visible
@@ -50,7 +50,8 @@ def command(source: Database, target: Database, as_json: bool) -> None:
 
     Ended early, it goes on where it was when it is run again. At the end each message is compared
     in both, and what has changed meanwhile is copied again; exits with 1 if something differs, or
-    if messages are left out because their events are missing or damaged in either.
+    if messages are left out because their events are missing or damaged in either, or because the
+    target cannot hold them.
     """
     if (source.path, source.url) == (target.path, target.url):
         raise click.UsageError("--from and --to name the same database")
@@ -76,8 +77,9 @@ def command(source: Database, target: Database, as_json: bool) -> None:
 class Comparison:
     """Of all messages of the source. `ahead` are those of which the target knows more by now.
 
-    Not among them are those `left_out`, since what the source has of them cannot be copied, and
-    those `damaged` in the target, where writing them again changes nothing. `totals`: messages and
+    Not among them are those `left_out`, since what the source has of them cannot be copied, those
+    `refused`, which the target cannot hold, by what it says of each, and those `damaged` in the
+    target, where writing them again changes nothing. `totals`: messages and
     events that the source holds in the end, and those of the target.
     """
 
@@ -86,6 +88,7 @@ class Comparison:
     ahead: int = 0
     different: int = 0
     left_out: list[str] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
     damaged: list[str] = field(default_factory=list)
     totals: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))
     digests: tuple[blake2b, blake2b] = field(
@@ -94,7 +97,7 @@ class Comparison:
 
     @property
     def is_good(self) -> bool:
-        return not self.left_out and not self.damaged and self._is_alike
+        return not (self.left_out or self.refused or self.damaged) and self._is_alike
 
     @property
     def _is_alike(self) -> bool:
@@ -120,6 +123,9 @@ class Comparison:
             what += f": {self.different} differ. Do callbacks come? Then run it again."
         if self.left_out:
             what += f" Left out, as their events are missing or damaged: {_named(self.left_out)}"
+        if self.refused:
+            why = visible(next(iter(self.refused.values())))
+            what += f" Left out, as the target refuses them ({why}): {_named([*self.refused])}"
         if self.damaged:
             what += f" Damaged in the target, where only you can fix them: {_named(self.damaged)}"
         source, target = [f"{total[0]} messages, {total[1]} events" for total in self.totals]
@@ -132,7 +138,8 @@ class Comparison:
         counts = {name: getattr(self, name) for name in names}
         for side, (messages, events) in zip(("source", "target"), self.totals, strict=True):
             counts |= {f"{side}_messages": messages, f"{side}_events": events}
-        counts |= {"left_out": len(self.left_out), "damaged_in_target": len(self.damaged)}
+        left_out = len(self.left_out) + len(self.refused)
+        counts |= {"left_out": left_out, "damaged_in_target": len(self.damaged)}
         return {**counts, "same": self.is_good, "digest": self.digests[0].hexdigest()}
 
 
@@ -152,10 +159,22 @@ def _copy(reader: Mover, writer: Mover) -> None:
         marks = reader.marks(nonce, key, BATCH)
 
     def copy(uuids: Sequence[str]) -> None:
-        writer.restore([*_by_uuid(reader, uuids).values()])
+        _restore(writer, [*_by_uuid(reader, uuids).values()])
 
     _each_batch("copying", reader, _first_missing(reader, writer), copy)
     writer.restore_marks(marks)
+
+
+def _restore(writer: Mover, kept: Sequence[Kept]) -> dict[str, str]:
+    """Write these, without those that the target cannot hold: what it says of each."""
+    try:
+        writer.restore(kept)
+    except WorkRefused as error:
+        if len(kept) == 1:
+            return {kept[0].message_uuid: str(error)}
+        middle = len(kept) // 2
+        return _restore(writer, kept[:middle]) | _restore(writer, kept[middle:])
+    return {}
 
 
 def _first_missing(reader: Mover, writer: Mover) -> int:
@@ -178,11 +197,13 @@ def _compare(reader: Mover, writer: Mover) -> Comparison:
         ours, theirs = _by_uuid(reader, uuids), _by_uuid(writer, uuids)
         changed = [each for each in ours.values() if each != theirs.get(each.message_uuid)]
         if changed:
-            writer.restore(changed)
+            found.refused |= _restore(writer, changed)
             again = [each.message_uuid for each in changed]
             ours = _by_uuid(reader, uuids)
             theirs |= _by_uuid(writer, again)
         for message_uuid in uuids:
+            if message_uuid in found.refused:
+                continue
             if message_uuid in ours:
                 if message_uuid not in theirs and _holds(writer, message_uuid):
                     found.damaged.append(message_uuid)

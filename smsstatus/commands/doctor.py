@@ -17,6 +17,7 @@ from flask.cli import with_appcontext
 
 from .. import disks
 from ..disks import MOUNTS
+from ..files import of_another
 from ..intake.records import NotReadable, read_file
 from ..intake.spool import SpoolUnavailable
 from ..logs import printable
@@ -154,11 +155,7 @@ def _closed_file(path: Path) -> str:
     """What to do about the first of the database's files that this user may not write; or empty."""
     for file in [path, *(Path(f"{path}{end}") for end in ("-wal", "-shm", ".lock"))]:
         if file.exists() and not os.access(file, os.R_OK | os.W_OK):
-            owner, mine = file.stat().st_uid, os.geteuid()
-            return (
-                f"{file} belongs to user {owner}, and user {mine}, who asks, may not read and "
-                f"write it: run this as the service's user, and if that is {mine}, `chown` the file"
-            )
+            return of_another(file)
     return ""
 
 

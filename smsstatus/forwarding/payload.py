@@ -8,8 +8,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ..notation import form_json, number
+from ..notation import fields_json, form_json, form_pairs, number
+from ..plivo.callback import fields_read
 from ..plivo.error_codes import explain
+from ..plivo.form import Pairs
 from ..store.outbox import Change
 
 TYPE = "message.status_changed"
@@ -59,11 +61,20 @@ def order(change: Change) -> str:
 
 
 def _raw(change: Change) -> dict[str, str | list[str]] | None:
-    """Plivo's fields as received, but not those of the sender's query, nor a message's text."""
-    parameters = change.parameters
+    """Plivo's fields as received, but not those of the sender's query, nor a message's text.
+
+    The query of this update can be another one than the message's reference. None also where the
+    two cannot be told apart.
+    """
+    parameters, reference = change.parameters, change.reference
     if not 0 < len(parameters) <= MOST_RAW:
         return None
-    if change.reference is not None:
-        parameters = parameters.removeprefix(f"{change.reference}&")
-    fields = form_json(parameters) or {}
-    return {name: value for name, value in fields.items() if name.lower() != "text"}
+    pairs: Pairs | None = None
+    if reference is not None:
+        pairs = fields_read(parameters, reference, change.digest)
+    if pairs is None:
+        query = "" if reference is None else f"{reference}&"
+        if not parameters.startswith(query):
+            return None
+        pairs = form_pairs(parameters.removeprefix(query))
+    return fields_json([pair for pair in pairs if pair[0].lower() != "text"])

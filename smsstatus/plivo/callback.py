@@ -201,17 +201,18 @@ def facts_of(parameters: str, reference: str | None, digest: bytes) -> Facts:
     """
     found = _KEPT.findall(f"&{parameters}")
     if found and (reference or len(found) > len(dict(found))):
-        fields = _fields_read(parameters, reference, digest)
+        fields = fields_read(parameters, reference, digest)
         if fields is not None:
-            return facts_in(fields)
+            return facts_in(dict(fields))
         found = _KEPT.findall("&" + parameters.removeprefix(f"{reference or ''}&"))
     return facts_in({name: unquote_plus(value) for name, value in found})
 
 
-def _fields_read(parameters: str, reference: str | None, digest: bytes) -> dict[str, str] | None:
+def fields_read(parameters: str, reference: str | None, digest: bytes) -> Pairs | None:
     """The fields that made an update: those of the one cut into query and body with its digest.
 
-    None if there is none, as for a digest of version 2 of the schema.
+    `reference` is as in `facts_of`. None if there is none, as for a digest of version 2 of the
+    schema.
     """
     if len(digest) != TEXT_DIGEST_SIZE + _READING_SIZE:
         return None
@@ -224,7 +225,7 @@ def _fields_read(parameters: str, reference: str | None, digest: bytes) -> dict[
             method, fields = ("POST", body) if body else ("GET", query)
             for domain in _DOMAINS:
                 if digest_of(method, query, body, domain=domain) == digest:
-                    return dict(fields)
+                    return fields
     return None
 
 

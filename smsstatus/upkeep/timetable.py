@@ -13,7 +13,7 @@ from datetime import timedelta
 
 from ..logs import without_text
 from ..model import timestamp
-from ..store.contract import StoreError
+from ..store.contract import StoreError, StoreUnavailable
 from ..store.runs import Run
 from .alone import NotAlone, while_alone
 from .parts import Parts, Rest, Stopping
@@ -73,13 +73,23 @@ class Timetable:
         for task in self.tasks:
             if not self._is_due(task):
                 continue
-            with self._parts.store.hold(task.name) as still_held:
-                if still_held and self._is_due(task):  # another may have done it just now
-                    self._waits_for.discard(task.name)
-                    self._run(task, while_alone(self._rest, still_held, self._parts.clock))
-                elif not still_held and task.name not in self._waits_for:
-                    self._waits_for.add(task.name)
-                    log.info("%s is due: another one is at work", task.name)
+            try:
+                with self._parts.store.hold(task.name) as still_held:
+                    if still_held and self._is_due(task):  # another may have done it just now
+                        self._waits_for.discard(task.name)
+                        self._run(task, while_alone(self._rest, still_held, self._parts.clock))
+                    elif not still_held:
+                        self._say(task, logging.INFO, "another one is at work")
+            except StoreUnavailable as error:
+                if not isinstance(error.__cause__, PermissionError):
+                    raise
+                self._say(task, logging.ERROR, str(error))  # only a person can fix it
+
+    def _say(self, task: Task, level: int, why: str) -> None:
+        """Why a task that is due is not done; once, until it is."""
+        if task.name not in self._waits_for:
+            self._waits_for.add(task.name)
+            log.log(level, "%s is due: %s", task.name, why)
 
     def _is_due(self, task: Task) -> bool:
         run = run_of(task.name, self._parts.store.runs.last())

@@ -16,12 +16,18 @@ from smsstatus.plivo.error_codes import explain
 from smsstatus.store.outbox import Change
 
 from ..rounds import examples
+from ..store.updates import THEIRS, update_of
 from .changes import MESSAGE, change
 
 
 def told(of: Change) -> dict[str, Any]:
     data: dict[str, Any] = json.loads(payload.body(of))["data"]
     return data
+
+
+def raw(parameters: str) -> object:
+    """Plivo's fields as they are told of a message without a reference."""
+    return told(change(parameters=parameters, reference=None))["plivo"]
 
 
 def test_everything_that_is_known_of_a_change_is_told() -> None:
@@ -59,7 +65,7 @@ def test_the_body_is_compact_and_ascii() -> None:
     body = payload.body(change(sender_number="Caf\u00e9", parameters="Status=\u00fc+%F0%9F%98%80"))
     assert body.isascii()
     assert b": " not in body
-    assert told(change(parameters="A=\u00fc+%F0%9F%98%80"))["plivo"] == {"A": "\u00fc \U0001f600"}
+    assert raw("A=\u00fc+%F0%9F%98%80") == {"A": "\u00fc \U0001f600"}
 
 
 def test_what_is_unknown_is_null_and_a_change_without_a_time_has_that_of_its_receipt() -> None:
@@ -74,21 +80,37 @@ def test_what_is_unknown_is_null_and_a_change_without_a_time_has_that_of_its_rec
 
 
 def test_a_field_that_plivo_sent_twice_is_a_list() -> None:
-    assert told(change(parameters="A=1&A=2"))["plivo"] == {"A": ["1", "2"]}
+    assert raw("A=1&A=2") == {"A": ["1", "2"]}
 
 
 def test_more_raw_fields_than_16_kib_are_left_out() -> None:
-    assert told(change(parameters="A=" + "a" * 16_382))["plivo"] == {"A": "a" * 16_382}
-    assert told(change(parameters="A=" + "a" * 16_383))["plivo"] is None
+    assert raw("A=" + "a" * 16_382) == {"A": "a" * 16_382}
+    assert raw("A=" + "a" * 16_383) is None
 
 
 def test_fields_that_cannot_be_read_are_null() -> None:
-    assert told(change(parameters=""))["plivo"] is None
+    assert raw("") is None
+
+
+@pytest.mark.parametrize("query", ["", THEIRS, "order=1", "order=2"])
+@pytest.mark.parametrize("reference", ["order=2", THEIRS, "Status=sent"])
+def test_no_parameter_of_the_senders_query_is_shown_as_plivos(query: str, reference: str) -> None:
+    """Whichever of its queries the message is found by."""
+    fields = {"MessageUUID": MESSAGE, "Status": "sent", "Units": "1"}
+    made = update_of({**fields, "?": query})
+    of_it = change(digest=made.digest, parameters=made.parameters, reference=reference)
+    assert told(of_it)["plivo"] == fields
+
+
+def test_where_it_is_not_known_what_the_senders_query_was_nothing_is_shown_as_plivos() -> None:
+    """Version 1.0 had a digest that does not say it."""
+    of_it = change(digest=bytes(16), parameters=f"{THEIRS}&Status=sent", reference="order=42")
+    assert told(of_it)["plivo"] is None
 
 
 @pytest.mark.parametrize("name", ["Text", "text", "TEXT"])
 def test_the_text_of_a_message_is_never_told(name: str) -> None:
-    assert b"secret" not in payload.body(change(parameters=f"{name}=secret&Status=sent"))
+    assert raw(f"{name}=secret&Status=sent") == {"Status": "sent"}
 
 
 _times = st.one_of(st.just(""), st.datetimes().map(str).map(utc_timestamp))

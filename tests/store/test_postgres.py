@@ -43,7 +43,7 @@ from ..live import free_port, wait_until
 from ..postgres import as_role, ask, backends, end_who_holds
 from .conftest import write
 from .test_reading import FILTERS, pages, some_updates
-from .updates import at, update_of
+from .updates import LATEST, at, update_of
 
 DAY = "2026-11-01"
 NOW = f"{DAY}T00:00:00.000000Z"
@@ -857,3 +857,36 @@ def test_a_message_has_no_events_of_one_in_a_table_that_somebody_dropped(
     found = store.find("new")
     assert found is not None
     assert [event.status for event in found.events or ()] == ["delivered"]
+
+
+@pytest.mark.parametrize("table", ["messages", "status_events"])
+def test_what_names_a_table_that_somebody_dropped_names_it_again(
+    store: PostgresStore, postgres: str, table: str
+) -> None:
+    """Else events stayed after their message was pruned."""
+    keys = """SELECT conrelid::regclass::text, conkey, confrelid::regclass::text, confdeltype
+              FROM pg_constraint WHERE contype = 'f' ORDER BY 1"""
+    store.record(update("sent", "dropped"))
+    before = ask(postgres, keys)
+    ask(postgres, f"DROP TABLE {table} CASCADE")
+    assert ask(postgres, keys) != before
+    store.prepare()
+    assert ask(postgres, keys) == before
+    store.record(update("sent", "dropped"))
+    store.record(update("delivered", "new"))
+    assert store.prune_batch(LATEST) > 0
+    assert store.find("new") is None
+    left = ask(postgres, "SELECT status FROM status_events")
+    assert left == ([("sent",)] if table == "messages" else [])
+
+
+def test_a_change_is_handed_on_beside_those_of_events_in_a_table_that_somebody_dropped(
+    postgres: str,
+) -> None:
+    with closing(PostgresStore(postgres, wanted=Wanted())) as store:
+        store.prepare()
+        for status in ("sent", "delivered"):
+            store.record(update(status))
+        ask(postgres, "DROP TABLE status_events CASCADE")
+        store.prepare()
+        assert store.record(update("read")) is Outcome.APPLIED

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 import re
 import threading
 import uuid
@@ -16,6 +18,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from smsstatus import locking
 from smsstatus.model import utc_timestamp
 from smsstatus.settings import Settings
 from smsstatus.store.contract import Filters
@@ -489,6 +492,44 @@ def test_while_the_command_is_at_work_the_service_says_so_once_and_waits(
     with process.store.hold("backup"):
         process.look_after(HOUR, every=60)
     assert [record.getMessage() for record in caplog.records].count(line) == 2
+
+
+def test_a_lock_file_of_another_user_is_named_once_and_keeps_no_other_task_waiting(
+    process: Process,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As one that a command made which root ran."""
+    lock = tmp_path / "sms.db.prune-lock"
+    lock.touch()
+    monkeypatch.setattr(locking, "os", LockedOut(lock))
+    day = DAY.total_seconds()
+    process = with_settings(process, retention=day, backup_every=day, backup_dir=tmp_path)
+    process.look_after(HOUR, every=60)
+    (run,) = process.store.runs.last()
+    assert (run.task, run.is_ok) == ("backup", True)
+    (said,) = [text for text in caplog.messages if "prune" in text]
+    assert said.startswith(f"prune is due: {lock} belongs to user {os.getuid()}, and user ")
+    assert said.endswith("`chown` the file")
+    monkeypatch.undo()
+    process.look_after(MINUTE)
+    assert [run.task for run in process.store.runs.last()] == ["backup", "prune"]
+
+
+class LockedOut:
+    """The module `os` of a user who may not open a file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(os, name)
+
+    def open(self, path: Path, *more: int) -> int:
+        if path == self._path:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return os.open(path, *more)
 
 
 def test_where_nothing_is_on_nothing_is_done(process: Process) -> None:

@@ -7,12 +7,16 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+from psycopg.errors import ProgramLimitExceeded
+
 from ...model import TEXT_DIGEST_SIZE
+from ..contract import WorkRefused
 from ..moving import Kept, Marks, as_replayed, read_kept
 from ..rules import order_key
 from .batch import record
 from .columns import EVENTS, NOT_TOLD, as_text
 from .connection import Connection
+from .errors import describe
 from .store import COUNT_SECONDS, PostgresStore
 
 
@@ -57,7 +61,13 @@ class PostgresMover:
         return read_kept(self.store, rows)
 
     def restore(self, kept: Sequence[Kept]) -> None:
-        self.store.writer.submit(partial(_restore, kept=kept))
+        def work(connection: Connection) -> None:
+            try:
+                _restore(connection, kept)
+            except ProgramLimitExceeded as error:  # version 1.0 kept numbers of any length
+                raise WorkRefused(describe(error)) from None
+
+        self.store.writer.submit(work)
 
     def marks(self, nonce: str, key: str, limit: int) -> Marks:
         nonces = self._ask(

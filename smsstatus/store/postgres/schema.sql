@@ -344,6 +344,30 @@ CREATE TRIGGER note_deleted AFTER DELETE ON messages FOR EACH ROW
     EXECUTE FUNCTION note_changed_message();
 
 -- Where somebody has dropped `messages`, their events are still there: no new message takes an id that
--- they name. Last, since changing the triggers above has waited for all who write messages.
+-- they name, and no new event one that `forwards` names. Last, since changing the triggers above has
+-- waited for all who write messages.
 SELECT setval(pg_get_serial_sequence('messages', 'id'), max(message_id)) FROM status_events
     HAVING max(message_id) > (SELECT coalesce(max(id), 0) FROM messages);
+SELECT setval(pg_get_serial_sequence('status_events', 'id'), max(event_id)) FROM forwards
+    HAVING max(event_id) > (SELECT coalesce(max(id), 0) FROM status_events);
+
+-- Where somebody has dropped a table with CASCADE, the keys that named it went with it: without them
+-- events stay when their message is pruned. What is there is not checked, since it can name nothing.
+DO $$
+DECLARE
+    child text;
+    parent text;
+    key text;
+BEGIN
+    FOR child, key, parent IN VALUES
+        ('status_events', 'message_id', 'messages'),
+        ('reference_pairs', 'message_id', 'messages'),
+        ('forwards', 'event_id', 'status_events')
+    LOOP
+        IF NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = child::regclass AND contype = 'f')
+        THEN
+            EXECUTE format('ALTER TABLE %I ADD FOREIGN KEY (%I) REFERENCES %I (id)
+                ON DELETE CASCADE NOT VALID', child, key, parent);
+        END IF;
+    END LOOP;
+END $$;

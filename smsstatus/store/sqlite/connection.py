@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -34,8 +34,11 @@ class Writable(sqlite3.Connection):
     """Has the file been made by version 4 or later? Before, parameters were text."""
 
 
-def open_writable(path: Path) -> Writable:
-    """A connection in autocommit mode whose commits are on disk when they return."""
+def open_writable(path: Path, check: Callable[[sqlite3.Connection], None]) -> Writable:
+    """A connection in autocommit mode whose commits are on disk when they return.
+
+    `check` is called before anything is changed, and its errors leave the file as it is.
+    """
     connection = sqlite3.connect(
         f"{path.as_uri()}?mode=rw",
         uri=True,
@@ -45,6 +48,7 @@ def open_writable(path: Path) -> Writable:
         factory=Writable,
     )
     try:
+        check(connection)
         connection.execute("PRAGMA journal_mode = WAL").fetchall()
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA cache_size = -8192")  # KiB; holds what recent messages touch

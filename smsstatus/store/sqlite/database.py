@@ -13,7 +13,7 @@ from ...locking import FileLock
 from .connection import Writable, close_without_checkpoint, closed_to_readers, open_writable
 from .copies import write_copy, write_tables
 from .errors import FIX, FileDamaged
-from .schema import apply_schema
+from .schema import apply_schema, refuse_foreign
 from .watch import Change, Files
 
 LOCK_SECONDS = 1.0
@@ -43,7 +43,8 @@ class Database:
         """The open connection to the file that is at the path now.
 
         A file deleted under us is put back from the open connection; one that was replaced by a
-        whole one is adopted. Raises FileDamaged, SchemaTooNew, sqlite3.Error or OSError.
+        whole one is adopted. Raises FileDamaged, SchemaTooNew, sqlite3.Error, OSError, or
+        StoreUnavailable for another program's file.
         """
         if self._connection is not None:
             self._follow_the_path(self._connection)
@@ -157,7 +158,7 @@ class Database:
             raise FileNotFoundError(
                 f"there is no {self.path}: the service makes it when it starts, or `init-db`"
             )
-        connection = open_writable(self.path)
+        connection = open_writable(self.path, refuse_foreign)
         try:
             index = self._files.mapped_index()
             apply_schema(connection)

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from ..moving import Kept, Marks, as_replayed
-from .updates import apply_updates
+from .updates import apply_updates, give_back
 
 
 def restore(connection: sqlite3.Connection, kept: Sequence[Kept]) -> None:
@@ -16,6 +16,8 @@ def restore(connection: sqlite3.Connection, kept: Sequence[Kept]) -> None:
     """
     pruned = connection.execute("DELETE FROM prunings RETURNING created_before").fetchall()
     apply_updates(connection, list(as_replayed(kept)))
+    for each in kept:
+        give_back(connection, each.updates[0])
     for (created_before,) in pruned:
         restore_marks(connection, Marks((), (), created_before))
     connection.executemany(

@@ -7,7 +7,7 @@ import sqlite3
 
 from ...model import TEXT_DIGEST_SIZE
 from ...paths import SCHEMA
-from ..contract import SchemaTooNew
+from ..contract import SchemaTooNew, StoreUnavailable
 from ..rules import first_status, order_key
 from .connection import Writable
 from .upgrade import FORMER_SIZE
@@ -15,6 +15,30 @@ from .upgrade import FORMER_SIZE
 SCHEMA_VERSION = 6
 BESIDE_MINUTES = 10
 """So long a program of an earlier version goes on at most once this one has opened its file."""
+
+_TABLE = re.compile(r"^CREATE TABLE IF NOT EXISTS (\w+) \((.*?)^\)", re.MULTILINE | re.DOTALL)
+_COLUMN = re.compile(r"^    ([a-z_]+) ", re.MULTILINE)
+
+
+def refuse_foreign(connection: sqlite3.Connection) -> None:
+    """Raises StoreUnavailable for a file in which a table of ours is another program's.
+
+    No version has added a column to a table, so one that lacks a column is not ours.
+    """
+    rows = connection.execute(
+        """SELECT lower(t.name), lower(c.name)
+           FROM sqlite_master AS t, pragma_table_info(t.name) AS c
+           WHERE t.type IN ('table', 'view')"""
+    ).fetchall()
+    there: dict[str, set[str]] = {}
+    for table, column in rows:
+        there.setdefault(table, set()).add(column)
+    for name, columns in _TABLE.findall(SCHEMA.read_text()):
+        if name in there and not there[name].issuperset(_COLUMN.findall(columns)):
+            raise StoreUnavailable(
+                f"the database has a table {name} of another program: give smsstatus a database "
+                "of its own"
+            )
 
 
 def apply_schema(connection: Writable) -> None:

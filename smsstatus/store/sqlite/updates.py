@@ -117,6 +117,15 @@ _fill_in = _bind(f"""
     RETURNING current_status, status_timestamp
     """)
 
+_has_lost = _bind("""
+    SELECT 1 FROM messages AS m WHERE message_uuid = :message_uuid AND (
+        m.sender_number IS NULL AND :sender_number IS NOT NULL
+        OR m.recipient_number IS NULL AND :recipient_number IS NOT NULL
+        OR m.message_body IS NULL AND :message_body IS NOT NULL
+        OR :reference IS NOT NULL
+            AND NOT EXISTS (SELECT 1 FROM message_references WHERE message_id = m.id))
+    """)
+
 _count_repeat = _bind("""
     UPDATE status_events SET
         repeats = repeats + (:source = 'callback'), received_at = min(received_at, :received_at)
@@ -228,6 +237,13 @@ def _fill_in_late(connection: sqlite3.Connection, update: StatusUpdate) -> None:
     )
 
 
+def give_back(connection: sqlite3.Connection, update: StatusUpdate) -> None:
+    """Add what the message of an update that is there has lost of the update's numbers and text."""
+    if _has_lost(connection, update).fetchall():
+        _fill_in(connection, update).fetchall()
+        _file_reference(connection, update)
+
+
 def _pruned_before(connection: sqlite3.Connection) -> str:
     """Messages first seen before that were pruned; empty if none were."""
     rows = connection.execute("SELECT created_before FROM prunings").fetchall()
@@ -290,7 +306,8 @@ def _file_reference(connection: sqlite3.Connection, update: StatusUpdate) -> Non
         (message_id, least, created_at),
     )
     connection.executemany(
-        "INSERT INTO reference_pairs (pair, filed_at, message_id) VALUES (?, ?, ?)",
+        """INSERT INTO reference_pairs (pair, filed_at, message_id) VALUES (?, ?, ?)
+           ON CONFLICT DO NOTHING""",  # left of a reference that was lost
         [(pair, created_at, message_id) for pair in reference_pairs(least)],
     )
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from smsstatus import create_app
+from smsstatus.commands.doctor import examine
 from smsstatus.locking import FileLock
 from smsstatus.paths import SCHEMA
 from smsstatus.service import StartError
@@ -21,9 +22,11 @@ from smsstatus.settings import Settings
 from smsstatus.store.contract import SchemaTooNew, StoreUnavailable
 from smsstatus.store.sqlite.schema import SCHEMA_VERSION
 from smsstatus.store.sqlite.store import SqliteStore
+from smsstatus.web.current import service_of
 
 from ...conftest import Query
 from ...live import ROOT, environment
+from ...signed import Plivo
 
 TABLES = set(re.findall(r"^CREATE TABLE IF NOT EXISTS (\w+)", SCHEMA.read_text(), re.MULTILINE))
 
@@ -133,6 +136,40 @@ def test_a_file_of_a_later_version_is_refused_and_left_as_it_is(settings: Settin
     with pytest.raises(StartError, match=rf"DATABASE_URL: .* version {SCHEMA_VERSION + 1}"):
         create_app(settings)
     assert ask(path, "SELECT count(*) FROM sqlite_master") == [(0,)]
+
+
+@pytest.mark.parametrize(
+    ("name", "made"),
+    [
+        ("upkeep", "CREATE TABLE upkeep (id INTEGER PRIMARY KEY, note TEXT)"),
+        ("messages", "CREATE TABLE Messages (id INTEGER PRIMARY KEY, Body TEXT)"),
+        ("kinds", "CREATE VIEW kinds AS SELECT 1 AS id"),
+        ("sums", "PRAGMA journal_mode = WAL; CREATE TABLE sums (total INTEGER)"),
+    ],
+)
+def test_a_file_of_another_program_is_left_alone_and_named_and_callbacks_are_spooled(
+    settings: Settings, plivo: Plivo, name: str, made: str
+) -> None:
+    path = settings.database_path
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(made)
+    before = path.read_bytes()
+    app = create_app(settings)
+    service = service_of(app)
+    try:
+        asked = plivo.post(plivo.fields("sent"))
+        answer = app.test_client().post(asked.target, headers=asked.headers, data=asked.body)
+        assert (answer.status_code, len(service.spool.list_files())) == (200, 1)
+        says = f"has a table {name} of another program: give smsstatus a database of its own"
+        ready = app.test_client().get("/readyz")
+        assert (ready.status_code, says in str(ready.get_json())) == (503, True)
+        prepared = app.test_cli_runner().invoke(args=["init-db"])
+        assert (prepared.exit_code, says in prepared.output) == (1, True)
+        checks = {check.name: check for check in examine(service)}
+        assert (checks["database"].level, says in checks["database"].text) == ("FAIL", True)
+        assert path.read_bytes() == before
+    finally:
+        service.stop()
 
 
 def test_a_probe_does_not_take_back_what_a_later_program_has_done(settings: Settings) -> None:
