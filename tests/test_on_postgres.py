@@ -157,6 +157,8 @@ def test_what_one_process_writes_changes_the_page_of_another(
 def test_counters_carry_their_process_and_the_spool_its_host(
     app: Flask, service: Service, plivo: Plivo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    service.settings = replace(service.settings, forward_url="http://127.0.0.1:9/")
+    service.metrics.count_attempt("200")
     assert post(app, plivo.post(plivo.fields("sent"))) == 200
     service.store.count_again()
     for dyno, host in (("web.1", "web.1"), ("", socket.gethostname())):
@@ -167,6 +169,8 @@ def test_counters_carry_their_process_and_the_spool_its_host(
         assert counted in lines
         assert f"smsstatus_refused_logins_total{{{process}}} 0" in lines
         assert f'smsstatus_commit_batch_size_bucket{{{process},le="1"}} 1' in lines
+        assert f'smsstatus_forward_attempts_total{{{process},result="200"}} 1' in lines
+        assert f"smsstatus_forward_delay_seconds_count{{{process}}} 0" in lines
         assert f'smsstatus_spool_files{{host="{host}",kind="waiting"}} 0' in lines
         assert f'smsstatus_spool_oldest_seconds{{host="{host}"}} 0.0' in lines
         assert 'smsstatus_messages{status="sent"} 1' in lines  # the same from each process

@@ -50,6 +50,7 @@ def metrics() -> Response:
         *service.metrics.message_lines(),
         *service.metrics.login_lines(),
         *service.metrics.commit_lines(),
+        *(service.metrics.forward_lines() if service.settings.forward_url else []),
         *family(
             "smsstatus_log_lines_left_out_total",
             "counter",
@@ -182,7 +183,7 @@ def _unix_time(moment: str) -> float:
 
 
 def _outbox_lines(service: Service) -> list[str]:
-    """Nothing where no changes are forwarded."""
+    """Nothing where no changes are forwarded, or the database cannot be read."""
     state = outbox_of(service)
     if state is None:
         return []
@@ -192,9 +193,8 @@ def _outbox_lines(service: Service) -> list[str]:
         ("lag_seconds", "For how long the one most behind could be sent.", lag(service, state)),
         ("paused", "1: forwarding is paused.", int(state.paused_at is not None)),
     )
-    found = [
+    return [
         line
         for name, about, value in gauges
         for line in family(f"smsstatus_forward_{name}", "gauge", about, {"": value})
     ]
-    return [*service.metrics.forward_lines(), *found]
