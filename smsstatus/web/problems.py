@@ -66,15 +66,8 @@ def _note_lost_callback(status: int) -> None:
     """A callback that came to a wrong path, by a wrong method or cut: nothing else reports it."""
     service = current_service()
     service.metrics.count_callback(status, HTTPStatus(status).phrase.lower())
-    left_out = service.refusals.allow()
-    if left_out is not None:
-        log.warning(
-            "answered %s: a %s to %s%s",
-            status,
-            request.method,
-            _where(service.settings.webhook_url),
-            f"; {left_out} more refused since the last such line" if left_out else "",
-        )
+    where = _where(service.settings.webhook_url)
+    service.refusals.log(log.warning, "answered %s: a %s to %s", status, request.method, where)
 
 
 def _where(webhook_url: str) -> str:

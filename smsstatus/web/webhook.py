@@ -18,7 +18,7 @@ from werkzeug.datastructures import EnvironHeaders
 from werkzeug.exceptions import MethodNotAllowed
 
 from ..intake.keep import Keeping, Place
-from ..logs import names_of, without_values
+from ..logs import more, names_of, without_values
 from ..model import utc_now
 from ..plivo.callback import PROBE_ANSWER, Callback, is_probe, status_update
 from ..plivo.form import Malformed, Pairs, parse_form
@@ -181,7 +181,7 @@ def _refuse(service: Service, reason: str, query: Pairs, environ: WSGIEnvironmen
             environ["REQUEST_METHOD"],
             without_values(service.settings.webhook_url, query),
             names_of(EnvironHeaders(environ).keys()),
-            f"; {left_out} more refused since the last such line" if left_out else "",
+            more(left_out),
         )
     return _plain("The signature does not match. See the service's log.", 403)
 
