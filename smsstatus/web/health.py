@@ -20,8 +20,8 @@ from ..readiness import depth_of, lag, outbox_of, readiness, upkeep_of
 from ..service import Service
 from ..store.contract import StoreUnavailable
 from ..upkeep.tasks import why_not_listed
+from .access import require_metrics_token
 from .current import current_service
-from .problems import require_metrics_token
 
 blueprint = Blueprint("health", __name__)
 
