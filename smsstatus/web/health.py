@@ -22,6 +22,7 @@ from ..store.contract import StoreUnavailable
 from ..upkeep.tasks import why_not_listed
 from .access import require_metrics_token
 from .current import current_service
+from .problems import PLAIN_TEXT
 
 blueprint = Blueprint("health", __name__)
 
@@ -29,7 +30,7 @@ blueprint = Blueprint("health", __name__)
 @blueprint.get("/healthz")
 def healthz() -> Response:
     """The process answers."""
-    return Response("ok\n", content_type="text/plain; charset=utf-8")
+    return Response("ok\n", content_type=PLAIN_TEXT)
 
 
 @blueprint.get("/readyz")

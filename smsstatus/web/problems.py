@@ -16,6 +16,7 @@ from .current import current_service
 log = logging.getLogger(__name__)
 
 API_PATHS = ("/messages", "/changes", "/stats", "/openapi.json")
+PLAIN_TEXT = "text/plain; charset=utf-8"
 
 
 class Problem(Exception):
@@ -90,7 +91,7 @@ def _http_error(error: HTTPException) -> Response:
     if request.path.startswith(API_PATHS):
         headers = {"Allow": response.headers["Allow"]} if "Allow" in response.headers else {}
         return Problem(status, detail, headers=headers).response()
-    plain = Response(f"{detail}\n", status, content_type="text/plain; charset=utf-8")
+    plain = Response(f"{detail}\n", status, content_type=PLAIN_TEXT)
     if "Allow" in response.headers:
         plain.headers["Allow"] = response.headers["Allow"]
     return plain
