@@ -174,7 +174,7 @@ class Service:
         if self.settings.base_url_from is not None:
             told = self.settings.base_url, self.settings.base_url_from
             log.info("BASE_URL is not set, so it is %s, from %s", *told)
-        if "DYNO" in os.environ and self.settings.database.path is not None:
+        if self.settings.dyno and self.settings.database.path is not None:
             log.warning("%s", DYNO_DISK)
         for warning in self.warnings():
             log.warning("%s", warning)

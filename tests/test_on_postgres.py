@@ -155,14 +155,13 @@ def test_what_one_process_writes_changes_the_page_of_another(
 
 
 def test_counters_carry_their_process_and_the_spool_its_host(
-    app: Flask, service: Service, plivo: Plivo, monkeypatch: pytest.MonkeyPatch
+    app: Flask, service: Service, plivo: Plivo
 ) -> None:
-    service.settings = replace(service.settings, forward_url="http://127.0.0.1:9/")
     service.metrics.count_attempt("200")
     assert post(app, plivo.post(plivo.fields("sent"))) == 200
     service.store.count_again()
-    for dyno, host in (("web.1", "web.1"), ("", socket.gethostname())):
-        monkeypatch.setenv("DYNO", dyno)
+    for dyno, host in (("web.1", "web.1"), (None, socket.gethostname())):
+        service.settings = replace(service.settings, dyno=dyno, forward_url="http://127.0.0.1:9/")
         lines = app.test_client().get("/metrics").get_data(as_text=True).splitlines()
         process = f'process="{host}:{os.getpid()}"'
         counted = f'smsstatus_callbacks_total{{{process},answer="200",reason="applied"}} 1'

@@ -60,6 +60,8 @@ class Settings:
     """The public address that Plivo calls, without a trailing slash."""
     database: Database
     spool_dir: Path
+    dyno: str | None = None
+    """What Heroku calls the machine that this runs on, such as web.1; None elsewhere."""
     base_url_from: str | None = None
     """The host's variable that told the address; None: BASE_URL did."""
     database_connections: int = 3
@@ -220,8 +222,9 @@ _READERS: dict[str, Callable[[Mapping[str, str]], object]] = {
         environ, "DATABASE_CONNECTIONS", 3, (1, 100)
     ),
     "spool_log": lambda environ: read_switch(
-        environ, "SPOOL_LOG", "true" if "DYNO" in environ else "false"
+        environ, "SPOOL_LOG", "true" if environ.get("DYNO") else "false"
     ),
+    "dyno": lambda environ: environ.get("DYNO") or None,
     "accept_v2": lambda environ: read_switch(environ, "ACCEPT_V2"),
     "ui": lambda environ: read_switch(environ, "UI"),
     "plivo_api_url": lambda environ: read_url(environ, "PLIVO_API_URL", EXAMPLES["PLIVO_API_URL"]),

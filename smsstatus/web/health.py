@@ -78,7 +78,7 @@ def _labels(service: Service) -> tuple[str, str]:
     """
     if service.settings.database.path is not None:
         return "", ""
-    host = escape(os.environ.get("DYNO") or socket.gethostname())
+    host = escape(service.settings.dyno or socket.gethostname())
     return f'process="{host}:{os.getpid()}"', f'host="{host}"'
 
 
