@@ -88,7 +88,8 @@ def examine(service: Service, mounts: Path = MOUNTS) -> Iterator[Check]:
 def _settings(service: Service) -> Check:
     found = list(service.warnings())
     if service.settings.api_token is None:
-        found.append("API_TOKEN is not set: /messages, /stats and the page answer 503 until it is")
+        closed = "/messages, /changes, /stats and the page"
+        found.append(f"API_TOKEN is not set: {closed} answer 503 until it is")
     if DOTENV.is_file() and b"\r\n" in DOTENV.read_bytes():
         found.append(
             ".env has Windows line ends, which `. ./.env` in a shell makes part of the values: run "

@@ -133,6 +133,7 @@ def test_bad_settings_are_one_line(tmp_path: Path) -> None:
 def test_without_an_api_token_a_warning_says_what_is_closed(checks: Examine) -> None:
     check = checks(api_token=None)["settings"]
     assert (check.level, check.text.split()[0]) == ("warn", "API_TOKEN")
+    assert "/messages, /changes, /stats and the page answer 503" in check.text
 
 
 def test_where_the_spool_keeps_the_service_from_starting_it_still_examines(
