@@ -120,9 +120,9 @@ def test_the_same_answer_again_changes_nothing(
 ) -> None:
     insert(writable, [silent(0, status="queued")])
     standin.messages[uuid_of(0)] = delivered(message_state="sent")
-    assert reconciling.reconcile_one(service_of(app), uuid_of(0)) is True
+    assert reconciling.ask_about(service_of(app), uuid_of(0)).is_changed
     before = query("SELECT * FROM status_events")
-    assert reconciling.reconcile_one(service_of(app), uuid_of(0)) is False
+    assert not reconciling.ask_about(service_of(app), uuid_of(0)).is_changed
     assert query("SELECT * FROM status_events") == before
 
 
@@ -173,7 +173,7 @@ def test_a_message_that_plivo_received_is_not_written(
 ) -> None:
     standin.messages[uuid_of(1)] = delivered(message_direction="inbound")
     with pytest.raises(PlivoError, match="only those that it was to send") as refusal:
-        reconciling.reconcile_one(service_of(app), uuid_of(1))
+        reconciling.ask_about(service_of(app), uuid_of(1))
     assert refusal.value.status == 422
     assert query("SELECT * FROM messages") == []
 
@@ -198,7 +198,7 @@ def test_a_uuid_typed_in_capitals_is_that_of_the_same_message(
     if known:
         receive("sent", TYPED.lower())
     standin.messages[TYPED] = delivered(message_uuid=TYPED.lower())
-    assert reconciling.reconcile_one(service_of(app), TYPED)
+    assert reconciling.ask_about(service_of(app), TYPED).is_changed
     (message,) = query("SELECT * FROM messages")
     assert message["message_uuid"] == TYPED.lower()
     assert message["current_status"] == "delivered"
@@ -209,7 +209,7 @@ def test_a_row_in_capitals_is_still_the_one_that_changes(
 ) -> None:
     receive("sent", TYPED)
     standin.messages[TYPED] = delivered(message_uuid=TYPED.lower())
-    assert reconciling.reconcile_one(service_of(app), TYPED)
+    assert reconciling.ask_about(service_of(app), TYPED).is_changed
     (message,) = query("SELECT * FROM messages")
     assert (message["message_uuid"], message["current_status"]) == (TYPED, "delivered")
 
@@ -220,7 +220,7 @@ def test_an_answer_about_another_message_is_not_believed(
     before = query("SELECT * FROM status_events")
     standin.messages[three[0]] = delivered(message_uuid=three[1])
     with pytest.raises(PlivoError, match="no usable content"):
-        reconciling.reconcile_one(service_of(app), three[0])
+        reconciling.ask_about(service_of(app), three[0])
     assert query("SELECT * FROM status_events") == before
 
 
@@ -243,7 +243,7 @@ def test_that_plivo_was_asked_is_noted_where_it_said_something_about_the_message
 ) -> None:
     standin.reply = lambda asked: answer
     with pytest.raises(PlivoError):
-        reconciling.reconcile_one(service_of(app), three[0])
+        reconciling.ask_about(service_of(app), three[0])
     checked = query("SELECT message_uuid FROM messages WHERE checked_at IS NOT NULL")
     assert [row["message_uuid"] for row in checked] == three[:1] * is_noted
 
