@@ -13,6 +13,7 @@ from werkzeug.routing import MapAdapter
 
 from . import logs, promise
 from .commands import Commands, is_command
+from .plivo.form import MAX_BODY
 from .server.serving import BackgroundStarter, PrefixRemover
 from .service import Service, StartError
 from .settings import Settings
@@ -98,7 +99,7 @@ def create_app(settings: Settings | None = None) -> Flask:
 
     app = _App(__name__)
     app.url_map.merge_slashes = False
-    app.config["MAX_CONTENT_LENGTH"] = webhook.MAX_BODY
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.cli = Commands(app.name)
     current.install(app, service)
     problems.install(app)

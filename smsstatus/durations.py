@@ -9,7 +9,7 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 def read_duration(text: str) -> timedelta | None:
-    """A whole number of 1 or more and its unit; None if it is not that, or over 27 years."""
+    """A whole number of 1 or more and its unit; None if it is not that, or has too many digits."""
     match = re.fullmatch(r"([1-9][0-9]{0,5})([smhd])", text)
     if match is None or (match[2] == "d" and len(match[1]) > 4):
         return None

@@ -169,7 +169,7 @@ class _WithoutRequest(logging.Filter):
         if record.exc_info and isinstance(record.exc_info[1], TimeoutError):
             left_out = self._untaken.allow()
             record.levelno, record.levelname = logging.WARNING, "WARNING"
-            record.msg = f"a client did not take its answer; {left_out} more since the last line"
+            record.msg = f"a client did not take its answer{more(left_out or 0)}"
             record.args = record.exc_info = record.exc_text = None
             return left_out is not None
         if message.startswith("Error handling request "):

@@ -61,7 +61,7 @@ class Written(Protocol):
 
 
 class Metrics:
-    """What the webhook and the store count."""
+    """What this process counts: callbacks, refusals, logins, commits, forwarding, upkeep."""
 
     def __init__(self) -> None:
         self._callbacks: Counter[tuple[int, str]] = Counter()
@@ -202,7 +202,7 @@ class Metrics:
         return family(
             "smsstatus_refused_logins_total",
             "counter",
-            "Requests with a wrong API_TOKEN.",
+            "Requests with a wrong API_TOKEN or METRICS_TOKEN.",
             {"": self._refused_logins},
         )
 

@@ -11,7 +11,7 @@ from .server import serving
 from .service import Service
 from .store.contract import StoreError, StoreUnavailable
 from .store.outbox import OutboxState
-from .upkeep.state import State, state_of
+from .upkeep.state import UpkeepState, state_of
 
 READY_SECONDS = 1.0
 """What was found counts for this long: finding out costs several fsyncs, and anybody may ask."""
@@ -54,10 +54,10 @@ def outbox_of(service: Service) -> OutboxState | None:
     return service.outbox.get(service.clock, find_out, lambda _, age: age < OUTBOX_SECONDS)
 
 
-def upkeep_of(service: Service) -> State | None:
+def upkeep_of(service: Service) -> UpkeepState | None:
     """What the service does by itself; None if that cannot be read."""
 
-    def find_out() -> State | None:
+    def find_out() -> UpkeepState | None:
         try:
             return state_of(service, OUTAGES)
         except StoreUnavailable:

@@ -27,7 +27,7 @@ from .store.contract import SchemaTooNew, Store, StoreUnavailable, Tally
 from .store.opening import open_store
 from .store.outbox import OutboxState
 from .upkeep.caretaker import Caretaker
-from .upkeep.state import State
+from .upkeep.state import UpkeepState
 from .upkeep.timetable import Timetable
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Service:
     """What it compares that with, and from when the newest of it is."""
     outbox: Cache[OutboxState | None] = field(default_factory=Cache)
     """What `readiness.outbox_of` last found."""
-    upkeep: Cache[State | None] = field(default_factory=Cache)
+    upkeep: Cache[UpkeepState | None] = field(default_factory=Cache)
     """What `readiness.upkeep_of` last found."""
     _starting: threading.Lock = field(default_factory=threading.Lock)
     _is_away: bool = False
@@ -174,7 +174,7 @@ class Service:
         if self.settings.base_url_from is not None:
             told = self.settings.base_url, self.settings.base_url_from
             log.info("BASE_URL is not set, so it is %s, from %s", *told)
-        if "DYNO" in os.environ and self.settings.database.path is not None:
+        if self.settings.dyno and self.settings.database.path is not None:
             log.warning("%s", DYNO_DISK)
         for warning in self.warnings():
             log.warning("%s", warning)

@@ -64,13 +64,30 @@ def test_a_refusal_of_v2_names_the_switch(
     assert "ACCEPT_V2 is off" in caplog.text
 
 
-def test_of_many_refusals_ten_in_a_minute_get_a_line(
+def test_of_many_refusals_ten_in_a_minute_get_a_line_and_the_next_says_how_many_more_there_were(
     app: Flask, deliver: Deliver, caplog: pytest.LogCaptureFixture
 ) -> None:
-    service_of(app).refusals = RateLimit(clock=lambda: 0.0)
+    seconds = iter([*[0.0] * 30, 60.0, 60.0])
+    service_of(app).refusals = RateLimit(clock=lambda: next(seconds))
     request = FORGER.post(FORGER.fields("sent"))
-    assert {deliver(request).status_code for _ in range(30)} == {403}
-    assert len(caplog.records) == 10
+    assert {deliver(request).status_code for _ in range(32)} == {403}
+    ends = [record.getMessage().rpartition("; ")[2] for record in caplog.records]
+    assert len(ends) == 12
+    more = "20 more since the last such line"
+    assert [number for number, end in enumerate(ends) if end == more] == [10]
+
+
+def test_a_client_that_does_not_take_its_answer_is_no_error_of_ours() -> None:
+    error = TimeoutError()
+    text = "Error handling request /messages?to=14155550187"
+    record = logging.LogRecord(
+        "gunicorn.error", logging.ERROR, "", 1, text, (), (TimeoutError, error, None)
+    )
+    assert logs._WithoutRequest().filter(record)
+    assert (record.levelname, record.getMessage()) == (
+        "WARNING",
+        "a client did not take its answer",
+    )
 
 
 @pytest.mark.parametrize(

@@ -159,18 +159,21 @@ def test_what_one_process_writes_changes_the_page_of_another(
 
 
 def test_counters_carry_their_process_and_the_spool_its_host(
-    app: Flask, service: Service, plivo: Plivo, monkeypatch: pytest.MonkeyPatch
+    app: Flask, service: Service, plivo: Plivo
 ) -> None:
+    service.metrics.count_attempt("200")
     assert post(app, plivo.post(plivo.fields("sent"))) == 200
     service.store.count_again()
-    for dyno, host in (("web.1", "web.1"), ("", socket.gethostname())):
-        monkeypatch.setenv("DYNO", dyno)
+    for dyno, host in (("web.1", "web.1"), (None, socket.gethostname())):
+        service.settings = replace(service.settings, dyno=dyno, forward_url="http://127.0.0.1:9/")
         lines = app.test_client().get("/metrics").get_data(as_text=True).splitlines()
         process = f'process="{host}:{os.getpid()}"'
         counted = f'smsstatus_callbacks_total{{{process},answer="200",reason="applied"}} 1'
         assert counted in lines
         assert f"smsstatus_refused_logins_total{{{process}}} 0" in lines
         assert f'smsstatus_commit_batch_size_bucket{{{process},le="1"}} 1' in lines
+        assert f'smsstatus_forward_attempts_total{{{process},result="200"}} 1' in lines
+        assert f"smsstatus_forward_delay_seconds_count{{{process}}} 0" in lines
         assert f'smsstatus_spool_files{{host="{host}",kind="waiting"}} 0' in lines
         assert f'smsstatus_spool_oldest_seconds{{host="{host}"}} 0.0' in lines
         assert 'smsstatus_messages{status="sent"} 1' in lines  # the same from each process

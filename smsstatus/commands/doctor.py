@@ -6,7 +6,7 @@ import ipaddress
 import json
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import starmap
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -28,6 +28,7 @@ from ..plivo.callback import PROBE_ANSWER, PROBE_FIELD
 from ..plivo.simulate import NoAnswer, deliver, request
 from ..server.serving import Server
 from ..service import DYNO_DISK, MOUNTED_ALONE, Service
+from ..settings import Settings
 from ..store.contract import Engine, StoreError
 from ..web.current import current_service
 from .terminal import coloured, json_option, show_json
@@ -68,15 +69,13 @@ def command(as_json: bool) -> None:
         raise SystemExit(1)
 
 
-def examine(
-    service: Service, environ: Mapping[str, str] = os.environ, mounts: Path = MOUNTS
-) -> Iterator[Check]:
+def examine(service: Service, mounts: Path = MOUNTS) -> Iterator[Check]:
     """All checks, in the order in which they should be fixed. `mounts` lists the filesystems."""
     yield _settings(service)
     yield _base_url(service.settings.base_url)
     yield _database(service)
-    if (path := service.settings.database.path) is not None:
-        yield _disk(path, environ, mounts)
+    if service.settings.database.path is not None:
+        yield _disk(service.settings, mounts)
     yield _spool(service)
     yield _engine(service)
     yield from _plivo(service)
@@ -90,7 +89,8 @@ def examine(
 def _settings(service: Service) -> Check:
     found = list(service.warnings())
     if service.settings.api_token is None:
-        found.append("API_TOKEN is not set: /messages, /stats and the page answer 503 until it is")
+        closed = "/messages, /changes, /stats and the page"
+        found.append(f"API_TOKEN is not set: {closed} answer 503 until it is")
     if DOTENV.is_file() and b"\r\n" in DOTENV.read_bytes():
         found.append(
             ".env has Windows line ends, which `. ./.env` in a shell makes part of the values: run "
@@ -159,15 +159,16 @@ def _closed_file(path: Path) -> str:
     return ""
 
 
-def _disk(path: Path, environ: Mapping[str, str], mounts: Path) -> Check:
+def _disk(settings: Settings, mounts: Path) -> Check:
     """Does the disk survive a restart, as far as can be seen from here?"""
+    path = settings.database_path
     kind = disks.filesystem(path, mounts)
     if disks.is_mounted_alone(path, mounts):
         return Check("FAIL", "disk", f"{path} {MOUNTED_ALONE}")
     if kind in NETWORK_FILESYSTEMS:
         text = f"{kind} is a network filesystem: SQLite's WAL needs a local disk"
         return Check("FAIL", "disk", text)
-    if "DYNO" in environ:
+    if settings.dyno:
         return Check("warn", "disk", DYNO_DISK)
     if kind in disks.MEMORY_FILESYSTEMS:
         text = f"{path.parent} is on {kind}, lost at restart: mount a volume, set DATABASE_URL"

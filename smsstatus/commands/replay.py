@@ -14,7 +14,7 @@ from flask.cli import with_appcontext
 
 from ..intake.last_resort import lines_of
 from ..intake.records import NotReadable, is_file_name
-from ..intake.replay import NotReplayable, Tally, drain, replay_file, replay_log
+from ..intake.replay import NotReplayable, Replayed, drain, replay_file, replay_log
 from ..logs import printable
 from ..service import Service
 from ..store.contract import StoreUnavailable
@@ -39,33 +39,35 @@ def command(source: str | None, as_json: bool) -> None:
     that cannot be read is named, and the exit status is 1.
     """
     service = current_service()
-    tally = Tally()
+    replayed = Replayed()
     try:
         if source is None:
             names = service.spool.list_files()
             with progress("files", len(names)) as advance:
-                tally = drain(service.store, service.spool, names=_each(names, advance))
+                replayed = drain(service.store, service.spool, names=_each(names, advance))
             for name, stuck in service.spool.stuck.items():
                 click.echo(f"{printable(name)} cannot be applied now: {stuck.reason}", err=True)
         elif is_file_name(source):
-            replay_file(service.store, Path(source), tally)
+            replay_file(service.store, Path(source), replayed)
         else:
-            _replay_log(service, source, tally)
+            _replay_log(service, source, replayed)
     except _NOT_REPLAYED as error:
-        before = f" (before that: {tally})" if tally != Tally() else ""
+        before = f" (before that: {replayed})" if replayed != Replayed() else ""
         raise click.ClickException(f"not replayed: {error}{before}") from None
-    report(as_json, f"{tally}.", **asdict(tally))
-    if not tally.complete:
+    report(as_json, f"{replayed}.", **asdict(replayed))
+    if not replayed.complete:
         raise SystemExit(1)
 
 
-def _replay_log(service: Service, source: str, tally: Tally) -> None:
-    """Count in `tally`, and name what cannot be read or applied."""
+def _replay_log(service: Service, source: str, replayed: Replayed) -> None:
+    """Count in `replayed`, and name what cannot be read or applied."""
     with click.open_file(source, "rb") as log:
         size = os.fstat(log.fileno()).st_size if source != "-" else 0
         with progress("bytes", size, worth_it=size > 0) as advance:
             lines = _read(log, size, advance) if size else lines_of(log)
-            for complaint in replay_log(service.store, lines, service.settings.auth_tokens, tally):
+            for complaint in replay_log(
+                service.store, lines, service.settings.auth_tokens, replayed
+            ):
                 complain(complaint)
 
 

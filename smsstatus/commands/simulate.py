@@ -13,7 +13,7 @@ from flask.cli import with_appcontext
 
 from ..model import SIMULATED
 from ..plivo.callback import read_callback
-from ..plivo.simulate import Answer, NoAnswer, play, steps
+from ..plivo.simulate import NoAnswer, Played, play, steps
 from ..plivo.simulated_day import day
 from ..store.contract import StoreError
 from ..web.current import current_service
@@ -142,7 +142,7 @@ def _address(url: str) -> str:
     return url.rstrip("/")
 
 
-def _show(answers: Sequence[Answer]) -> None:
+def _show(answers: Sequence[Played]) -> None:
     if len(answers) > FEW:
         counts = Counter((a.step.fields["Status"], a.step.note, a.status) for a in answers)
         table(("status", "note", "answer", "callbacks"), [(*key, n) for key, n in counts.items()])
@@ -151,7 +151,7 @@ def _show(answers: Sequence[Answer]) -> None:
     table([*rows[0]], [[*row.values()] for row in rows])
 
 
-def _row(answer: Answer) -> dict[str, object]:
+def _row(answer: Played) -> dict[str, object]:
     step = answer.step
     return {
         "message": step.message,

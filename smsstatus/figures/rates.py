@@ -140,25 +140,14 @@ class Rates:
 def rates_by_group(tallies: Iterable[Tally], learned: Learned, now: datetime) -> dict[Group, Rates]:
     """The rates of each group.
 
-    Reports come from a country if there are as many as messages without one, and as many deliveries
-    as messages that are `sent`, of these or of those of the last weeks. A message that is `sent`
-    has no report if its hour has been over, `now`, for as long as those of its country are waited
-    for.
+    A message that is `sent` has no report if its hour has been over, `now`, for as long as those of
+    its country are waited for.
     """
     tallies = list(tallies)
     countries = {tally.country for tally in tallies}
     before = {country: _overdue_before(country, learned, now) for country in countries}
     heard = _heard(tallies)
-    overdue = Counter[str | None]()
-    for _, country, status, hour, messages, _, _ in tallies:
-        if status == "sent" and hour < before[country]:
-            overdue[country] += messages
-    reporting = {
-        country
-        for country in countries
-        if heard[country].reported >= overdue[country]
-        and learned.has_reports(country, heard[country])
-    }
+    reporting = _reporting(tallies, before, heard, learned)
     found: dict[Group, Rates] = {}
     for group, country, status, hour, messages, units, amount in tallies:
         rates = found.get(group)
@@ -183,6 +172,29 @@ def rates_by_group(tallies: Iterable[Tally], learned: Learned, now: datetime) ->
         if not reports and (status == "sent" or heard[country].reported):
             (rates.few if heard[country].delivered else rates.silent).add(country)
     return found
+
+
+def _reporting(
+    tallies: Iterable[Tally],
+    before: Mapping[str | None, str],
+    heard: Mapping[str | None, Heard],
+    learned: Learned,
+) -> set[str | None]:
+    """The countries from which reports come: as many as there are messages without one, and as many
+    deliveries as messages that are `sent`, of these or of those of the last weeks.
+
+    A message that is `sent` has none if its hour is `before` that of its country.
+    """
+    overdue = Counter[str | None]()
+    for _, country, status, hour, messages, _, _ in tallies:
+        if status == "sent" and hour < before[country]:
+            overdue[country] += messages
+    return {
+        country
+        for country in before
+        if heard[country].reported >= overdue[country]
+        and learned.has_reports(country, heard[country])
+    }
 
 
 def _heard(tallies: Iterable[Tally]) -> dict[str | None, Heard]:

@@ -9,7 +9,7 @@ import time
 from ..logs import without_text
 from ..model import utc_now
 from ..store.contract import Store, StoreError, StoreUnavailable
-from .replay import Tally, drain
+from .replay import Replayed, drain
 from .spool import Spool
 
 DRAIN_SECONDS = 5.0
@@ -70,7 +70,7 @@ class Drainer:
         try:
             names = self._spool.list_files(PASS_FILES) if drains else []
             self._store.look()
-            tally = drain(
+            replayed = drain(
                 self._store,
                 self._spool,
                 lambda: self._stop.is_set() or time.monotonic() > until,
@@ -82,8 +82,8 @@ class Drainer:
         except Exception as error:  # without this thread nothing is replayed any more
             log.error("spool not drained: a mistake in the program, %s", without_text(error))
             return False
-        if tally != Tally(stuck=tally.stuck):  # what is stuck has its line
-            log.warning("spool drained: %s", tally)
+        if replayed != Replayed(stuck=replayed.stuck):  # what is stuck has its line
+            log.warning("spool drained: %s", replayed)
         return len(names) == PASS_FILES or time.monotonic() > until
 
     def _tidy(self) -> None:

@@ -170,7 +170,7 @@ def _keep(places: Places, callback: Callback, ask: Callable[[], Outcome]) -> Kep
         if kept.place is Place.NOT_NOW or kept.place is Place.REFUSED:
             places.spool.keep(callback, kept.reason)
             if places.settings.spool_log:
-                _keep_in_log_too(places, callback)
+                keep_in_log_too(places, callback)
             return Kept(Place.SPOOLED, kept.reason)
     except Exception as error:
         why = str(error) if isinstance(error, SpoolUnavailable) else without_text(error)
@@ -199,14 +199,15 @@ def _keep_in_log(places: Places, callback: Callback, reasons: str) -> Kept:
     return Kept(place, reasons)
 
 
-def _keep_in_log_too(places: Places, callback: Callback) -> None:
+def keep_in_log_too(places: Places, callback: Callback) -> bool:
     """It is in the spool, on a disk that is not kept, so a log that fails changes no answer."""
     try:
         places.last_resort.keep(callback, places.settings.auth_tokens[0], SPOOLED)
     except Exception as error:
-        places.last_resort.lines.log(
-            log.error, "spooled callback is not in the log: %s", without_text(error)
-        )
+        text = "a spooled callback is not in the log, and its disk is not kept: %s"
+        places.last_resort.lines.log(log.error, text, without_text(error))
+        return False
+    return True
 
 
 def _taken(store: Store, callback: Callback) -> Outcome | None:

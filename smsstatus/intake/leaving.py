@@ -8,8 +8,7 @@ import time
 from ..logs import printable, without_text
 from ..plivo.callback import Callback
 from ..store.contract import StoreUnavailable
-from .keep import Places
-from .last_resort import SPOOLED
+from .keep import Places, keep_in_log_too
 from .records import Line, read_file
 from .replay import drain
 
@@ -49,8 +48,8 @@ def _log_what_is_left(places: Places, end: float) -> int:
         for line in _lines_of(places, name):
             if time.monotonic() > end:
                 raise TimeoutError
-            if isinstance(line.found, Callback):
-                left += _is_logged(places, line.found)
+            if isinstance(line.found, Callback):  # if one fails, the next can be shorter
+                left += keep_in_log_too(places, line.found)
     return left
 
 
@@ -64,13 +63,3 @@ def _lines_of(places: Places, name: str) -> list[Line]:
         text = "spool file %s is left on a disk that is not kept: %s"
         log.error(text, printable(name), without_text(error))
     return []
-
-
-def _is_logged(places: Places, callback: Callback) -> bool:
-    try:
-        places.last_resort.keep(callback, places.settings.auth_tokens[0], SPOOLED)
-    except Exception as error:  # the next one can be shorter, or find the log open again
-        text = "a spooled callback is left on a disk that is not kept: %s"
-        places.last_resort.lines.log(log.error, text, without_text(error))
-        return False
-    return True

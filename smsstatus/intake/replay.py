@@ -32,7 +32,7 @@ class NotReplayable(Exception):
 
 
 @dataclass
-class Tally:
+class Replayed:
     """What became of the callbacks of a spool or a log."""
 
     applied: int = 0
@@ -74,15 +74,15 @@ def replay_callback(store: Store, callback: Callback) -> Place:
     return kept.place
 
 
-def replay_file(store: Store, path: Path, tally: Tally) -> None:
-    """Apply the callbacks in a spool file. Counts in `tally` what goes.
+def replay_file(store: Store, path: Path, replayed: Replayed) -> None:
+    """Apply the callbacks in a spool file. Counts in `replayed` what goes.
 
     Raises the first NotReadable or NotReplayable once all were tried, StoreUnavailable or OSError.
     """
     trouble: NotReadable | NotReplayable | None = None
     for line in read_file(path):
         try:
-            tally.count(_replay_line(store, line))
+            replayed.count(_replay_line(store, line))
         except (NotReadable, NotReplayable) as error:
             trouble = trouble or error
     if trouble is not None:
@@ -96,21 +96,21 @@ def _replay_line(store: Store, line: Line) -> Place:
 
 
 def replay_log(
-    store: Store, lines: Iterable[str], tokens: Iterable[str], tally: Tally
+    store: Store, lines: Iterable[str], tokens: Iterable[str], replayed: Replayed
 ) -> Iterator[str]:
-    """Apply the callbacks in a log; a line of text for each that cannot be. Counts in `tally`.
+    """Apply the callbacks in a log; a line of text for each that cannot be. Counts in `replayed`.
 
     Raises StoreUnavailable, and what `lines` raises.
     """
     for found in read_log(lines, tokens):
         if isinstance(found, NotReadable):
-            tally.unreadable += 1
+            replayed.unreadable += 1
             yield str(found)
             continue
         try:
-            tally.count(replay_callback(store, found))
+            replayed.count(replay_callback(store, found))
         except NotReplayable as error:
-            tally.refused += 1
+            replayed.refused += 1
             yield f"a callback received at {found.received_at} cannot be applied: {error}"
 
 
@@ -119,7 +119,7 @@ def drain(
     spool: Spool,
     stop: Callable[[], bool] = lambda: False,
     names: Iterable[str] | None = None,
-) -> Tally:
+) -> Replayed:
     """Replay the spool, or these of its files, oldest first.
 
     What cannot go now is passed by, in a file of its own, and tried again later. Once the store has
@@ -127,7 +127,7 @@ def drain(
     live callbacks are spooled. Raises StoreUnavailable if the store takes nothing, and OSError
     without a spool.
     """
-    tally = Tally()
+    replayed = Replayed()
     refused_again = False
     for name in spool.list_files() if names is None else names:
         was_stuck = name in spool.stuck
@@ -136,17 +136,17 @@ def drain(
         if was_stuck and refused_again:
             continue
         try:
-            refused_again |= _drain_file(store, spool, name, tally, stop) and was_stuck
+            refused_again |= _drain_file(store, spool, name, replayed, stop) and was_stuck
         except OSError as error:
             if not os.path.lexists(spool.folder / name):
                 continue  # another process of ours was faster
-            tally.stuck += 1
+            replayed.stuck += 1
             spool.pass_by(name, f"{type(error).__name__}: {error.strerror}")
-    return tally
+    return replayed
 
 
 def _drain_file(
-    store: Store, spool: Spool, name: str, tally: Tally, stop: Callable[[], bool]
+    store: Store, spool: Spool, name: str, replayed: Replayed, stop: Callable[[], bool]
 ) -> bool:
     """Replay a file; was one of its records refused for now?
 
@@ -159,7 +159,7 @@ def _drain_file(
     try:
         while left and not stop():
             try:
-                _drain_line(store, spool, name, left[0], tally)
+                _drain_line(store, spool, name, left[0], replayed)
             except StoreUnavailable as error:
                 if not _takes_others(store, stop):
                     raise
@@ -169,16 +169,16 @@ def _drain_file(
                 stuck.append((left[0], f"{type(error).__name__}: {error.strerror}"))
             left.popleft()
     finally:
-        tally.stuck += len(stuck)
+        replayed.stuck += len(stuck)
         if len(left) < len(lines):
             _leave(spool, name, lines, left, stuck)
     return refused
 
 
-def _drain_line(store: Store, spool: Spool, name: str, line: Line, tally: Tally) -> None:
+def _drain_line(store: Store, spool: Spool, name: str, line: Line, replayed: Replayed) -> None:
     """Raises StoreUnavailable or OSError if this record has to wait."""
     try:
-        tally.count(_replay_line(store, line))
+        replayed.count(_replay_line(store, line))
     except (StoreUnavailable, OSError):
         raise
     except Exception as error:  # also a mistake of ours: what is behind it must not wait
@@ -186,9 +186,9 @@ def _drain_line(store: Store, spool: Spool, name: str, line: Line, tally: Tally)
         reason = str(error) if foreseen else without_text(error)
         spool.set_aside(line, reason)
         if isinstance(error, NotReadable):
-            tally.unreadable += 1
+            replayed.unreadable += 1
         else:
-            tally.refused += 1
+            replayed.refused += 1
         spool.lines.log(log.error, "spool file %s set aside in bad/: %s", printable(name), reason)
 
 

@@ -8,6 +8,7 @@ from urllib.parse import unquote_to_bytes
 Pairs = Sequence[tuple[str, str]]
 """Names and values, decoded."""
 
+MAX_BODY = 65_536  # bytes; a status callback has about 600
 _MAX_FIELDS = 250  # ten times what Plivo sends; bounds what a forged body can cost
 
 

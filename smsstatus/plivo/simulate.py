@@ -48,7 +48,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Played:
     """What came back for a step, and after how many milliseconds."""
 
     step: Step
@@ -75,12 +75,12 @@ def steps(count: int) -> Iterator[Step]:
             yield from life
 
 
-def play(step: Step, base_url: str, token: str) -> Answer:
+def play(step: Step, base_url: str, token: str) -> Played:
     """Send one callback. Raises NoAnswer."""
     started = time.perf_counter()
     key = token if step.genuine else secrets.token_urlsafe(24)
     status, _ = deliver(step.fields, base_url, key, SIMULATED)
-    return Answer(step, status, (time.perf_counter() - started) * 1000)
+    return Played(step, status, (time.perf_counter() - started) * 1000)
 
 
 def deliver(

@@ -25,8 +25,9 @@ from gunicorn.http.errors import (
 from gunicorn.http.message import Request
 from gunicorn.http.unreader import Unreader
 
+from ..plivo.form import MAX_BODY
+
 MAX_HEAD = 65_536  # bytes; parsing that many costs about a millisecond
-MAX_BODY = 65_536  # bytes; a status callback has about 600
 MAX_UNSENT = 65_536
 """What a thread leaves to the loop, so that only a download of more can hold a thread."""
 MAX_CHUNKS = 1024

@@ -21,6 +21,7 @@ from .variables import (
     EXAMPLES,
     QUOTES,
     SettingsError,
+    read_number,
     read_switch,
     read_token,
     read_url,
@@ -59,6 +60,8 @@ class Settings:
     """The public address that Plivo calls, without a trailing slash."""
     database: Database
     spool_dir: Path
+    dyno: str | None = None
+    """What Heroku calls the machine that this runs on, such as web.1; None elsewhere."""
     base_url_from: str | None = None
     """The host's variable that told the address; None: BASE_URL did."""
     database_connections: int = 3
@@ -195,13 +198,6 @@ def _database(environ: Mapping[str, str]) -> Database:
         raise refusal("DATABASE_URL", str(error)) from None
 
 
-def _database_connections(environ: Mapping[str, str]) -> int:
-    value = read_value(environ, "DATABASE_CONNECTIONS") or "3"
-    if not (re.fullmatch("[0-9]{1,3}", value) and 1 <= int(value) <= 100):
-        raise refusal("DATABASE_CONNECTIONS", "must be 1 to 100: one writes, the others read")
-    return int(value)
-
-
 def _spool_dir(environ: Mapping[str, str]) -> Path | None:
     value = read_value(environ, "SPOOL_DIR")
     return Path(value).absolute() if value else None
@@ -214,13 +210,6 @@ def _log_level(environ: Mapping[str, str]) -> str:
     return value
 
 
-def _port(environ: Mapping[str, str]) -> int | None:
-    value = read_value(environ, "PORT")
-    if value and not (re.fullmatch("[0-9]{1,5}", value) and 0 < int(value) < 65536):
-        raise refusal("PORT", "must be 1 to 65535")
-    return int(value) if value else None
-
-
 _READERS: dict[str, Callable[[Mapping[str, str]], object]] = {
     "auth_tokens": _auth_tokens,
     "base_url": _base_url,
@@ -229,15 +218,18 @@ _READERS: dict[str, Callable[[Mapping[str, str]], object]] = {
     "sender": _sender,
     "database": _database,
     "spool_dir": _spool_dir,
-    "database_connections": _database_connections,
-    "spool_log": lambda environ: read_switch(
-        environ, "SPOOL_LOG", "true" if "DYNO" in environ else "false"
+    "database_connections": lambda environ: read_number(
+        environ, "DATABASE_CONNECTIONS", 3, (1, 100)
     ),
+    "spool_log": lambda environ: read_switch(
+        environ, "SPOOL_LOG", "true" if environ.get("DYNO") else "false"
+    ),
+    "dyno": lambda environ: environ.get("DYNO") or None,
     "accept_v2": lambda environ: read_switch(environ, "ACCEPT_V2"),
     "ui": lambda environ: read_switch(environ, "UI"),
     "plivo_api_url": lambda environ: read_url(environ, "PLIVO_API_URL", EXAMPLES["PLIVO_API_URL"]),
     "log_level": _log_level,
-    "port": _port,
+    "port": lambda environ: read_number(environ, "PORT", None, (1, 65_535)),
     **forwarding.READERS,
     **upkeep.READERS,
     "metrics_token": lambda environ: read_token(environ, "METRICS_TOKEN"),

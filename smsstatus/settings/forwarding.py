@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..model import FAILURES, FINAL_STATUSES, RANKS
-from .variables import read_seconds, read_switch, read_value, refusal, url_parts
+from .variables import read_number, read_seconds, read_switch, read_value, refusal, url_parts
 
 _STATUSES = {"all": None, "final": FINAL_STATUSES, "failures": FAILURES}
 
@@ -72,13 +72,6 @@ def _forward_timeout(environ: Mapping[str, str]) -> float:
     return read_seconds(environ, "FORWARD_TIMEOUT", "15s", ("1s", "30s"))
 
 
-def _forward_concurrency(environ: Mapping[str, str]) -> int:
-    value = read_value(environ, "FORWARD_CONCURRENCY") or "8"
-    if not (re.fullmatch("[0-9]{1,2}", value, re.ASCII) and 1 <= int(value) <= 64):
-        raise refusal("FORWARD_CONCURRENCY", "must be 1 to 64")
-    return int(value)
-
-
 def _forward_max_age(environ: Mapping[str, str]) -> float:
     return read_seconds(environ, "FORWARD_MAX_AGE", "3d", ("1m", "90d"))
 
@@ -101,6 +94,6 @@ READERS = {
     "forward_latest_only": lambda environ: read_switch(environ, "FORWARD_LATEST_ONLY", "false"),
     "forward_authorization": _forward_authorization,
     "forward_timeout": _forward_timeout,
-    "forward_concurrency": _forward_concurrency,
+    "forward_concurrency": lambda environ: read_number(environ, "FORWARD_CONCURRENCY", 8, (1, 64)),
     "forward_max_age": _forward_max_age,
 }

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from .variables import read_seconds_or_off, read_value, refusal
+from .variables import read_number, read_seconds_or_off, read_value, refusal
 
 
 def _reconcile_every(environ: Mapping[str, str]) -> float | None:
@@ -22,13 +21,6 @@ def _reconcile_every(environ: Mapping[str, str]) -> float | None:
 def _backup_dir(environ: Mapping[str, str]) -> Path | None:
     value = read_value(environ, "BACKUP_DIR")
     return Path(value).absolute() if value else None
-
-
-def _backup_keep(environ: Mapping[str, str]) -> int:
-    value = read_value(environ, "BACKUP_KEEP") or "7"
-    if not (re.fullmatch("[0-9]{1,4}", value, re.ASCII) and int(value)):
-        raise refusal("BACKUP_KEEP", "must be 1 to 9999")
-    return int(value)
 
 
 def contradictions(values: Mapping[str, Any]) -> Iterator[str]:
@@ -48,5 +40,5 @@ READERS = {
         environ, "BACKUP_EVERY", "off", ("1m", "90d")
     ),
     "backup_dir": _backup_dir,
-    "backup_keep": _backup_keep,
+    "backup_keep": lambda environ: read_number(environ, "BACKUP_KEEP", 7, (1, 9999)),
 }

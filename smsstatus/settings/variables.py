@@ -95,6 +95,18 @@ def url_parts(name: str, value: str) -> SplitResult:
     return parts
 
 
+def read_number(
+    environ: Mapping[str, str], name: str, default: int | None, bounds: tuple[int, int]
+) -> int | None:
+    value = read_value(environ, name)
+    if not value:
+        return default
+    least, most = bounds
+    if re.fullmatch(f"[0-9]{{1,{len(str(most))}}}", value) and least <= int(value) <= most:
+        return int(value)
+    raise refusal(name, f"must be {least} to {most}")
+
+
 def read_seconds(
     environ: Mapping[str, str], name: str, default: str, bounds: tuple[str, str]
 ) -> float:

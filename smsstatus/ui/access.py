@@ -14,9 +14,10 @@ from flask import Response, render_template, request
 from werkzeug.exceptions import HTTPException
 
 from ..store.contract import StoreUnavailable
+from ..web.access import require_token
 from ..web.current import current_service
 from ..web.origin import is_from_our_page, shows_bearer
-from ..web.problems import Problem, require_token
+from ..web.problems import Problem
 
 STATIC = "ui.static"
 PAGE_HEADERS = {

@@ -16,7 +16,7 @@ from ..cache import Cache
 from ..readiness import upkeep_of
 from ..service import Service
 from ..store.contract import Filters, StoreUnavailable
-from ..upkeep.state import State as Upkeep
+from ..upkeep.state import UpkeepState
 from ..upkeep.tasks import why_not_listed
 from ..views import message_json
 from ..web.current import current_service
@@ -111,7 +111,7 @@ def _page(
     etag: str,
     figures: Figures | None,
     alarms: list[Alarm],
-    upkeep: Upkeep | None,
+    upkeep: UpkeepState | None,
 ) -> Response:
     """All who look at the same window get the same bytes."""
 

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
+from ..clock import Clock
 from ..model import StatusUpdate, timestamp
 from ..plivo import api as plivo_api
 from ..plivo.callback import Unusable, digest_of, make_update
@@ -171,8 +172,7 @@ def reconcile(
     """
     summary = Summary(left=len(uuids))
     trouble = plivo_api.not_understood()
-    clock = service.clock
-    rest = rest or clock.sleep
+    pace = _Pace(service.clock, rest or service.clock.sleep)
     failing = list[str]()  # since Plivo last answered about one
 
     def settle() -> None:
@@ -181,16 +181,11 @@ def reconcile(
             service.store.note_check(message_uuid, _now(service))
         failing.clear()
 
-    next_request = clock.monotonic() + 1 / REQUESTS_PER_SECOND  # a run may have ended just now
-    answered = deque[float](maxlen=REQUESTS_PER_SECOND)
     try:
         for message_uuid in _mixed(uuids):
-            if len(answered) == REQUESTS_PER_SECOND:  # one that was long on its way came later
-                next_request = max(next_request, answered[0] + 1)
-            rest(max(next_request - clock.monotonic(), 0))
-            next_request = clock.monotonic() + 1 / REQUESTS_PER_SECOND
+            pace.wait()
             try:
-                changed = reconcile_one(service, message_uuid)
+                told = ask_about(service, message_uuid)
             except (plivo_api.RateLimited, plivo_api.AuthenticationFailed) as error:
                 summary.retry_after = error.retry_after
                 summary.ends_all = True
@@ -203,9 +198,9 @@ def reconcile(
                 failing.append(message_uuid)
                 trouble = error
             else:
-                summary.changed += changed
+                summary.changed += told.is_changed
                 settle()
-            answered.append(clock.monotonic())
+            pace.note_answer()
             summary.asked += 1
             summary.left -= 1
             progress()
@@ -224,18 +219,31 @@ def reconcile(
     return summary
 
 
+class _Pace:
+    """At most REQUESTS_PER_SECOND in any second, also together with a run that ended just now."""
+
+    def __init__(self, clock: Clock, rest: Rest) -> None:
+        self._clock = clock
+        self._rest = rest
+        self._next = clock.monotonic() + 1 / REQUESTS_PER_SECOND
+        self._answered = deque[float](maxlen=REQUESTS_PER_SECOND)
+
+    def wait(self) -> None:
+        """Until a request may be sent."""
+        if len(self._answered) == REQUESTS_PER_SECOND:  # one that was long on its way came later
+            self._next = max(self._next, self._answered[0] + 1)
+        self._rest(max(self._next - self._clock.monotonic(), 0))
+        self._next = self._clock.monotonic() + 1 / REQUESTS_PER_SECOND
+
+    def note_answer(self) -> None:
+        self._answered.append(self._clock.monotonic())
+
+
 def _mixed(uuids: Sequence[str]) -> Iterator[str]:
     """See MIXED."""
     for first in range(0, len(uuids), MIXED):
         some = uuids[first : first + MIXED]
         yield from random.sample(some, len(some))
-
-
-def reconcile_one(service: Parts, message_uuid: str) -> bool:
-    """Ask Plivo about one message; True if its status or error code is another one now. Raises as
-    `ask_about` does.
-    """
-    return ask_about(service, message_uuid).is_changed
 
 
 class Told(NamedTuple):

@@ -46,7 +46,7 @@ class TaskState:
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class UpkeepState:
     """All tasks, whether they are on or not; the newest outages, and all of which Plivo's messages
     are not known yet, however old; when the service was last up.
     """
@@ -66,14 +66,14 @@ class State:
         return sum([max(round(span.total_seconds(), 1), 0.0) for span in spans])
 
 
-def state_of(parts: Parts, outages: int) -> State:
+def state_of(parts: Parts, outages: int) -> UpkeepState:
     """What is known now. Raises StoreUnavailable."""
     runs = {run.task: run for run in parts.store.runs.last()}
     on = {task.name for task in tasks_of(parts.settings)}
     tasks = [_state_of(name, runs.get(name), is_on=name in on) for name in NAMES]
     unlisted = open_outages(parts)
     newest = [_known(outage, unlisted) for outage in parts.store.runs.outages(outages)]
-    return State(tasks, newest, unlisted, parts.store.runs.up_at())
+    return UpkeepState(tasks, newest, unlisted, parts.store.runs.up_at())
 
 
 def _known(outage: Outage, unlisted: Sequence[Outage]) -> Outage:

@@ -20,8 +20,9 @@ from ..readiness import depth_of, lag, outbox_of, readiness, upkeep_of
 from ..service import Service
 from ..store.contract import StoreUnavailable
 from ..upkeep.tasks import why_not_listed
+from .access import require_metrics_token
 from .current import current_service
-from .problems import require_metrics_token
+from .problems import PLAIN_TEXT
 
 blueprint = Blueprint("health", __name__)
 
@@ -29,7 +30,7 @@ blueprint = Blueprint("health", __name__)
 @blueprint.get("/healthz")
 def healthz() -> Response:
     """The process answers."""
-    return Response("ok\n", content_type="text/plain; charset=utf-8")
+    return Response("ok\n", content_type=PLAIN_TEXT)
 
 
 @blueprint.get("/readyz")
@@ -50,6 +51,7 @@ def metrics() -> Response:
         *service.metrics.message_lines(),
         *service.metrics.login_lines(),
         *service.metrics.commit_lines(),
+        *(service.metrics.forward_lines() if service.settings.forward_url else []),
         *family(
             "smsstatus_log_lines_left_out_total",
             "counter",
@@ -76,7 +78,7 @@ def _labels(service: Service) -> tuple[str, str]:
     """
     if service.settings.database.path is not None:
         return "", ""
-    host = escape(os.environ.get("DYNO") or socket.gethostname())
+    host = escape(service.settings.dyno or socket.gethostname())
     return f'process="{host}:{os.getpid()}"', f'host="{host}"'
 
 
@@ -182,7 +184,7 @@ def _unix_time(moment: str) -> float:
 
 
 def _outbox_lines(service: Service) -> list[str]:
-    """Nothing where no changes are forwarded."""
+    """Nothing where no changes are forwarded, or the database cannot be read."""
     state = outbox_of(service)
     if state is None:
         return []
@@ -192,9 +194,8 @@ def _outbox_lines(service: Service) -> list[str]:
         ("lag_seconds", "For how long the one most behind could be sent.", lag(service, state)),
         ("paused", "1: forwarding is paused.", int(state.paused_at is not None)),
     )
-    found = [
+    return [
         line
         for name, about, value in gauges
         for line in family(f"smsstatus_forward_{name}", "gauge", about, {"": value})
     ]
-    return [*service.metrics.forward_lines(), *found]

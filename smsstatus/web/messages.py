@@ -27,10 +27,11 @@ from ..store.contract import GROUPS, StoreUnavailable
 from ..store.outbox import CursorUnknown
 from ..views import message_json
 from . import openapi
+from .access import require_token, require_token_to_change
 from .current import current_service
 from .download import csv_response
 from .news import change_json, wait_for_news
-from .problems import Problem, require_token, require_token_to_change
+from .problems import Problem
 
 UNKNOWN = (
     "No callback has reported this message, and it was not sent from here, or it has been removed."

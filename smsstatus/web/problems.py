@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import json
 import logging
 from http import HTTPStatus
@@ -13,11 +12,11 @@ from werkzeug.exceptions import HTTPException
 from ..plivo.signature import HEADERS
 from ..settings import WEBHOOK_PATH
 from .current import current_service
-from .origin import is_foreign, shows_bearer
 
 log = logging.getLogger(__name__)
 
 API_PATHS = ("/messages", "/changes", "/stats", "/openapi.json")
+PLAIN_TEXT = "text/plain; charset=utf-8"
 
 
 class Problem(Exception):
@@ -66,15 +65,8 @@ def _note_lost_callback(status: int) -> None:
     """A callback that came to a wrong path, by a wrong method or cut: nothing else reports it."""
     service = current_service()
     service.metrics.count_callback(status, HTTPStatus(status).phrase.lower())
-    left_out = service.refusals.allow()
-    if left_out is not None:
-        log.warning(
-            "answered %s: a %s to %s%s",
-            status,
-            request.method,
-            _where(service.settings.webhook_url),
-            f"; {left_out} more refused since the last such line" if left_out else "",
-        )
+    where = _where(service.settings.webhook_url)
+    service.refusals.log(log.warning, "answered %s: a %s to %s", status, request.method, where)
 
 
 def _where(webhook_url: str) -> str:
@@ -90,76 +82,6 @@ def _where(webhook_url: str) -> str:
     return f"another path, with a signature; {fix}"
 
 
-def require_token() -> None:
-    """Let only those in who know API_TOKEN: as a Bearer token or as the password of Basic.
-
-    Raises Problem 401 or, if no API_TOKEN is set, 503.
-    """
-    expected = current_service().settings.api_token
-    if expected is None:
-        raise Problem(503, "API_TOKEN is not set, so this is closed: set it and restart.")
-    if not hmac.compare_digest(_shown_secret(), expected.encode()):
-        _note_refused_login()
-        raise Problem(
-            401,
-            "Give API_TOKEN as `Authorization: Bearer TOKEN` or as the password of HTTP Basic.",
-            headers={"WWW-Authenticate": 'Basic realm="smsstatus", charset="UTF-8"'},
-        )
-
-
-def require_metrics_token() -> None:
-    """Let only those in who know METRICS_TOKEN, if it is set. Raises Problem 401."""
-    expected = current_service().settings.metrics_token
-    if expected is not None and not hmac.compare_digest(_shown_secret(), expected.encode()):
-        _note_refused_login()
-        raise Problem(
-            401,
-            "Give METRICS_TOKEN as `Authorization: Bearer TOKEN`.",
-            headers={"WWW-Authenticate": 'Bearer realm="smsstatus"'},
-        )
-
-
-def _note_refused_login() -> None:
-    """Count and report a wrong token, nothing of its value; a browser's first request shows none.
-
-    There is no lock-out: behind a router all come from one address, and a long token needs none.
-    """
-    if "Authorization" not in request.headers:
-        return
-    service = current_service()
-    service.metrics.count_refused_login()
-    service.refused_logins.log(
-        log.warning, "a wrong token was shown; if none of you did that, somebody is guessing"
-    )
-
-
-def require_token_to_change() -> None:
-    """As `require_token`, for what changes something: not where another site made the browser ask.
-
-    Raises Problem 401, 403 or 503.
-    """
-    require_token()
-    if not shows_bearer() and is_foreign():
-        raise Problem(
-            403,
-            "A browser sent this for a page of another site. Send it from your own program, with "
-            "`Authorization: Bearer TOKEN`.",
-        )
-
-
-def _shown_secret() -> bytes:
-    """What the request shows: all that follows `Bearer`, or the password of Basic.
-
-    Bearer is read from the raw header: Werkzeug takes a token with `=` in it for parameters. A
-    header's bytes come as Latin-1 (PEP 3333); Basic's are decoded as UTF-8 by Werkzeug.
-    """
-    scheme, _, rest = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() == "bearer":
-        return rest.strip().encode("latin-1", "replace")
-    given = request.authorization
-    return ((given.password if given else None) or "").encode("utf-8", "replace")
-
-
 def _http_error(error: HTTPException) -> Response:
     response = error.get_response()  # carries headers such as Allow
     status = error.code or 500
@@ -169,7 +91,7 @@ def _http_error(error: HTTPException) -> Response:
     if request.path.startswith(API_PATHS):
         headers = {"Allow": response.headers["Allow"]} if "Allow" in response.headers else {}
         return Problem(status, detail, headers=headers).response()
-    plain = Response(f"{detail}\n", status, content_type="text/plain; charset=utf-8")
+    plain = Response(f"{detail}\n", status, content_type=PLAIN_TEXT)
     if "Allow" in response.headers:
         plain.headers["Allow"] = response.headers["Allow"]
     return plain

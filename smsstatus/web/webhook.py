@@ -18,20 +18,19 @@ from werkzeug.datastructures import EnvironHeaders
 from werkzeug.exceptions import MethodNotAllowed
 
 from ..intake.keep import Keeping, Place
-from ..logs import names_of, without_values
+from ..logs import more, names_of, without_values
 from ..model import utc_now
 from ..plivo.callback import PROBE_ANSWER, Callback, is_probe, status_update
-from ..plivo.form import Malformed, Pairs, parse_form
+from ..plivo.form import MAX_BODY, Malformed, Pairs, parse_form
 from ..plivo.signature import HEADERS, verify
 from ..service import Service
 from ..settings import WEBHOOK_PATH
 from .current import current_service
+from .problems import PLAIN_TEXT
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-MAX_BODY = 65_536  # bytes; a status callback has about 600
-PLAIN_TEXT = "text/plain; charset=utf-8"
 _TAKEN_HEADERS = (("Content-Type", PLAIN_TEXT), ("Content-Length", "0"))
 
 _SIGNATURE_KEYS = [(name, "HTTP_" + name.upper().replace("-", "_")) for name in HEADERS]
@@ -181,7 +180,7 @@ def _refuse(service: Service, reason: str, query: Pairs, environ: WSGIEnvironmen
             environ["REQUEST_METHOD"],
             without_values(service.settings.webhook_url, query),
             names_of(EnvironHeaders(environ).keys()),
-            f"; {left_out} more refused since the last such line" if left_out else "",
+            more(left_out),
         )
     return _plain("The signature does not match. See the service's log.", 403)
 

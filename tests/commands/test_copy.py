@@ -179,6 +179,16 @@ def test_what_the_target_holds_beside_it_is_said(urls: tuple[str, str]) -> None:
     assert held in done.output
 
 
+def test_the_place_of_a_newest_event_that_was_removed_is_no_event(urls: tuple[str, str]) -> None:
+    with closing(opened(urls[0])) as source:
+        source.prepare()
+        source.record(update_of({**at("sent", MessageUUID="forgotten"), "?": "order=42"}))
+        assert source.forget_batch("order=42") == 1
+    done = copy(*urls)
+    assert done.exit_code == 0, done.output
+    assert "The source holds" not in done.output
+
+
 def test_what_comes_meanwhile_is_copied_too(
     urls: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -68,16 +68,13 @@ def checks(settings: Settings) -> Iterator[Examine]:
     services: list[Service] = []
 
     def by_name(
-        environ: dict[str, str] | None = None,
-        mounts: Path = MOUNTS,
-        clock: Clock | None = None,
-        **changes: object,
+        mounts: Path = MOUNTS, clock: Clock | None = None, **changes: object
     ) -> dict[str, Check]:
         service = Service.make(replace(settings, **changes))  # type: ignore[arg-type]
         service.clock = clock or service.clock
         service.prepare()
         services.append(service)
-        return {check.name: check for check in examine(service, environ or {}, mounts)}
+        return {check.name: check for check in examine(service, mounts)}
 
     yield by_name
     for service in services:
@@ -136,6 +133,7 @@ def test_bad_settings_are_one_line(tmp_path: Path) -> None:
 def test_without_an_api_token_a_warning_says_what_is_closed(checks: Examine) -> None:
     check = checks(api_token=None)["settings"]
     assert (check.level, check.text.split()[0]) == ("warn", "API_TOKEN")
+    assert "/messages, /changes, /stats and the page answer 503" in check.text
 
 
 def test_where_the_spool_keeps_the_service_from_starting_it_still_examines(
@@ -166,7 +164,7 @@ def test_base_url_has_to_be_https_and_public(
     app: Flask, settings: Settings, base_url: str, level: str, words: str
 ) -> None:
     service = Service.make(replace(settings, base_url=base_url))
-    check = next(itertools.islice(examine(service, {}), 1, None))
+    check = next(itertools.islice(examine(service), 1, None))
     assert (check.name, check.level) == ("BASE_URL", level)
     assert words in check.text
 
@@ -188,28 +186,23 @@ def test_of_a_damaged_database_the_mend_is_said(checks: Examine, settings: Setti
 
 
 @pytest.mark.parametrize(
-    ("kind", "environ", "level", "words"),
+    ("kind", "dyno", "level", "words"),
     [
-        ("ext4", {}, "ok", "ext4"),
-        ("", {}, "ok", "a disk"),
-        ("ext4", {"DYNO": "web.1"}, "warn", "Heroku"),
-        *((kind, {}, "warn", "mount a volume") for kind in ("tmpfs", "ramfs", "overlay")),
-        *((kind, {}, "FAIL", "local disk") for kind in ("nfs4", "cifs", "fuse.sshfs")),
-        ("nfs", {"DYNO": "web.1"}, "FAIL", "local disk"),
+        ("ext4", None, "ok", "ext4"),
+        ("", None, "ok", "a disk"),
+        ("ext4", "web.1", "warn", "Heroku"),
+        *((kind, None, "warn", "mount a volume") for kind in ("tmpfs", "ramfs", "overlay")),
+        *((kind, None, "FAIL", "local disk") for kind in ("nfs4", "cifs", "fuse.sshfs")),
+        ("nfs", "web.1", "FAIL", "local disk"),
     ],
 )
 def test_the_disk_has_to_survive_a_restart(
-    checks: Examine,
-    tmp_path: Path,
-    kind: str,
-    environ: dict[str, str],
-    level: str,
-    words: str,
+    checks: Examine, tmp_path: Path, kind: str, dyno: str | None, level: str, words: str
 ) -> None:
     mounts = tmp_path / "mounts"
     if kind:  # else as on a system that has no such list
         mounts.write_text(f"root / zfs rw 0 0\nx {tmp_path} {kind} rw 0 0\n")
-    check = checks(environ, mounts=mounts)["disk"]
+    check = checks(mounts, dyno=dyno)["disk"]
     assert check.level == level
     assert words in check.text
 
@@ -225,7 +218,7 @@ def test_a_spool_that_takes_no_files_fails(app: Flask, settings: Settings) -> No
     (settings.spool_dir / "bad").rmdir()
     settings.spool_dir.rmdir()
     settings.spool_dir.write_text("a file in its place")
-    check = next(check for check in examine(service_of(app), {}) if check.name == "spool")
+    check = next(check for check in examine(service_of(app)) if check.name == "spool")
     assert check.level == "FAIL"
     assert "SPOOL_DIR" in check.text
 
@@ -237,7 +230,7 @@ def test_callbacks_in_the_spool_are_worth_a_warning(app: Flask, place: str, word
     spool = service_of(app).spool
     keep = spool.keep_bad if place == "bad" else spool.keep
     keep(Callback("POST", "", "Status=sent", "2026-11-01T00:00:00.000000Z"), "a reason")
-    check = next(check for check in examine(service_of(app), {}) if check.name == "spool")
+    check = next(check for check in examine(service_of(app)) if check.name == "spool")
     assert (check.level, check.text.split()[0]) == ("warn", "1")
     assert words in check.text
 

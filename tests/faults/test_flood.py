@@ -83,7 +83,7 @@ def test_genuine_callbacks_are_answered_200_in_5_seconds_in_the_middle_of_a_floo
     assert 1 <= lines <= _most_lines(flood)
     if full:  # the next minute's first line tells how many were left out
         with Load(service.port, forger, clients=1, pause=0.5) as after:
-            told = r"; (\d+) more refused since the last such line"
+            told = r"; (\d+) more since the last such line"
             wait_until(lambda: re.search(told, service.log.read_text()), 120, "the count is logged")
         count = sum(int(n) for n in re.findall(told, service.log.read_text()))
         assert 0 <= len(flood.deliveries) - _SHOWN - count + len(after.deliveries) < 200

@@ -91,7 +91,7 @@ def test_a_log_that_fails_changes_nothing_for_what_is_spooled(
     writable.execute("BEGIN IMMEDIATE")
     kept = callback("a")
     assert keep(service, kept, lambda: read_record(kept)).place is Place.SPOOLED
-    assert "spooled callback is not in the log: BrokenPipeError" in caplog.text
+    assert "not in the log, and its disk is not kept: BrokenPipeError" in caplog.text
 
 
 def test_at_the_end_the_spool_goes_to_a_database_that_takes_it(
@@ -175,7 +175,7 @@ def test_at_the_end_each_file_and_callback_goes_to_the_log_by_itself(
     found = read_log(capfd.readouterr().err.splitlines(), [TOKEN])
     assert {one.body for one in found if isinstance(one, Callback)} == bodies
     assert f"spool file {odd} is left on a disk that is not kept: IsADirectoryError" in caplog.text
-    assert "a spooled callback is left on a disk that is not kept: BrokenPipeError" in caplog.text
+    assert "not in the log, and its disk is not kept: BrokenPipeError" in caplog.text
     assert "2 spooled callbacks are in lines of the log" in caplog.text
     assert gone not in caplog.text
 

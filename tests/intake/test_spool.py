@@ -17,7 +17,7 @@ from smsstatus.intake import replay as replaying
 from smsstatus.intake.bad import REMOVED
 from smsstatus.intake.drainer import Drainer
 from smsstatus.intake.records import read_file
-from smsstatus.intake.replay import Tally, drain
+from smsstatus.intake.replay import Replayed, drain
 from smsstatus.intake.spool import Spool, SpoolUnavailable
 from smsstatus.plivo.callback import Callback
 from smsstatus.service import Service
@@ -207,15 +207,15 @@ def test_what_cannot_be_read_is_passed_by_counted_and_tried_again_later(
     UNREADABLE[kind](spool.folder / name)
     for message in ("a", "b"):
         spool.keep(callback(message), "a reason")
-    assert drain(service.store, spool) == Tally(applied=2, stuck=1)
+    assert drain(service.store, spool) == Replayed(applied=2, stuck=1)
     assert spool.depth()[:2] == (1, 0)
     assert spool.depth().stuck == 1
-    assert drain(service.store, spool) == Tally()  # not yet
+    assert drain(service.store, spool) == Replayed()  # not yet
     path = spool.folder / name
     path.rmdir() if kind == "a folder" else path.unlink()
     path.write_text(json.dumps(callback("c")._asdict()))
     spool.stuck[name].again_at = 0.0
-    assert drain(service.store, spool) == Tally(applied=1)
+    assert drain(service.store, spool) == Replayed(applied=1)
     assert spool.depth()[:2] == (0, 0)
     assert spool.depth().stuck == 0
     assert len(query("SELECT * FROM messages")) == 3

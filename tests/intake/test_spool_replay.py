@@ -12,7 +12,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from smsstatus.intake.records import file_name, text_of
-from smsstatus.intake.replay import Tally, drain
+from smsstatus.intake.replay import Replayed, drain
 from smsstatus.intake.spool import Spool
 from smsstatus.model import StatusUpdate
 from smsstatus.plivo.callback import Callback
@@ -67,7 +67,7 @@ def test_what_cannot_be_applied_goes_to_bad_alone_and_the_rest_of_its_file_is_ap
 ) -> None:
     spool = service.spool
     together(spool, record("a"), b'{"torn', UNUSABLE, record("b"), b"\xff", record("c"))
-    assert drain(service.store, spool) == Tally(applied=3, unreadable=2, refused=1)
+    assert drain(service.store, spool) == Replayed(applied=3, unreadable=2, refused=1)
     assert messages(query) == ["a", "b", "c"]
     assert spool.depth()[:2] == (0, 3)
     assert list(spool.folder.glob("*.json*")) == []
@@ -80,7 +80,7 @@ def test_a_file_that_was_cut_within_its_first_record_is_set_aside_and_counted(
 ) -> None:
     path = together(service.spool, record("a"), record("b"))
     path.write_bytes(record("a")[:20])
-    assert drain(service.store, service.spool) == Tally(unreadable=1)
+    assert drain(service.store, service.spool) == Replayed(unreadable=1)
     assert service.spool.depth()[:2] == (0, 1)
     assert service.spool.list_files() == []
     assert service.spool.depth()[:2] == (0, 1)
@@ -102,17 +102,17 @@ def test_what_has_to_wait_gets_a_file_of_its_own_and_the_rest_of_its_file_is_app
 ) -> None:
     spool, store = service.spool, Poisoned(service.settings.database_path)
     os.utime(together(spool, record("a"), record("poisoned"), record("b")), (1000, 1000))
-    assert drain(store, spool) == Tally(applied=2, stuck=1)
+    assert drain(store, spool) == Replayed(applied=2, stuck=1)
     assert messages(query) == ["a", "b"]
     (path,) = spool.folder.glob("*.json*")
     assert path.read_bytes() == record("poisoned")
     assert path.stat().st_mtime == 1000  # as old as before
     assert (spool.depth().waiting, spool.depth().stuck) == (1, 1)
-    assert drain(store, spool) == Tally()  # not yet
+    assert drain(store, spool) == Replayed()  # not yet
     spool.keep(callback("poisoned"), "a reason")  # has a file already
     assert list(spool.folder.glob("*.json*")) == [path]
     store.is_poisoned, spool.stuck[path.name].again_at = False, 0.0
-    assert drain(store, spool) == Tally(applied=1)
+    assert drain(store, spool) == Replayed(applied=1)
     assert (spool.depth().waiting, spool.depth().stuck) == (0, 0)
     assert messages(query) == ["a", "b", "poisoned"]
     store.close()
@@ -142,7 +142,7 @@ def test_a_drain_that_ends_within_a_file_leaves_the_rest_of_it(
     together(spool, *map(record, "abcde"))
     if why == "it is to stop":
         questions = iter([False, False, False])
-        assert drain(store, spool, lambda: next(questions, True)) == Tally(applied=2)
+        assert drain(store, spool, lambda: next(questions, True)) == Replayed(applied=2)
     else:
         dying = Dying(service.settings.database_path)
         with pytest.raises(StoreUnavailable):
@@ -150,7 +150,7 @@ def test_a_drain_that_ends_within_a_file_leaves_the_rest_of_it(
         dying.close()
     assert messages(query) == ["a", "b"]
     assert spool.depth().waiting == Spool(spool.folder).depth().waiting == 3
-    assert drain(store, spool) == Tally(applied=3)
+    assert drain(store, spool) == Replayed(applied=3)
     assert messages(query) == ["a", "b", "c", "d", "e"]
 
 
@@ -165,7 +165,7 @@ def test_a_file_stays_whole_while_no_other_can_be_written(service: Service, quer
     assert messages(query) == ["a", "b"]
     assert path.read_bytes() == content
     assert "No space left" in spool.stuck[path.name].reason
-    assert drain(service.store, service.spool) == Tally(known=2, refused=1)
+    assert drain(service.store, service.spool) == Replayed(known=2, refused=1)
     assert service.spool.depth()[:2] == (0, 1)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pty
 import re
 import sqlite3
 import subprocess
@@ -21,6 +19,7 @@ from smsstatus.model import SIMULATED
 
 from ..live import ROOT, LiveService, environment, free_port, live_service
 from ..serving import serving
+from ..terminals import shown_on_a_terminal
 
 COMMAND = [sys.executable, "-m", "flask", "--app", "wsgi", "simulate"]
 
@@ -119,25 +118,10 @@ def test_a_count_that_is_none_is_refused(tmp_path: Path, count: str) -> None:
 def test_many_messages_get_a_progress_bar_on_a_terminal(
     tmp_path: Path, service: LiveService
 ) -> None:
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [*COMMAND, "--count", "30"],
-        cwd=ROOT,
-        env=environment(tmp_path, service.address, TERM="xterm"),
-        stdout=theirs,
-        stderr=theirs,
-    )
-    os.close(theirs)
-    shown = b""
-    try:
-        while received := os.read(ours, 65_536):
-            shown += received
-    except OSError:  # how Linux says that the other side has closed
-        pass
-    os.close(ours)
-    assert process.wait(30) == 0
-    assert b"callbacks  [" in shown
-    assert b"100%" in shown
+    env = environment(tmp_path, service.address, TERM="xterm")
+    shown = shown_on_a_terminal([*COMMAND, "--count", "30"], env)
+    assert "callbacks  [" in shown
+    assert "100%" in shown
 
 
 @pytest.mark.parametrize(

@@ -410,6 +410,7 @@ def test_what_is_spooled_is_logged_too_on_a_dyno_or_where_that_is_asked_for() ->
     assert asked == {"": False, "on": True, "off": False}
     asked = {name: read(SPOOL_LOG=name, DYNO="web.1").spool_log for name in ("", "on", "off")}
     assert asked == {"": True, "on": True, "off": False}
+    assert [read(DYNO=name).dyno for name in ("web.1", "")] == ["web.1", None]
 
 
 @pytest.mark.parametrize("route", ROUTES)

@@ -17,7 +17,7 @@ from smsstatus.store.runs import Run
 from smsstatus.upkeep import tasks
 from smsstatus.upkeep.caretaker import beat
 from smsstatus.upkeep.listing import PASSES, PATIENT, SLICE, TROUBLES
-from smsstatus.upkeep.reconcile import asked_within, reconcile_one
+from smsstatus.upkeep.reconcile import ask_about, asked_within
 from smsstatus.upkeep.state import state_of
 
 from ..plivo_api import Reply
@@ -662,7 +662,7 @@ def test_what_only_plivos_answer_says_of_a_message_is_kept(
         process.timetable.look()
         assert run_of(process).found.startswith("1 listed, 0 of them missed; ")
     else:
-        assert not reconcile_one(process, sent), "its status is the same"
+        assert not ask_about(process, sent).is_changed, "its status is the same"
     message = process.store.find(sent)
     assert message
     assert (message.sender_number, message.recipient_number) == ("14155550100", "14155550001")
@@ -674,10 +674,10 @@ def test_an_answer_that_says_the_same_is_not_written(start: Start, plivo_list: P
     sent = plivo_list.send(1, plivo_list.clock.now(), "undelivered")
     write(process.store, [same_in_a_callback(plivo_list, sent, ErrorCode="30")])
     before = process.store.find(sent)
-    assert not reconcile_one(process, sent)
+    assert not ask_about(process, sent).is_changed
     assert process.store.find(sent) == before
     plivo_list.messages[sent]["error_code"] = "40"
-    assert reconcile_one(process, sent)
+    assert ask_about(process, sent).is_changed
 
 
 @pytest.mark.parametrize("knows", ["the list", "a callback"])

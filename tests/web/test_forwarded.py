@@ -14,7 +14,8 @@ from flask.testing import FlaskClient
 from smsstatus.model import utc_timestamp
 from smsstatus.readiness import OUTBOX_SECONDS
 from smsstatus.settings import Settings
-from smsstatus.store.outbox import Condition, Fate, Settlement
+from smsstatus.store.contract import StoreUnavailable
+from smsstatus.store.outbox import Condition, Fate, OutboxState, Settlement
 from smsstatus.ui import alarms
 from smsstatus.web.current import service_of
 from smsstatus.web.openapi import DOCUMENT
@@ -162,13 +163,26 @@ def test_metrics_count_what_waits_and_what_is_dead(
     assert float(lag.split()[1]) >= OUTBOX_SECONDS
 
 
+def test_attempts_are_shown_while_the_database_cannot_be_read(
+    api: FlaskClient, app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(now: str) -> OutboxState:
+        raise StoreUnavailable("away")
+
+    monkeypatch.setattr(service_of(app).store.outbox, "state", fail)
+    service_of(app).metrics.count_attempt("200")
+    shown = api.get("/metrics").text
+    assert 'smsstatus_forward_attempts_total{result="200"} 1\n' in shown
+    assert "smsstatus_forward_waiting" not in shown
+
+
 @off
 def test_readyz_metrics_and_overview_say_nothing_of_forwarding_that_is_off(
     api: FlaskClient, receive: Receive
 ) -> None:
     receive("sent")
     assert "forwarding" not in api.get("/readyz").get_json()
-    assert "smsstatus_forward_waiting" not in api.get("/metrics").text
+    assert "smsstatus_forward" not in api.get("/metrics").text
     assert "orward" not in page_of(api, "/")
 
 

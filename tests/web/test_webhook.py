@@ -16,11 +16,11 @@ from smsstatus import create_app
 from smsstatus.intake.spool import Spool
 from smsstatus.model import StatusUpdate
 from smsstatus.plivo.callback import PROBE_FIELD, Callback
+from smsstatus.plivo.form import MAX_BODY
 from smsstatus.settings import Settings
 from smsstatus.store.groupcommit import Ticket
 from smsstatus.store.sqlite.store import SqliteStore
 from smsstatus.web.current import service_of
-from smsstatus.web.webhook import MAX_BODY
 
 from ..conftest import Deliver, Query
 from ..faults.raw import exchange

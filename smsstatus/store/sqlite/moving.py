@@ -27,7 +27,8 @@ class SqliteMover:
     def totals(self) -> tuple[int, int]:
         with reading(self.store.path) as connection:
             ((messages, events),) = connection.execute(
-                "SELECT (SELECT count(*) FROM messages), (SELECT count(*) FROM status_events)"
+                """SELECT (SELECT count(*) FROM messages),
+                          (SELECT count(*) FROM status_events WHERE message_id <> 0)"""
             ).fetchall()
         return messages, events
 
