@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from datetime import datetime
 
@@ -16,12 +17,12 @@ class RemovesAll(Exception):
     """It would remove every message: then a clock is wrong, more often than not."""
 
 
-def check(parts: Parts, before: datetime, count: int) -> None:
+def check(parts: Parts, before: datetime) -> None:
     """Raises RemovesAll or StoreUnavailable."""
     newest = parts.store.newest()
-    if count and newest < timestamp(before):
+    if newest and newest < timestamp(before):
         raise RemovesAll(
-            f"that is all {count}, the newest of {newest}: is this machine's clock right?"
+            f"that is all there are, the newest of {newest}: is this machine's clock right?"
         )
 
 
@@ -30,16 +31,16 @@ def prune(
     before: datetime,
     rest: Rest,
     advance: Callable[[int], None],
-    until: float | None = None,
-) -> int:
-    """Remove the messages first seen before that; how many. `until`: by the monotonic clock, when
-    to leave the rest for the next run.
+    until: float = math.inf,
+) -> tuple[int, bool]:
+    """Remove the messages first seen before that: how many, and whether those are all. `until`: by
+    the monotonic clock, when to leave the rest for the next run.
     """
     removed = 0
     while batch := parts.store.prune_batch(timestamp(before)):
         removed += batch
         advance(batch)
-        if until is not None and parts.clock.monotonic() >= until:
-            break
+        if parts.clock.monotonic() >= until:
+            return removed, False
         rest(PAUSE_SECONDS)
-    return removed
+    return removed, True

@@ -8,7 +8,6 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
-from ..model import timestamp
 from ..settings import Settings
 from . import backups, pruning
 from .listing import Listing, open_outages
@@ -108,16 +107,14 @@ def _reconcile(parts: Parts, rest: Rest, report: Report) -> Finding:
 
 def _prune(retention: timedelta, parts: Parts, rest: Rest, report: Report) -> Finding:
     before = parts.clock.now() - retention
-    count = parts.store.count_older(timestamp(before))
     try:
-        pruning.check(parts, before, count)
+        pruning.check(parts, before)
     except pruning.RemovesAll as error:
         return Finding(text=f"nothing removed: {error}", is_ok=False)
     until = parts.clock.monotonic() + PRUNE_SECONDS
-    removed = pruning.prune(parts, before, rest, lambda batch: None, until)
+    removed, is_all = pruning.prune(parts, before, rest, lambda batch: None, until)
     parts.metrics.count_pruned(removed)
-    is_more = removed < count
-    return Finding(text=f"{removed} messages removed", again_in=SOON if is_more else None)
+    return Finding(text=f"{removed} messages removed", again_in=None if is_all else SOON)
 
 
 def _back_up(folder: Path, parts: Parts, rest: Rest, report: Report) -> Finding:

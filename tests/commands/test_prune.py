@@ -7,17 +7,20 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from flask import Flask
 
 from smsstatus import create_app
+from smsstatus.commands import prune
 from smsstatus.model import utc_timestamp
 from smsstatus.settings import Settings
 from smsstatus.settings.database_url import read_database_url
-from smsstatus.store.contract import PRUNE_BATCH, Outcome
+from smsstatus.store.contract import PRUNE_BATCH, Outcome, StoreUnavailable
 from smsstatus.store.postgres.store import PostgresStore
+from smsstatus.store.sqlite.store import SqliteStore
 from smsstatus.web.current import service_of
 
 from ..clock import HandClock
@@ -82,6 +85,22 @@ def test_old_messages_go_with_their_events_and_young_ones_stay(
            (SELECT count(*) FROM status_events WHERE message_id NOT IN (SELECT id FROM messages))
            AS orphans"""
     ) == [{"events": 5, "orphans": 0}]
+
+
+@pytest.mark.parametrize("on_terminal", [False, True])
+def test_a_count_that_takes_too_long_keeps_nothing_from_being_removed(
+    run: Run, aged_ones: list[str], monkeypatch: pytest.MonkeyPatch, on_terminal: bool
+) -> None:
+    """It is for the progress bar; with one connection to PostgreSQL it has 2 s."""
+
+    def take_long(store: SqliteStore, created_before: str) -> int:
+        raise StoreUnavailable("it takes longer than 2 s")
+
+    monkeypatch.setattr(SqliteStore, "count_older", take_long)
+    terminal = SimpleNamespace(isatty=lambda: on_terminal)
+    monkeypatch.setattr(prune, "sys", SimpleNamespace(stderr=terminal))
+    done = run("prune", "--older-than", "45d")
+    assert (done.exit_code, done.stdout) == (0, "5 messages removed.\n")
 
 
 def test_what_belongs_to_a_message_goes_with_it_and_no_more(
