@@ -42,6 +42,20 @@ server hears nothing, and looks for it only after hours: what it has locked woul
 long. No statement of one that lives comes as late as that.
 """
 
+_OF_SESSION = b"""
+    SELECT set_config(name, value, false) FROM pg_settings JOIN (VALUES
+        ('tcp_keepalives_idle', '15'), ('tcp_keepalives_interval', '5'),
+        ('tcp_keepalives_count', '3'), ('client_connection_check_interval', '1s'),
+        ('default_transaction_isolation', 'read committed')
+    ) AS ours (name, value) USING (name)"""
+"""Of a client that is cut off the server hears nothing, and asks after it only after hours: for as
+long its session counts for the limit of connections, and has its locks. Of one that has hung up it
+hears nothing while a statement runs: what was given up would go on, with its connection. And what
+is repeated as often as two meet must not be refused for that. An older server has not all of these.
+"""
+_EXPLICIT_ONLY = 2**31 - 1
+"""So often is a statement run before psycopg prepares it by itself."""
+
 _of_parents: list[Connection] = []
 
 
@@ -118,8 +132,10 @@ class Link:
             # Another descriptor, so that it cannot be of another connection when it is shut down.
             self._line = socket.socket(fileno=os.dup(connection.fileno()))
             self._connection, self._pid = connection, os.getpid()
-            if self._greet is not None:
-                with WATCH.limit(self._line, promise.STATEMENT_SECONDS):
+            with WATCH.limit(self._line, promise.STATEMENT_SECONDS):
+                with contextlib.suppress(psycopg.DataError):  # not on this server's system
+                    connection.execute(_OF_SESSION)
+                if self._greet is not None:
                     self._greet(connection)
         return self._connection, self._line
 
@@ -152,8 +168,9 @@ def connect(url: str, *, prepares: bool) -> Connection:
 
     Of several hosts the one that takes writes is used, whichever that is now; of a host's several
     addresses one that is no standby: all can be one server's, which is read while it takes no
-    writes. Without `prepares` no statement is prepared, as for most reads: a plan that is kept
-    suits the first values.
+    writes. With `prepares` those statements are prepared that ask for it, and no others: behind
+    some poolers processes share their names, and a statement under the name of another process's
+    is done in its place. A plan that is kept suits the first values, too.
     """
     began = time.monotonic()
     if promise.seconds_left() < promise.CONNECT_SECONDS:
@@ -174,7 +191,7 @@ def connect(url: str, *, prepares: bool) -> Connection:
         attempts = {make_conninfo(url, **bounds, **lists): ""}
     else:
         attempts = {_at(each, asked | bounds): str(each) for each in found}
-    threshold = 5 if prepares else None
+    threshold = _EXPLICIT_ONLY if prepares else None
     connect_to = partial(psycopg.connect, autocommit=True, prepare_threshold=threshold)
     return first_that_works(url, attempts, connect_to, began)
 

@@ -25,7 +25,7 @@ _ADD = f"""
             WHERE message_id = e.message_id AND due_at IS NOT NULL)))
         OVER (PARTITION BY e.message_id ORDER BY e.id)
     FROM {EVENTS} AS e LEFT JOIN {EVENTS} AS b ON b.id = {before("e", EVENTS)}
-    WHERE e.signed_text = ANY(%s) AND {is_change("e", "b")}
+    WHERE e.signed_text = ANY(%b) AND {is_change("e", "b")}
     RETURNING event_id
     """
 

@@ -80,10 +80,8 @@ def _take(number: int) -> Callable[[Connection], bool]:
     def take(connection: Connection) -> bool:
         connection.execute("BEGIN")
         connection.execute(
-            """SELECT set_config(name, value, true) FROM (VALUES
-                   ('idle_in_transaction_session_timeout', '0'), ('tcp_keepalives_idle', '15'),
-                   ('tcp_keepalives_interval', '5'), ('tcp_keepalives_count', '3')
-               ) AS settings (name, value)"""
+            """SELECT set_config(name, '0', true) FROM pg_settings
+               WHERE name IN ('idle_in_transaction_session_timeout', 'transaction_timeout')"""
         )
         # With a parameter its snapshot would last as long as the lock: vacuum and builds of
         # indexes wait for those.

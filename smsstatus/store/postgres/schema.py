@@ -19,6 +19,11 @@ OLDEST_READER = 1
 LOCK = 7_305_431_969_000_001
 """An advisory lock's number: one process at a time changes the schema."""
 
+TABLE_WAIT = "200ms"
+"""For a table that others use. Whoever comes next waits behind us, so that a program of an earlier
+version would write nothing while, say, a dump is at work; a second later it is tried again.
+"""
+
 _TABLE = re.compile(r"^CREATE TABLE IF NOT EXISTS (\w+) \((.*?)^\);", re.MULTILINE | re.DOTALL)
 _COLUMN = re.compile(r"^    ([a-z_]+) ", re.MULTILINE)
 _LATER = re.compile(r"ADD COLUMN IF NOT EXISTS (\w+)")
@@ -48,6 +53,7 @@ def apply_schema(connection: Connection) -> None:
     with connection.transaction():
         connection.execute(f"SELECT set_config('lock_timeout', '2s', true), {SILENCE}".encode())
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
+        connection.execute("SELECT set_config('lock_timeout', %s, true)", (TABLE_WAIT,))
         if not _is_whole(connection, text):  # meanwhile another process can have done it
             tables = _those_there(connection, text)
             connection.execute(INDEX.sub(partial(_unless, tables), text).encode())
