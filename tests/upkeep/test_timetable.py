@@ -303,6 +303,23 @@ def test_a_pause_asked_for_by_the_list_holds_for_silent_messages_too(
     assert plivo_list.gets != []
 
 
+@pytest.mark.parametrize("word", ["a\0b", "\ud800", "a\nb"], ids=ascii)
+def test_whatever_plivo_says_of_its_trouble_is_noted_in_a_line(
+    start: Start, plivo_list: PlivoList, word: str
+) -> None:
+    """Else the run would count as one that died, and the next would ask again at once."""
+    process = start()
+    process.live(HOUR)
+    process.clock.turn(3 * 3600)
+    plivo_list.tamper = lambda number, rows: Reply(500, {"error": word})
+    process = start()
+    process.live(MINUTE)
+    (run,) = process.store.runs.last()
+    assert not run.is_ok
+    assert due_after(run) > SOON
+    assert f"Plivo answered 500, saying: {ascii(word)[1:-1]}. " in run.found
+
+
 def test_what_a_dead_process_has_begun_is_taken_up(start: Start, plivo_list: PlivoList) -> None:
     process = start()
     now = process.clock.now()
