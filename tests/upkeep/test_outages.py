@@ -498,6 +498,19 @@ def test_an_outage_that_plivo_fails_on_keeps_no_other_one_from_being_listed(
     assert plivo_list.refused == 0
 
 
+def test_of_a_second_with_more_messages_than_a_run_has_time_for_all_are_known(
+    start: Start, plivo_list: PlivoList, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks, "LISTING_SECONDS", 30.0)
+    process = up(start)
+    sent_at = plivo_list.clock.now() + HOUR
+    for number in range(300):
+        plivo_list.send(number, sent_at)
+    plivo_list.clock.turn(2 * HOUR.total_seconds())
+    process.live(10 * MINUTE)
+    assert process.states() == truth(plivo_list)
+
+
 def test_of_a_second_with_many_messages_each_page_is_kept_and_told(
     start: Start, plivo_list: PlivoList
 ) -> None:
@@ -527,6 +540,34 @@ def test_of_a_second_with_many_messages_each_page_is_kept_and_told(
     process.live(HOUR)
     assert process.states() == truth(plivo_list)
     assert process.is_done()
+
+
+def test_a_second_whose_list_repeats_itself_without_end_keeps_nothing_else_waiting(
+    start: Start, plivo_list: PlivoList
+) -> None:
+    process = up(start)
+    odd, later = (plivo_list.send(hour, plivo_list.clock.now() + hour * HOUR) for hour in (1, 2))
+    plivo_list.clock.turn(3 * HOUR.total_seconds())
+    beat(process.store, process.clock)
+    is_odd = False
+
+    def go_on(number: int, rows: list[dict[str, Any]]) -> Reply | None:
+        nonlocal is_odd
+        if plivo_list.offset == 0:
+            is_odd = any(row["message_uuid"] == odd for row in rows)
+        if not is_odd or number > 500:
+            return None
+        page = [plivo_list.messages[odd]] * 20
+        return Reply(200, {"meta": {"total_count": 1_000_000}, "objects": page})
+
+    plivo_list.tamper = go_on
+    began = process.clock.elapsed
+    process.timetable.look()
+    assert process.clock.elapsed - began < tasks.LISTING_SECONDS + 60
+    assert set(process.states()) == {odd}
+    process.clock.turn(60)
+    process.timetable.look()
+    assert set(process.states()) == {odd, later}
 
 
 def test_what_came_in_one_second_is_counted_once(start: Start, plivo_list: PlivoList) -> None:
