@@ -73,9 +73,9 @@ def names_of(headers: Iterable[str]) -> str:
     return ", ".join([name[:60] for name in sorted(headers)[:40]])
 
 
-def printable(name: str) -> str:
-    """A file's name, whose bytes can be anything, in ASCII."""
-    return ascii(name)[1:-1]
+def printable(text: str) -> str:
+    """A file's name, whose bytes can be anything, or other text of a stranger's, in ASCII."""
+    return ascii(text)[1:-1]
 
 
 def more(left_out: int) -> str:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from math import ceil
 from typing import Any
 
+from ..logs import printable
 from ..notation import http_date, is_uuid, pause_asked_for
 from ..settings import Settings
 
@@ -290,7 +291,9 @@ def _words(answer: Answer) -> str:
     if isinstance(said, dict):
         said = said.get("error") or said.get("message")
     text = f"Plivo answered {answer.status}"
-    return f"{text}, saying: {said.rstrip('.')[:300]}" if isinstance(said, str) else text
+    if not isinstance(said, str):
+        return text
+    return f"{text}, saying: {printable(said.rstrip('.')[:300])}"  # no store holds half a character
 
 
 def _unreachable(error: Exception, *, connected: bool) -> PlivoError:

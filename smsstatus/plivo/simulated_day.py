@@ -42,12 +42,14 @@ FAILURES = (("undelivered", "30"), ("undelivered", "40"), ("failed", "450"), ("u
 HOURS = (1, 1, 1, 1, 1, 2, 4, 8, 14, 18, 19, 18, 17, 18, 18, 17, 16, 15, 14, 12, 8, 5, 3, 2)
 """How many messages an hour of the day has, beside the others."""
 SENDER = "14155550100"
+ON_ITS_WAY = timedelta(seconds=0.3)
+"""So long a callback takes."""
 
 
 def day(now: datetime, count: int, chance: Random) -> Iterator[Callback]:
     """The callbacks of `count` messages of the 24 hours until now, in the order of messages."""
     for _ in range(count):
-        sent_at = _moment(now, chance)
+        sent_at = _moment(now - ON_ITS_WAY, chance)  # each has one callback at least
         route = chance.choices(ROUTES, [route.share for route in ROUTES])[0]
         yield from _life(route, sent_at, now, chance)
 
@@ -87,8 +89,8 @@ def _life(route: Route, queued: datetime, now: datetime, chance: Random) -> Iter
         times = {"SentTime": _text(sent), "DeliveryReportTime": _text(ended)}
         steps.append((status, error_code, ended, times))
     for sequence, (word, code, happened_at, times) in enumerate(steps, start=1):
-        received_at = happened_at + timedelta(seconds=0.3)
-        if received_at >= now:
+        received_at = happened_at + ON_ITS_WAY
+        if received_at > now:
             return
         said = {"Status": word, "ErrorCode": code, "Sequence": str(sequence)}
         yield Callback(

@@ -319,6 +319,8 @@ def update_from_api(message_uuid: str, answer: dict[str, Any], received_at: str)
         for theirs, ours in _FIELD_NAMES.items()
         if answer.get(theirs) is not None
     }
+    if any("\0" in value for value in fields.values()):  # PostgreSQL holds none, as no form does
+        raise plivo_api.not_understood()
     fields["MessageUUID"] = message_uuid
     pairs = list(fields.items())
     try:

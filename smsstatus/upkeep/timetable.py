@@ -13,7 +13,7 @@ from datetime import timedelta
 
 from ..logs import without_text
 from ..model import timestamp
-from ..store.contract import StoreError, StoreUnavailable
+from ..store.contract import StoreError
 from ..store.runs import Run
 from .alone import NotAlone, while_alone
 from .parts import Parts, Rest, Stopping
@@ -41,7 +41,7 @@ class Timetable:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._next_report = 0.0
-        self._waits_for: set[str] = set()
+        self._said = dict[str, int]()
 
     def start(self) -> None:
         """RuntimeError if the host allows no more threads."""
@@ -69,26 +69,27 @@ class Timetable:
                 log.error("upkeep: a mistake in the program, %s", without_text(error))
 
     def look(self) -> None:
-        """Do what is due, in turn. Raises StoreError or Stopping."""
+        """Do what is due, in turn: what keeps one task from being done keeps no other one waiting.
+
+        Raises Stopping, or StoreError where the store does not even say what is due.
+        """
         for task in self.tasks:
             if not self._is_due(task):
                 continue
             try:
                 with self._parts.store.hold(task.name) as still_held:
                     if still_held and self._is_due(task):  # another may have done it just now
-                        self._waits_for.discard(task.name)
                         self._run(task, while_alone(self._rest, still_held, self._parts.clock))
+                        self._said.pop(task.name, None)
                     elif not still_held:
                         self._say(task, logging.INFO, "another one is at work")
-            except StoreUnavailable as error:
-                if not isinstance(error.__cause__, PermissionError):
-                    raise
-                self._say(task, logging.ERROR, str(error))  # only a person can fix it
+            except StoreError as error:
+                self._say(task, logging.ERROR, str(error))
 
     def _say(self, task: Task, level: int, why: str) -> None:
-        """Why a task that is due is not done; once, until it is."""
-        if task.name not in self._waits_for:
-            self._waits_for.add(task.name)
+        """Why a task that is due is not done; once, until it is, and again where it is worse."""
+        if self._said.get(task.name, logging.NOTSET) < level:
+            self._said[task.name] = level
             log.log(level, "%s is due: %s", task.name, why)
 
     def _is_due(self, task: Task) -> bool:

@@ -8,19 +8,23 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 from flask import Flask
 
-from smsstatus.model import SIMULATED
+from smsstatus.model import SIMULATED, timestamp
+from smsstatus.plivo.simulated_day import day
 
 from ..live import ROOT, LiveService, environment, free_port, live_service
 from ..serving import serving
 from ..terminals import shown_on_a_terminal
 
+NOW = datetime(2026, 11, 27, tzinfo=UTC)
 COMMAND = [sys.executable, "-m", "flask", "--app", "wsgi", "simulate"]
 
 
@@ -184,3 +188,18 @@ def test_nobody_there_is_one_line_that_says_what_to_look_at(tmp_path: Path) -> N
     assert done.returncode == 1
     assert "is the service running there" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+class JustNow(Random):
+    """As near to now as a message can be sent."""
+
+    def random(self) -> float:
+        return 0.0
+
+    def lognormvariate(self, mu: float = 0.0, sigma: float = 1.0) -> float:
+        return 1.0
+
+
+def test_each_message_of_a_day_has_a_callback_however_late_it_was_sent() -> None:
+    received_at = [callback.received_at for callback in day(NOW, 3, JustNow())]
+    assert received_at == [timestamp(NOW)] * 3

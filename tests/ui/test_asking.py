@@ -19,7 +19,7 @@ from smsstatus.web.current import service_of
 
 from ..conftest import Receive
 from ..live import API_TOKEN
-from ..plivo_api import AUTH_ID, PlivoApi
+from ..plivo_api import AUTH_ID, PlivoApi, Reply
 
 LOGIN = ("anyone", API_TOKEN)
 UUID = "abcdef00-0000-4000-8000-00000000000a"
@@ -47,6 +47,18 @@ def test_what_was_asked_about_in_capitals_is_shown_as_plivo_writes_it(
 
 def words(answer: TestResponse) -> str:
     return " ".join(html.unescape(re.sub("<[^>]*>", " ", answer.text)).split())
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_trouble_that_plivo_speaks_of_in_half_a_character_is_shown(
+    client: FlaskClient, receive: Receive, standin: PlivoApi, is_known: bool
+) -> None:
+    if is_known:
+        receive("sent", UUID)
+    standin.reply = lambda asked: Reply(500, {"error": "\ud800"})
+    answer = ask(client, UUID)
+    assert answer.status_code == 502
+    assert "Plivo has trouble. Plivo answered 500, saying: \\ud800. " in words(answer)
 
 
 @pytest.mark.parametrize(

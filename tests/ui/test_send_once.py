@@ -110,10 +110,11 @@ def test_after_a_refusal_the_corrected_form_sends(
     assert len(standin.asked) == 2
 
 
+@pytest.mark.parametrize("reply", [Reply(hang_up_after=-1), Reply(500, {"error": "\ud800"})])
 def test_who_sends_again_after_an_unclear_end_does_so_knowingly(
-    post: Post, form: dict[str, str], standin: PlivoApi
+    post: Post, form: dict[str, str], standin: PlivoApi, reply: Reply
 ) -> None:
-    standin.reply = lambda asked: Reply(hang_up_after=-1)
+    standin.reply = lambda asked: reply
     unclear = post(form)
     again = post(form)
     for answer in (unclear, again):

@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 
 from smsstatus.model import StatusUpdate, timestamp
+from smsstatus.plivo.api import PlivoError
 from smsstatus.store.contract import Filters
 from smsstatus.store.runs import Run
 from smsstatus.upkeep import tasks
 from smsstatus.upkeep.caretaker import beat
 from smsstatus.upkeep.listing import PASSES, PATIENT, SLICE, TROUBLES
-from smsstatus.upkeep.reconcile import ask_about, asked_within
+from smsstatus.upkeep.reconcile import ask_about, asked_within, update_from_api
 from smsstatus.upkeep.state import state_of
 
 from ..plivo_api import Reply
@@ -264,15 +265,28 @@ def test_rows_that_are_no_messages_keep_nothing_from_being_listed(
     assert run_of(process).is_ok
 
 
+@pytest.mark.parametrize("field", ["message_state", "error_code", "to_number", "units"])
+@pytest.mark.parametrize("value", ["1\0", "1\ud800"], ids=ascii)
+def test_what_not_every_store_holds_is_not_understood(
+    plivo_list: PlivoList, field: str, value: str
+) -> None:
+    message_uuid = plivo_list.send(1, plivo_list.clock.now())
+    answer = {**plivo_list.messages[message_uuid], field: value}
+    with pytest.raises(PlivoError):
+        update_from_api(message_uuid, answer, timestamp(plivo_list.clock.now()))
+
+
 @pytest.mark.parametrize("is_ever_legible", [True, False])
+@pytest.mark.parametrize(("field", "value"), [("message_state", None), ("from_number", "1\0")])
 def test_one_odd_row_keeps_no_other_message_of_its_outage_from_being_known(
-    start: Start, plivo_list: PlivoList, *, is_ever_legible: bool
+    start: Start, plivo_list: PlivoList, field: str, value: object, *, is_ever_legible: bool
 ) -> None:
     up(start)
     odd, *others = [
         plivo_list.send(hour, plivo_list.clock.now() + hour * HOUR) for hour in range(8)
     ]
-    plivo_list.messages[odd]["message_state"] = None
+    legible = plivo_list.messages[odd]
+    plivo_list.messages[odd] = {**legible, field: value}
     plivo_list.clock.turn(8 * HOUR.total_seconds())
     process = start()
     process.live(MINUTE)
@@ -284,7 +298,7 @@ def test_one_odd_row_keeps_no_other_message_of_its_outage_from_being_known(
     process.look_after(PATIENT - HOUR, every=EVERY)
     assert not process.is_done()
     if is_ever_legible:
-        plivo_list.messages[odd]["message_state"] = "delivered"
+        plivo_list.messages[odd] = legible
     found: list[Run] = []
     while not process.is_done():
         process.look_after(MINUTE, every=60)
@@ -484,6 +498,19 @@ def test_an_outage_that_plivo_fails_on_keeps_no_other_one_from_being_listed(
     assert plivo_list.refused == 0
 
 
+def test_of_a_second_with_more_messages_than_a_run_has_time_for_all_are_known(
+    start: Start, plivo_list: PlivoList, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks, "LISTING_SECONDS", 30.0)
+    process = up(start)
+    sent_at = plivo_list.clock.now() + HOUR
+    for number in range(300):
+        plivo_list.send(number, sent_at)
+    plivo_list.clock.turn(2 * HOUR.total_seconds())
+    process.live(10 * MINUTE)
+    assert process.states() == truth(plivo_list)
+
+
 def test_of_a_second_with_many_messages_each_page_is_kept_and_told(
     start: Start, plivo_list: PlivoList
 ) -> None:
@@ -513,6 +540,34 @@ def test_of_a_second_with_many_messages_each_page_is_kept_and_told(
     process.live(HOUR)
     assert process.states() == truth(plivo_list)
     assert process.is_done()
+
+
+def test_a_second_whose_list_repeats_itself_without_end_keeps_nothing_else_waiting(
+    start: Start, plivo_list: PlivoList
+) -> None:
+    process = up(start)
+    odd, later = (plivo_list.send(hour, plivo_list.clock.now() + hour * HOUR) for hour in (1, 2))
+    plivo_list.clock.turn(3 * HOUR.total_seconds())
+    beat(process.store, process.clock)
+    is_odd = False
+
+    def go_on(number: int, rows: list[dict[str, Any]]) -> Reply | None:
+        nonlocal is_odd
+        if plivo_list.offset == 0:
+            is_odd = any(row["message_uuid"] == odd for row in rows)
+        if not is_odd or number > 500:
+            return None
+        page = [plivo_list.messages[odd]] * 20
+        return Reply(200, {"meta": {"total_count": 1_000_000}, "objects": page})
+
+    plivo_list.tamper = go_on
+    began = process.clock.elapsed
+    process.timetable.look()
+    assert process.clock.elapsed - began < tasks.LISTING_SECONDS + 60
+    assert set(process.states()) == {odd}
+    process.clock.turn(60)
+    process.timetable.look()
+    assert set(process.states()) == {odd, later}
 
 
 def test_what_came_in_one_second_is_counted_once(start: Start, plivo_list: PlivoList) -> None:

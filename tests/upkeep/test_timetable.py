@@ -21,7 +21,7 @@ import pytest
 from smsstatus import locking
 from smsstatus.model import utc_timestamp
 from smsstatus.settings import Settings
-from smsstatus.store.contract import Filters
+from smsstatus.store.contract import Filters, StoreUnavailable, WorkRefused
 from smsstatus.store.postgres import connection
 from smsstatus.store.postgres.store import PostgresStore
 from smsstatus.store.runs import Run
@@ -303,6 +303,23 @@ def test_a_pause_asked_for_by_the_list_holds_for_silent_messages_too(
     assert plivo_list.gets != []
 
 
+@pytest.mark.parametrize("word", ["a\0b", "\ud800", "a\nb"], ids=ascii)
+def test_whatever_plivo_says_of_its_trouble_is_noted_in_a_line(
+    start: Start, plivo_list: PlivoList, word: str
+) -> None:
+    """Else the run would count as one that died, and the next would ask again at once."""
+    process = start()
+    process.live(HOUR)
+    process.clock.turn(3 * 3600)
+    plivo_list.tamper = lambda number, rows: Reply(500, {"error": word})
+    process = start()
+    process.live(MINUTE)
+    (run,) = process.store.runs.last()
+    assert not run.is_ok
+    assert due_after(run) > SOON
+    assert f"Plivo answered 500, saying: {ascii(word)[1:-1]}. " in run.found
+
+
 def test_what_a_dead_process_has_begun_is_taken_up(start: Start, plivo_list: PlivoList) -> None:
     process = start()
     now = process.clock.now()
@@ -515,6 +532,46 @@ def test_a_lock_file_of_another_user_is_named_once_and_keeps_no_other_task_waiti
     monkeypatch.undo()
     process.look_after(MINUTE)
     assert [run.task for run in process.store.runs.last()] == ["backup", "prune"]
+
+
+def test_what_the_store_refuses_of_one_task_is_said_once_and_keeps_no_other_task_waiting(
+    process: Process, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note = process.store.runs.note
+
+    def refuse_what_was_pruned(run: Run) -> None:
+        if run.task == "prune" and run.ended_at:
+            raise WorkRefused("no such text")
+        note(run)
+
+    monkeypatch.setattr(process.store.runs, "note", refuse_what_was_pruned)
+    process.timetable.tasks = [
+        Task(name, DAY, lambda *_: Finding(text="done")) for name in ("prune", "backup")
+    ]
+    process.look_after(HOUR, every=60)
+    backup, prune = process.store.runs.last()
+    assert (backup.found, prune.ended_at) == ("done", None)
+    assert [text for text in caplog.messages if "is due" in text] == ["prune is due: no such text"]
+    monkeypatch.undo()
+    process.look_after(MINUTE)
+    assert [run.found for run in process.store.runs.last()] == ["done", "done"]
+
+
+def test_a_store_that_is_away_is_asked_once_in_a_look(
+    process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not for each task: it takes seconds until nobody has answered."""
+    asked = []
+
+    def be_away() -> list[Run]:
+        asked.append(1)
+        raise StoreUnavailable("away")
+
+    process.timetable.tasks = [Task(name, DAY, lambda *_: Finding(text="done")) for name in NAMES]
+    monkeypatch.setattr(process.store.runs, "last", be_away)
+    with pytest.raises(StoreUnavailable):
+        process.timetable.look()
+    assert len(asked) == 1
 
 
 class LockedOut:
