@@ -80,5 +80,8 @@ def _shown_secret() -> bytes:
     scheme, _, rest = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return rest.strip().encode("latin-1", "replace")
-    given = request.authorization
+    try:
+        given = request.authorization
+    except ValueError:  # of Basic with what is no ASCII
+        return b""
     return ((given.password if given else None) or "").encode("utf-8", "replace")

@@ -65,6 +65,7 @@ def test_who_shows_the_token_may_do_everything(
         API_TOKEN,
         "Basic",
         "Basic !!!",
+        "Basic \udcff",
         basic("anybody", "wrong"),
         basic("anybody", ""),
         basic(API_TOKEN, ""),
@@ -229,7 +230,7 @@ def test_wrong_tokens_are_counted_and_reported_now_and_then(
     client: FlaskClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert refused_logins(client) == "0"
-    wrong = ["Bearer recognisable", basic("recognisable", "recognisable"), "recognisable", ""]
+    wrong = ["Bearer recognisable", basic("recognisable", "recognisable"), "Basic \xff", ""]
     for number in range(40):
         shown = {"Authorization": wrong[number % 4]}
         assert client.get("/messages", headers=shown).status_code == 401
