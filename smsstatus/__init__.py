@@ -58,6 +58,10 @@ class _App(Flask):
         """No view here is a coroutine, so none is looked at."""
         return func
 
+    def log_exception(self, exc_info: Any) -> None:
+        """Not with a traceback, which shows texts, and not each time: a stranger may repeat it."""
+        problems.note_mistake(exc_info[1])
+
     def raise_routing_exception(self, request: Request) -> NoReturn:
         """Raise the 404 or 405, and leave no request that refers to it, and so to itself."""
         try:
