@@ -11,7 +11,7 @@ import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import unquote, unquote_to_bytes
 
 _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 _OPTIONS = (
@@ -72,6 +72,10 @@ def _postgres(url: str, rest: str) -> Database:
         raise ValueError("must be plain ASCII without spaces: write other characters as %XX")
     if re.search(r"%(?![0-9A-Fa-f]{2})|%00", rest):
         raise ValueError("has a % that begins no code: write % as %25")
+    try:
+        unquote_to_bytes(rest).decode()
+    except UnicodeDecodeError:
+        raise ValueError("has a %XX that is no UTF-8: what was %FC is written %C3%BC") from None
     user, _, place = rest.rpartition("@")
     if "@" in user or "/" in user:
         raise ValueError("has an @ or / in its user name or password: write %40 or %2F")

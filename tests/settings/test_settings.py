@@ -253,6 +253,8 @@ WRONG = [
             "postgres://",
             "postgres:///sms",
             *(f"postgres://user:{SECRET}{mark}x@host/db" for mark in ("@", "/", " ", "\xe9", "%")),
+            *(f"postgres://{user}@host/db" for user in (f"user:{SECRET}%FC", f"%C3:{SECRET}")),
+            *(f"postgres://user:{SECRET}@host/{end}" for end in ("%ff", "db?passfile=%E9")),
             *(f"postgres://user:{SECRET}@{host}/db" for host in ("h:", "h:x", "h,", "[::1", "a b")),
             *(
                 f"postgres://user:{SECRET}@host/db?{query}"
@@ -337,7 +339,7 @@ def test_another_database_is_named_as_not_supported() -> None:
 
 
 ADDRESSES = {
-    "postgres://u:p%40ss@db.example.com:5433/sms": "postgresql://db.example.com:5433/sms",
+    "postgres://j%C3%BCrgen:p%40ss@db.example.com:5433/sms": "postgresql://db.example.com:5433/sms",
     "postgresql://u:p@10.0.0.5/sms": "postgresql://10.0.0.5/sms",
     "postgres://u:p?#&@a.example.com,b.b/sms": "postgresql://a.example.com,b.b/sms",
     "postgres://u@db.example.com": "postgresql://db.example.com/",
