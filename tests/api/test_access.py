@@ -252,6 +252,18 @@ def test_a_request_that_shows_no_token_or_the_right_one_is_no_guess(
     assert "API_TOKEN" not in caplog.text
 
 
+@pytest.mark.parametrize("shown", [None, f"Bearer {API_TOKEN}"])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [*CLOSED, ("GET", "/messages?limit=none"), ("GET", "/changes"), ("GET", "/metrics")],
+)
+def test_no_cache_keeps_what_the_token_opens(
+    client: FlaskClient, method: str, path: str, shown: str | None
+) -> None:
+    answer = client.open(path, method=method, headers={"Authorization": shown} if shown else {})
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
 def test_the_description_needs_no_token(client: FlaskClient) -> None:
     assert client.get("/openapi.json").status_code == 200
 
