@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from flask import Flask, Request
 from flask.sessions import NullSession, SessionInterface
@@ -57,6 +57,17 @@ class _App(Flask):
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """No view here is a coroutine, so none is looked at."""
         return func
+
+    def log_exception(self, exc_info: Any) -> None:
+        """Not with a traceback, which shows texts, and not each time: a stranger may repeat it."""
+        problems.note_mistake(exc_info[1])
+
+    def raise_routing_exception(self, request: Request) -> NoReturn:
+        """Raise the 404 or 405, and leave no request that refers to it, and so to itself."""
+        try:
+            super().raise_routing_exception(request)
+        finally:
+            request.routing_exception = None
 
     def wsgi_app(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Of what is only asked for, all that is read has one bound; not of a body that is sent as

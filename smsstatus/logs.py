@@ -141,13 +141,14 @@ class _WithoutRequest(logging.Filter):
 
     The application never sees those, so they are counted here and get a line of our own, which says
     what kind of fault it is. And gunicorn treats a client that did not read its answer in time as
-    an error of ours.
+    an error of ours, and logs each error of ours with a traceback, which shows texts.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._untaken = RateLimit()
         self._refusals = RateLimit()
+        self._mistakes = RateLimit()
         self._shown_from = logging.NOTSET
         self._count_refused: Callable[[int, str], None] | None = None
 
@@ -172,9 +173,15 @@ class _WithoutRequest(logging.Filter):
             record.msg = f"a client did not take its answer{more(left_out or 0)}"
             record.args = record.exc_info = record.exc_text = None
             return left_out is not None
-        if message.startswith("Error handling request "):
-            record.msg, record.args = message.partition("?")[0], ()
-        elif message.startswith("Ignored premature client disconnection."):
+        if message.startswith("Error handling request"):
+            left_out = self._mistakes.allow()
+            error = record.exc_info[1] if record.exc_info else None
+            what = f": {without_text(error)}" if isinstance(error, Exception) else ""
+            record.msg = f"{message.partition('?')[0]}{what}{more(left_out or 0)}"
+            record.args = ()
+            record.exc_info = record.exc_text = None
+            return left_out is not None
+        if message.startswith("Ignored premature client disconnection."):
             record.msg, record.args = message.partition(".")[0], ()
         return True
 

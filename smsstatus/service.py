@@ -62,6 +62,7 @@ class Service:
     """Is it there for a command that somebody types, and does not serve?"""
     refusals: RateLimit = field(default_factory=RateLimit)
     refused_logins: RateLimit = field(default_factory=RateLimit)
+    mistakes: RateLimit = field(default_factory=RateLimit)
     last_resort: LastResort = field(default_factory=LastResort)
     drainer: Drainer | None = None
     caretaker: Caretaker | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -120,6 +121,40 @@ def test_other_requests_that_miss_are_not_told_of(
     for method in ("GET", "POST"):
         assert deliver(Request(method, "/wp-login.php", {}, b"")).status_code == 404
     assert caplog.records == []
+
+
+def test_a_mistake_of_ours_is_logged_by_its_place_without_a_text_and_not_each_time(
+    app: Flask, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(app.view_functions, "health.healthz", _make_a_mistake)
+    for _ in range(15):
+        assert app.test_client().get("/healthz?to=14155550187").status_code == 500
+    assert len(caplog.records) == 10
+    line = caplog.records[0].getMessage()
+    assert line.startswith("a mistake in a GET of health.healthz: LookupError at test_logging.py:")
+    assert "14155550187" not in caplog.text
+    assert "Traceback" not in caplog.text
+
+
+def _make_a_mistake() -> None:
+    raise LookupError("14155550187")
+
+
+def test_so_is_one_that_only_gunicorn_sees() -> None:
+    keeps_out, shown = logs._WithoutRequest(), []
+    for _ in range(15):
+        try:
+            _make_a_mistake()
+        except LookupError:
+            text, about = "Error handling request GET /messages?to=14155550187", sys.exc_info()
+            record = logging.LogRecord("gunicorn.error", logging.ERROR, "", 1, text, (), about)
+            if keeps_out.filter(record):
+                shown.append(logging.Formatter().format(record))
+    assert len(shown) == 10
+    assert re.fullmatch(
+        r"Error handling request GET /messages: LookupError at test_logging.py:\d+ < .+", shown[0]
+    )
+    assert "14155550187" not in "".join(shown)
 
 
 def test_the_rate_limit_lets_so_many_through_in_a_window() -> None:

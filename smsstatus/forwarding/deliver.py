@@ -39,9 +39,11 @@ _REFUSED = tuple(
         "fe80::/10",
         "fd00:ec2::/32",  # AWS
         "fd20:ce::/32",  # Google
+        "fd00:42::42/128",  # Scaleway
         "100.100.100.200/32",  # Alibaba
         "168.63.129.16/32",  # Azure
         "192.0.0.192/32",  # Oracle
+        "64:ff9b:1::/48",  # translated, and only the network knows to which of IPv4 (RFC 8215)
         "0.0.0.0/8",
         "::/128",
         "224.0.0.0/4",
@@ -207,7 +209,7 @@ def is_refused(address: str) -> bool:
     """Is this an address of one that must not be asked for anything by a stranger's wish?"""
     found = ipaddress.ip_address(address)
     if isinstance(found, ipaddress.IPv6Address):
-        inner = found.ipv4_mapped
+        inner = found.ipv4_mapped or found.sixtofour
         if inner is None and found in _TRANSLATED:
             inner = ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)
         found = inner or ipaddress.IPv6Address(int(found))  # without a zone, which is in no network

@@ -52,6 +52,13 @@ class _Request(Request):  # type: ignore[misc]
     def _peer_trusted_for_forwarded(self) -> tuple[dict[str, str], list[str]]:
         return {}, []  # secure_scheme_headers, forwarder_headers
 
+    def set_body_reader(self) -> None:
+        """A reader of chunks refers to itself and to the request. Who reads them makes another."""
+        super().set_body_reader()
+        if isinstance(self.body.reader, ChunkedReader):
+            self.body.reader.parser = None
+            self.body.reader = None
+
 
 class State(Enum):
     """What a connection waits for."""
@@ -129,6 +136,14 @@ class Connection:
         self.environ = environ
         self.iterable = None
         self.began = time.monotonic()
+
+    def let_go(self) -> None:
+        """Keep nothing of its request, which refers to the connection.
+
+        Else all of it would be there until Python looks for what refers to each other.
+        """
+        self.request = None
+        self.begin(None, {})
 
     def has_request(self, config: Config, *, is_late: bool = False) -> bool:
         """Is the next request whole? Then it is `request`. Raises what gunicorn's parser raises.

@@ -122,3 +122,4 @@ class Connections:
         self._in[connection.state].pop(connection, None)
         self.watch(connection, 0)
         connection.sock.close()
+        connection.let_go()

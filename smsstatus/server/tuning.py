@@ -14,8 +14,7 @@ turns, of two threads: with Python's 5 ms for each, long answers beside it cost 
 COLLECTED = 2_000
 """Objects after which Python looks for those that refer to each other, as 3.13 does by itself; 3.11
 looks after 700. Each time no thread answers for milliseconds, and for 20 to 50 of them where the
-whole program is looked at, which is left out. With 10,000, requests of 64 KiB that were refused
-were kept by the hundred.
+whole program is looked at, which is left out.
 """
 
 

@@ -11,9 +11,19 @@ import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import unquote, unquote_to_bytes
 
-_SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+_WORDS = {
+    "channel_binding": "disable|prefer|require",
+    "gssencmode": "disable|prefer|require",
+    "load_balance_hosts": "disable|random",
+    "require_auth": "password|md5|gss|sspi|scram-sha-256|oauth|none",
+    "sslcertmode": "disable|allow|require",
+    "sslmode": "disable|allow|prefer|require|verify-ca|verify-full",
+    "sslnegotiation": "postgres|direct",
+    "target_session_attrs": "any|read-write|read-only|primary|standby|prefer-standby",
+}
+"""What each of these can be. With anything else libpq tries no connection, ever."""
 _OPTIONS = (
     "application_name channel_binding client_encoding connect_timeout dbname "
     "fallback_application_name gssencmode host hostaddr keepalives keepalives_count "
@@ -23,7 +33,7 @@ _OPTIONS = (
     "target_session_attrs tcp_user_timeout user"
 )
 """What may stand behind the `?` of a PostgreSQL address."""
-_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[\w.~%-]+)(?::[0-9]{1,5})?", re.ASCII)
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[\w.~%-]+)(?::([0-9]{1,5}))?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +82,10 @@ def _postgres(url: str, rest: str) -> Database:
         raise ValueError("must be plain ASCII without spaces: write other characters as %XX")
     if re.search(r"%(?![0-9A-Fa-f]{2})|%00", rest):
         raise ValueError("has a % that begins no code: write % as %25")
+    try:
+        unquote_to_bytes(rest).decode()
+    except UnicodeDecodeError:
+        raise ValueError("has a %XX that is no UTF-8: what was %FC is written %C3%BC") from None
     user, _, place = rest.rpartition("@")
     if "@" in user or "/" in user:
         raise ValueError("has an @ or / in its user name or password: write %40 or %2F")
@@ -93,7 +107,13 @@ def _host(text: str) -> str:
     found = _HOST.fullmatch(text)
     if found is None:
         raise ValueError("has a host or a port that cannot be read")
+    _check_port(found[2] or "")
     return unquote(found[1]).strip("[]")
+
+
+def _check_port(text: str) -> None:
+    if text and not (re.fullmatch("[0-9]{1,5}", text) and 1 <= int(text) <= 65_535):
+        raise ValueError("has a port that is no number from 1 to 65535")
 
 
 def _is_local(host: str) -> bool:
@@ -121,10 +141,24 @@ def _options(query: str) -> dict[str, str]:
         options[name] = unquote(value)
     if options.get("ssl", "true") != "true":
         raise ValueError("has another ssl than ssl=true: write sslmode=disable, for instance")
-    if options.get("sslmode", "require") not in _SSL_MODES:
-        raise ValueError(f"has an sslmode that is none of {', '.join(_SSL_MODES)}")
+    for name in sorted(_WORDS.keys() & options):
+        words = _WORDS[name]
+        several = f"({words})(,({words}))*|!({words})(,!({words}))*"
+        if not re.fullmatch(several if name == "require_auth" else words, options[name]):
+            raise ValueError(f"has another {name} than {words.replace('|', ', ')}")
+    for port in options.get("port", "").split(","):
+        _check_port(port)
+    _check_addresses(options.get("hostaddr", ""))
     _check_certificates(options.get("sslrootcert"))
     return options
+
+
+def _check_addresses(text: str) -> None:
+    for address in filter(None, text.split(",")):
+        try:
+            ipaddress.ip_address(address)
+        except ValueError:
+            raise ValueError("has a hostaddr that is no IP address") from None
 
 
 def _check_certificates(path: str | None) -> None:

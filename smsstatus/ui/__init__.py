@@ -42,6 +42,7 @@ blueprint.add_url_rule("/ui/send", "send_now", send.send_now, methods=["POST"])
 blueprint.add_url_rule("/ui/<path:elsewhere>", "elsewhere", access.no_page)
 
 blueprint.before_request(access.let_in)
+blueprint.before_request(access.look_at_no_date)
 blueprint.after_request(access.secure)
 blueprint.register_error_handler(Problem, access.problem_page)
 blueprint.register_error_handler(HTTPException, access.http_error_page)

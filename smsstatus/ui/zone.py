@@ -67,11 +67,20 @@ def absolute(text: str, zone: tzinfo, *, is_end: bool = False) -> str:
         return text
     meant = [moment.replace(tzinfo=zone, fold=fold) for fold in (0, 1)]
     earlier_first = sorted(meant, key=lambda one: -(one.utcoffset() or timedelta()))
-    return earlier_first[is_end].isoformat()
+    try:
+        return earlier_first[is_end].astimezone(UTC).isoformat()
+    except OverflowError:  # where time ends
+        return text
 
 
 def local(timestamp: str, zone: tzinfo) -> str:
-    """A timestamp as an input of type datetime-local wants it, in this zone."""
-    moment = datetime.fromisoformat(timestamp).astimezone(zone).replace(tzinfo=None)
+    """A timestamp as an input of type datetime-local wants it, in this zone.
+
+    In UTC where it would be before the year 1 there, or after 9999.
+    """
+    moment = datetime.fromisoformat(timestamp)
+    with suppress(OverflowError):
+        moment = moment.astimezone(zone)
+    moment = moment.replace(tzinfo=None)
     whole = moment.second == 0 and moment.microsecond == 0
     return moment.isoformat(timespec="minutes" if whole else "seconds")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import logging
 
-from flask import request
+from flask import Response, request
 
 from .current import current_service
 from .origin import is_foreign, shows_bearer
@@ -41,6 +41,12 @@ def require_metrics_token() -> None:
             "Give METRICS_TOKEN as `Authorization: Bearer TOKEN`.",
             headers={"WWW-Authenticate": 'Bearer realm="smsstatus"'},
         )
+
+
+def keep_nowhere(response: Response) -> Response:
+    """Have no cache between here and who asked, nor a browser's, keep numbers and counts."""
+    response.headers["Cache-Control"] = "no-store"
+    return response
 
 
 def _note_refused_login() -> None:
@@ -80,5 +86,8 @@ def _shown_secret() -> bytes:
     scheme, _, rest = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return rest.strip().encode("latin-1", "replace")
-    given = request.authorization
+    try:
+        given = request.authorization
+    except ValueError:  # of Basic with what is no ASCII
+        return b""
     return ((given.password if given else None) or "").encode("utf-8", "replace")

@@ -20,11 +20,12 @@ from ..readiness import depth_of, lag, outbox_of, readiness, upkeep_of
 from ..service import Service
 from ..store.contract import StoreUnavailable
 from ..upkeep.tasks import why_not_listed
-from .access import require_metrics_token
+from .access import keep_nowhere, require_metrics_token
 from .current import current_service
 from .problems import PLAIN_TEXT
 
 blueprint = Blueprint("health", __name__)
+blueprint.after_request(keep_nowhere)
 
 
 @blueprint.get("/healthz")

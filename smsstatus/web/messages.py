@@ -27,7 +27,7 @@ from ..store.contract import GROUPS, StoreUnavailable
 from ..store.outbox import CursorUnknown
 from ..views import message_json
 from . import openapi
-from .access import require_token, require_token_to_change
+from .access import keep_nowhere, require_token, require_token_to_change
 from .current import current_service
 from .download import csv_response
 from .news import change_json, wait_for_news
@@ -54,6 +54,7 @@ _EXPECTED = {
 }
 
 blueprint = Blueprint("messages", __name__)
+blueprint.after_request(keep_nowhere)
 
 
 @blueprint.errorhandler(StoreUnavailable)

@@ -9,6 +9,7 @@ from http import HTTPStatus
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
+from ..logs import without_text
 from ..plivo.signature import HEADERS
 from ..settings import WEBHOOK_PATH
 from .current import current_service
@@ -59,6 +60,17 @@ def install(app: Flask) -> None:
     """Answer every HTTP error in the form its reader expects."""
     app.register_error_handler(Problem, Problem.response)
     app.register_error_handler(HTTPException, _http_error)
+
+
+def note_mistake(error: Exception) -> None:
+    """An exception of ours that nothing expected, answered 500. The path may hold a number."""
+    current_service().mistakes.log(
+        log.error,
+        "a mistake in a %s of %s: %s",
+        request.method,
+        request.endpoint,
+        without_text(error),
+    )
 
 
 def _note_lost_callback(status: int) -> None:

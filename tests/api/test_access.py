@@ -65,6 +65,7 @@ def test_who_shows_the_token_may_do_everything(
         API_TOKEN,
         "Basic",
         "Basic !!!",
+        "Basic \udcff",
         basic("anybody", "wrong"),
         basic("anybody", ""),
         basic(API_TOKEN, ""),
@@ -229,7 +230,7 @@ def test_wrong_tokens_are_counted_and_reported_now_and_then(
     client: FlaskClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert refused_logins(client) == "0"
-    wrong = ["Bearer recognisable", basic("recognisable", "recognisable"), "recognisable", ""]
+    wrong = ["Bearer recognisable", basic("recognisable", "recognisable"), "Basic \xff", ""]
     for number in range(40):
         shown = {"Authorization": wrong[number % 4]}
         assert client.get("/messages", headers=shown).status_code == 401
@@ -249,6 +250,18 @@ def test_a_request_that_shows_no_token_or_the_right_one_is_no_guess(
     assert client.get("/messages", headers=right).status_code == 200
     assert refused_logins(client) == "0"
     assert "API_TOKEN" not in caplog.text
+
+
+@pytest.mark.parametrize("shown", [None, f"Bearer {API_TOKEN}"])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [*CLOSED, ("GET", "/messages?limit=none"), ("GET", "/changes"), ("GET", "/metrics")],
+)
+def test_no_cache_keeps_what_the_token_opens(
+    client: FlaskClient, method: str, path: str, shown: str | None
+) -> None:
+    answer = client.open(path, method=method, headers={"Authorization": shown} if shown else {})
+    assert answer.headers["Cache-Control"] == "no-store"
 
 
 def test_the_description_needs_no_token(client: FlaskClient) -> None:

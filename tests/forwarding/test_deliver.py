@@ -335,10 +335,15 @@ REFUSED = [
     "192.0.0.192",
     "fd00:ec2::254",
     "fd20:ce::254",
+    "fd00:42::42",
     "fe80::1",
     "fe80::a9fe:a9fe%eth0",
     "::ffff:169.254.169.254",
     "64:ff9b::a9fe:a9fe",
+    "64:ff9b:1::a9fe:a9fe",
+    "64:ff9b:1:a9fe:a9:fe00::",
+    "2002:a9fe:a9fe::1",
+    "2002:6464:64c8::1",
     "0.0.0.0",
     "::",
     "::ffff:0.0.0.0",
@@ -361,7 +366,11 @@ def test_nothing_is_sent_to_an_address_that_tells_a_hosts_credentials_or_is_no_m
 
 
 @pytest.mark.parametrize(
-    "address", ["127.0.0.1", "::1", "10.1.2.3", "192.168.0.1", "172.16.0.1", "fd12::1", "8.8.8.8"]
+    "address",
+    [
+        *("127.0.0.1", "::1", "10.1.2.3", "192.168.0.1", "172.16.0.1", "fd12::1", "8.8.8.8"),
+        *("fd00:42::43", "2002:808:808::1", "64:ff9b::808:808"),
+    ],
 )
 def test_private_and_public_addresses_are_allowed(address: str) -> None:
     assert not is_refused(address)

@@ -31,6 +31,7 @@ from ..faults.workers import (
     Short,
     Slow,
     Telling,
+    Uncollected,
     Wakeful,
     serve_with,
 )
@@ -232,6 +233,48 @@ def test_an_idle_client_does_not_keep_the_memory_of_its_last_request(service: Li
             client.sendall(request)
             assert read_reply(client)[0::2] == (405, False)
         assert (kibibytes_of(service) - before) * 1024 < size * clients / 2
+
+
+def test_a_connection_that_ends_keeps_nothing_of_its_request(tmp_path: Path) -> None:
+    """However it ends, and though Python does not look for what refers to each other."""
+    post = "POST /plivo/status HTTP/1.1"
+    begun = head(post, {"Content-Length": "100"}) + b"a=b"
+    in_chunks = head(post, {"Transfer-Encoding": "chunked"})
+    not_whole = [begun[:20], begun, in_chunks, in_chunks + b"3\r\nabc"]
+    refused = [in_chunks + b"no\r\n\r\n", in_chunks + b"3\r\nabcd\r\n\r\n0\r\n\r\n"]
+    answered = [
+        head(line, {"Connection": "close", "Content-Length": "3", **headers}) + b"a=b"
+        for line, headers in [
+            (post, {}),
+            (post, {"Content-Length": "65537"}),
+            ("PUT /plivo/status HTTP/1.1", {}),
+            ("POST /healthz HTTP/1.1", {}),
+            ("POST /nowhere HTTP/1.1", {}),
+            ("POST /ui/nowhere HTTP/1.1", {}),
+            ("POST /messages HTTP/1.1", {}),
+            ("GET /messages?limit=x HTTP/1.1", {"Authorization": f"Bearer {API_TOKEN}"}),
+            ("GET /ui/send HTTP/1.1", {}),
+            ("GET /ui/static/nowhere HTTP/1.1", {}),
+            ("GET /healthz HTTP/1.1", {"X Y": "z"}),
+        ]
+    ]
+    with live_service(tmp_path, **serve_with(Uncollected)) as service:
+        for sent in [*not_whole, get("/healthz") + begun]:
+            client = connect(service.port)
+            client.sendall(sent)
+            assert service.get("/healthz")[0] == 200  # by then it has been read
+            reset(client)
+        for sent in [*not_whole, *refused, *answered, in_chunks + chunked(b"a=b") + LAST]:
+            with connect(service.port) as client:
+                client.sendall(sent)
+                while client.recv(65_536):
+                    pass
+        with connect(service.port) as client:
+            client.sendall(begun)
+            client.shutdown(socket.SHUT_WR)
+            assert read_reply(client).status == 400
+        assert service.stop() == 0
+        assert re.findall(r"kept (\d+) requests", service.log.read_text()) == ["0"]
 
 
 def test_the_head_of_a_request_may_have_64_kib(service: LiveService) -> None:

@@ -253,12 +253,18 @@ WRONG = [
             "postgres://",
             "postgres:///sms",
             *(f"postgres://user:{SECRET}{mark}x@host/db" for mark in ("@", "/", " ", "\xe9", "%")),
+            *(f"postgres://{user}@host/db" for user in (f"user:{SECRET}%FC", f"%C3:{SECRET}")),
+            *(f"postgres://user:{SECRET}@host/{end}" for end in ("%ff", "db?passfile=%E9")),
             *(f"postgres://user:{SECRET}@{host}/db" for host in ("h:", "h:x", "h,", "[::1", "a b")),
+            *(f"postgres://user:{SECRET}@{host}/db" for host in ("h:0", "h:65536", "h,h:99999")),
             *(
                 f"postgres://user:{SECRET}@host/db?{query}"
                 for query in (
                     *("pgbouncer=true", "schema=sms", "sslmode", "sslmode=on", "ssl=1"),
                     *(f"password=a&{SECRET}", "sslrootcert=/nowhere/ca.pem"),
+                    *("port=99999", "port=abc", f"port=5432,{SECRET}", f"hostaddr={SECRET}"),
+                    *("require_auth=md5,foo", "require_auth=!md5,none", "target_session_attrs=foo"),
+                    *("channel_binding=no", "gssencmode=", "load_balance_hosts=yes"),
                 )
             ),
             f"mysql://{SECRET}",
@@ -337,7 +343,7 @@ def test_another_database_is_named_as_not_supported() -> None:
 
 
 ADDRESSES = {
-    "postgres://u:p%40ss@db.example.com:5433/sms": "postgresql://db.example.com:5433/sms",
+    "postgres://j%C3%BCrgen:p%40ss@db.example.com:5433/sms": "postgresql://db.example.com:5433/sms",
     "postgresql://u:p@10.0.0.5/sms": "postgresql://10.0.0.5/sms",
     "postgres://u:p?#&@a.example.com,b.b/sms": "postgresql://a.example.com,b.b/sms",
     "postgres://u@db.example.com": "postgresql://db.example.com/",
@@ -376,6 +382,9 @@ def test_a_postgresql_address_is_taken_with_tls_and_shown_without_user_and_passw
         "postgres://u:p@%2Fvar%2Frun%2Fpostgresql.d/sms",
         "postgres:///sms?host=/var/run/postgresql.d",
         "postgres://localhost,[::1]/sms",
+        "postgres://localhost:1,[::1]:65535/sms?target_session_attrs=any&require_auth=!md5,!none",
+        "postgres://localhost/sms?hostaddr=127.0.0.1&port=5433&require_auth=md5,scram-sha-256",
+        "postgres://localhost,db/sms?hostaddr=127.0.0.1,&port=,5433&load_balance_hosts=random",
     ],
 )
 def test_an_address_that_says_so_or_that_is_local_needs_no_tls(url: str) -> None:

@@ -93,6 +93,23 @@ def test_static_files_need_no_login_and_are_cached_under_an_address_that_changes
         assert "immutable" in answer.headers["Cache-Control"]
 
 
+@pytest.mark.parametrize("date", ["Mon, 01 Jan 99999999999999999999 00:00:00 GMT", "nonsense"])
+@pytest.mark.parametrize("name", ["If-Modified-Since", "If-Range", "If-Unmodified-Since"])
+def test_a_static_file_is_sent_whole_whatever_date_is_named(
+    client: FlaskClient, name: str, date: str
+) -> None:
+    path = "/ui/static/live.js"
+    with (
+        client.get(path) as whole,
+        client.get(path, headers={name: date, "Range": "bytes=0-1"}) as answer,
+    ):
+        assert (answer.status_code, answer.data) == (200, whole.data)
+    with client.get(
+        path, headers={name: date, "If-None-Match": str(whole.headers["ETag"])}
+    ) as answer:
+        assert answer.status_code == 304
+
+
 @pytest.mark.parametrize(
     "headers",
     [

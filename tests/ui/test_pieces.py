@@ -432,6 +432,19 @@ def test_times_of_a_local_form_are_local_and_those_of_links_are_utc() -> None:
     assert set(listing.read_form({**typed, "since": "soon"}).errors) == {"since"}
 
 
+@pytest.mark.parametrize("name", ["America/New_York", "Asia/Tokyo", "UTC"])
+@pytest.mark.parametrize(
+    "time", ["0001-01-01T00:00:00", "1800-01-01T00:00:00", "9999-12-31T23:59:59"]
+)
+def test_any_time_can_be_shown_in_the_form_and_sent_from_it(name: str, time: str) -> None:
+    place = zone.zone_of(name)
+    linked = listing.read_form({"since": f"{time}Z", "until": f"{time}Z"}, place)
+    sent = listing.read_form({**linked.typed, "zone": name}, place)
+    assert linked.query["since"] == linked.query["until"] == f"{time}.000000Z"
+    assert not sent.errors
+    assert not listing.read_form({"since": time, "zone": name}).errors
+
+
 @pytest.mark.parametrize(
     ("since", "until"),
     [("2026-10-25T00:30", "2026-10-25T01:00"), ("2026-10-25T00:00", "2026-10-25T01:30")],
