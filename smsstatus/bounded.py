@@ -49,7 +49,8 @@ class Bounded:
             if hanging is None or hanging.done():
                 working[kind] = self.submit(work)
         late = wait(working.values(), min(self.seconds, at_most)).not_done
-        self._hanging.update({kind: each for kind, each in working.items() if each in late})
+        if at_most >= self.seconds:  # else others, who have more time, may still get an answer
+            self._hanging.update({kind: each for kind, each in working.items() if each in late})
         return {kind: each for kind, each in working.items() if each not in late}
 
     def submit(self, work: Callable[..., T], *arguments: object) -> Future[T]:

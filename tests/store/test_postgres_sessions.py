@@ -1,9 +1,12 @@
-"""What each session with PostgreSQL is told, whatever the role, the database or a pooler says."""
+"""What each session with PostgreSQL is told, whatever the role or the database says."""
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterator
 from contextlib import closing
+from runpy import run_path
+from types import SimpleNamespace
 
 import psycopg
 import pytest
@@ -12,8 +15,10 @@ from smsstatus import promise
 from smsstatus.model import StatusUpdate
 from smsstatus.store.contract import Filters, StoreUnavailable
 from smsstatus.store.outbox import Wanted
-from smsstatus.store.postgres.connection import Connection
-from smsstatus.store.postgres.schema import TABLE_WAIT, apply_schema
+from smsstatus.store.postgres import connection as connections
+from smsstatus.store.postgres import schema
+from smsstatus.store.postgres.connection import Connection, Link, TooSlow
+from smsstatus.store.postgres.schema import TABLE_WAITS, apply_schema
 from smsstatus.store.postgres.store import PostgresStore
 
 from ..live import wait_until
@@ -84,16 +89,29 @@ def test_nothing_but_the_batch_is_prepared(store: PostgresStore) -> None:
     assert ["json_to_recordset" in statement for (statement,) in prepared] == [True]
 
 
-@pytest.mark.parametrize("isolation", ["repeatable read", "serializable"])
-def test_two_may_write_the_same_message_whatever_isolation_is_the_default(
-    postgres: str, database: str, isolation: str
+def test_a_setting_that_this_server_refuses_keeps_no_other_from_being_set(
+    postgres: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In any other one half of what they write at once would be refused."""
-    ask(postgres, f"ALTER DATABASE {database} SET default_transaction_isolation = '{isolation}'")
-    with closing(PostgresStore(postgres)) as store:
-        store.prepare()
-        found = store.writer.submit(lambda c: c.execute("SHOW transaction_isolation").fetchall())
-    assert found == [("read committed",)]
+    """As one that asks after clients while it works, on systems that cannot say it."""
+    refused = b"SELECT set_config('client_connection_check_interval', 'never', false)"
+    known = connections._OF_SESSION
+    monkeypatch.setattr(connections, "_OF_SESSION", (refused, *known))
+    with closing(Link(postgres)) as link:
+        found = link.run(lambda c: c.execute("SHOW tcp_keepalives_idle").fetchall())
+    assert found == [("15",)]
+
+
+@pytest.mark.parametrize("seconds", ["STATEMENT_SECONDS", "READ_SECONDS"])
+def test_what_a_session_is_told_has_the_time_of_a_statement_and_of_the_answer(
+    postgres: str, monkeypatch: pytest.MonkeyPatch, seconds: str
+) -> None:
+    """Behind a pooler the server can have stopped, though the handshake was answered."""
+    monkeypatch.setattr(connections, "_OF_SESSION", (b"SELECT pg_sleep(60)",))
+    monkeypatch.setattr(promise, "CONNECT_SECONDS", 0.0)
+    monkeypatch.setattr(promise, seconds, 1.0)
+    too_slow = pytest.raises(TooSlow, match=r"no answer within (1|0\.\d+) s")
+    with closing(Link(postgres)) as link, promise.answering(), too_slow:
+        link.run(lambda connection: connection.execute("SELECT 1"))
 
 
 def test_changes_are_handed_on_where_backslashes_escape_in_strings(
@@ -121,8 +139,29 @@ def test_what_is_held_is_held_for_longer_than_a_transaction_may_take(
 def test_a_start_waits_for_a_table_that_others_use_for_a_moment_only(postgres: str) -> None:
     """Behind it an older program's callbacks wait, and a dump can take an hour."""
     ask(postgres, VERSION_1.read_text())
-    with psycopg.connect(postgres, autocommit=True) as connection:
-        with connection.transaction():
-            apply_schema(connection)
-            waits = connection.execute("SHOW lock_timeout").fetchall()
-        assert waits == [(TABLE_WAIT,)]
+    with psycopg.connect(postgres, autocommit=True) as connection, connection.transaction():
+        apply_schema(connection)
+        ((waits,),) = connection.execute("SHOW lock_timeout").fetchall()
+    assert waits in TABLE_WAITS
+
+
+def test_most_waits_for_a_table_are_short_and_some_outlast_autovacuum(postgres: str) -> None:
+    """Which gives way to who has waited for `deadlock_timeout`."""
+    ((patience,),) = ask(
+        postgres, "SELECT setting::integer FROM pg_settings WHERE name = 'deadlock_timeout'"
+    )
+    waits = [int(each.removesuffix("ms")) for each in TABLE_WAITS]
+    assert statistics.median(waits) <= 250
+    assert patience < max(waits) < 1000 * run_path(promise.__file__)["STATEMENT_SECONDS"]
+
+
+def test_a_release_tries_several_times_where_a_table_is_in_use(
+    postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask(postgres, VERSION_1.read_text())
+    with psycopg.connect(postgres) as other, closing(PostgresStore(postgres)) as store:
+        other.execute("LOCK TABLE messages IN ACCESS SHARE MODE")
+        in_the_pause = SimpleNamespace(sleep=lambda seconds: other.rollback())
+        monkeypatch.setattr(schema, "time", in_the_pause)
+        store.prepare()
+        assert store.newest() == ""

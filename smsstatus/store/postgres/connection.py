@@ -6,7 +6,7 @@ import contextlib
 import os
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
@@ -42,16 +42,16 @@ server hears nothing, and looks for it only after hours: what it has locked woul
 long. No statement of one that lives comes as late as that.
 """
 
-_OF_SESSION = b"""
-    SELECT set_config(name, value, false) FROM pg_settings JOIN (VALUES
-        ('tcp_keepalives_idle', '15'), ('tcp_keepalives_interval', '5'),
-        ('tcp_keepalives_count', '3'), ('client_connection_check_interval', '1s'),
-        ('default_transaction_isolation', 'read committed')
-    ) AS ours (name, value) USING (name)"""
+_OF_SESSION = (
+    b"""SELECT set_config('tcp_keepalives_idle', '15', false),
+        set_config('tcp_keepalives_interval', '5', false),
+        set_config('tcp_keepalives_count', '3', false)""",
+    b"""SELECT set_config(name, '1s', false) FROM pg_settings
+        WHERE name = 'client_connection_check_interval'""",  # from version 14 on
+)
 """Of a client that is cut off the server hears nothing, and asks after it only after hours: for as
 long its session counts for the limit of connections, and has its locks. Of one that has hung up it
-hears nothing while a statement runs: what was given up would go on, with its connection. And what
-is repeated as often as two meet must not be refused for that. An older server has not all of these.
+hears nothing while a statement runs: what was given up would go on, with its connection.
 """
 _EXPLICIT_ONLY = 2**31 - 1
 """So often is a statement run before psycopg prepares it by itself."""
@@ -105,16 +105,8 @@ class Link:
     def _attempt(self, work: Callable[[Connection], T], seconds: float | None) -> T:
         try:
             connection, line = self._open()
-            seconds = promise.seconds_left(
-                promise.STATEMENT_SECONDS if seconds is None else seconds
-            )
-            with WATCH.limit(line, seconds) as limit:
-                try:
-                    return work(connection)
-                except psycopg.Error as error:
-                    if limit.was_cut:
-                        raise TooSlow(f"no answer within {seconds:.2g} s") from error
-                    raise
+            with _cut_after(line, promise.STATEMENT_SECONDS if seconds is None else seconds):
+                return work(connection)
         except (*ROW_FAILURES, Unreadable):
             raise  # says nothing about the connection
         except BaseException:
@@ -132,9 +124,10 @@ class Link:
             # Another descriptor, so that it cannot be of another connection when it is shut down.
             self._line = socket.socket(fileno=os.dup(connection.fileno()))
             self._connection, self._pid = connection, os.getpid()
-            with WATCH.limit(self._line, promise.STATEMENT_SECONDS):
-                with contextlib.suppress(psycopg.DataError):  # not on this server's system
-                    connection.execute(_OF_SESSION)
+            with _cut_after(self._line, promise.STATEMENT_SECONDS):
+                for setting in _OF_SESSION:
+                    with contextlib.suppress(psycopg.DataError):  # not on this server's system
+                        connection.execute(setting)
                 if self._greet is not None:
                     self._greet(connection)
         return self._connection, self._line
@@ -161,6 +154,19 @@ class Link:
                 with contextlib.suppress(psycopg.Error, OSError):
                     self._connection.close()
         self._connection = self._line = None
+
+
+@contextlib.contextmanager
+def _cut_after(line: socket.socket, seconds: float) -> Iterator[None]:
+    """Raises TooSlow where it takes longer, or longer than is left for the answer."""
+    seconds = promise.seconds_left(seconds)
+    with WATCH.limit(line, seconds) as limit:
+        try:
+            yield
+        except psycopg.Error as error:
+            if limit.was_cut:
+                raise TooSlow(f"no answer within {seconds:.2g} s") from error
+            raise
 
 
 def connect(url: str, *, prepares: bool) -> Connection:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Collection
+from contextlib import suppress
 from functools import partial
 from importlib.resources import files
+from itertools import cycle
 
+from psycopg.errors import LockNotAvailable
 from psycopg.rows import scalar_row
 
 from ..contract import SchemaTooNew, StoreUnavailable
@@ -19,10 +23,13 @@ OLDEST_READER = 1
 LOCK = 7_305_431_969_000_001
 """An advisory lock's number: one process at a time changes the schema."""
 
-TABLE_WAIT = "200ms"
-"""For a table that others use. Whoever comes next waits behind us, so that a program of an earlier
-version would write nothing while, say, a dump is at work; a second later it is tried again.
+TABLE_WAITS = ("200ms", "200ms", "200ms", "1500ms")
+"""For a table that others use, in turn. Whoever comes next waits behind us, so that a program of an
+earlier version would write next to nothing while, say, a dump is at work. But autovacuum gives way
+only to who has waited for a second. Each second it is tried again.
 """
+PAUSE_SECONDS = 0.5
+_table_waits = cycle(TABLE_WAITS)
 
 _TABLE = re.compile(r"^CREATE TABLE IF NOT EXISTS (\w+) \((.*?)^\);", re.MULTILINE | re.DOTALL)
 _COLUMN = re.compile(r"^    ([a-z_]+) ", re.MULTILINE)
@@ -53,7 +60,7 @@ def apply_schema(connection: Connection) -> None:
     with connection.transaction():
         connection.execute(f"SELECT set_config('lock_timeout', '2s', true), {SILENCE}".encode())
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
-        connection.execute("SELECT set_config('lock_timeout', %s, true)", (TABLE_WAIT,))
+        connection.execute("SELECT set_config('lock_timeout', %s, true)", (next(_table_waits),))
         if not _is_whole(connection, text):  # meanwhile another process can have done it
             tables = _those_there(connection, text)
             connection.execute(INDEX.sub(partial(_unless, tables), text).encode())
@@ -64,6 +71,15 @@ def apply_schema(connection: Connection) -> None:
                    WHERE s.version < excluded.version""",
                 (SCHEMA_VERSION, OLDEST_READER),
             )
+
+
+def apply_patiently(connection: Connection) -> None:
+    """The same for who has some seconds: a table that others use is waited for several times."""
+    for _ in TABLE_WAITS[1:]:
+        with suppress(LockNotAvailable):
+            return apply_schema(connection)
+        time.sleep(PAUSE_SECONDS)
+    return apply_schema(connection)
 
 
 def _unless(tables: Collection[str], index: re.Match[str]) -> str:

@@ -37,7 +37,7 @@ from .outbox import PostgresOutbox
 from .patience import Patience
 from .readers import Read, Readers, run
 from .runs import PostgresRuns
-from .schema import apply_schema
+from .schema import apply_patiently, apply_schema
 
 SCHEMA_SECONDS = 10.0
 WINDOW_SECONDS = 10.0
@@ -99,7 +99,7 @@ class PostgresStore:
         """
         link = Link(self._url)
         try:
-            run(link, apply_schema, SCHEMA_SECONDS)
+            run(link, apply_patiently, SCHEMA_SECONDS)
         finally:
             link.end()  # a role may have one connection only, which the next one is
 
