@@ -25,16 +25,12 @@ def refuse_foreign(connection: sqlite3.Connection) -> None:
 
     No version has added a column to a table, so one that lacks a column is not ours.
     """
-    rows = connection.execute(
-        """SELECT lower(t.name), lower(c.name)
-           FROM sqlite_master AS t, pragma_table_info(t.name) AS c
-           WHERE t.type IN ('table', 'view')"""
-    ).fetchall()
-    there: dict[str, set[str]] = {}
-    for table, column in rows:
-        there.setdefault(table, set()).add(column)
     for name, columns in _TABLE.findall(SCHEMA.read_text()):
-        if name in there and not there[name].issuperset(_COLUMN.findall(columns)):
+        rows = connection.execute(
+            "SELECT lower(name) FROM pragma_table_info(?)", (name,)
+        ).fetchall()
+        there = {column for (column,) in rows}
+        if there and not there.issuperset(_COLUMN.findall(columns)):
             raise StoreUnavailable(
                 f"the database has a table {name} of another program: give smsstatus a database "
                 "of its own"

@@ -172,6 +172,25 @@ def test_a_file_of_another_program_is_left_alone_and_named_and_callbacks_are_spo
         service.stop()
 
 
+@pytest.mark.parametrize(
+    "added",
+    [
+        "CREATE VIEW report AS SELECT * FROM exports",  # which is gone
+        """PRAGMA writable_schema = ON;
+           INSERT INTO sqlite_master VALUES
+               ('table', 'notes', 'notes', 0, 'CREATE VIRTUAL TABLE notes USING gone (text)')""",
+    ],
+)
+def test_a_view_or_a_table_that_somebody_added_and_nobody_can_read_is_no_trouble(
+    settings: Settings, added: str
+) -> None:
+    path = settings.database_path
+    SqliteStore(path).prepare()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(added)
+    SqliteStore(path).prepare()
+
+
 def test_a_probe_does_not_take_back_what_a_later_program_has_done(settings: Settings) -> None:
     store = SqliteStore(settings.database_path)
     store.probe()
