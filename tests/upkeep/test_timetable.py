@@ -557,6 +557,26 @@ def test_what_the_store_refuses_of_one_task_is_said_once_and_keeps_no_other_task
     assert [run.found for run in process.store.runs.last()] == ["done", "done"]
 
 
+def test_trouble_is_said_again_where_another_process_has_done_the_task_since(
+    process: Process, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = with_settings(process)
+    process.timetable.tasks = [Task("prune", DAY, lambda *_: Finding(text="done"))]
+    other.timetable.tasks = process.timetable.tasks
+    for trouble in ("the first", "the second"):
+
+        def refuse(name: str, trouble: str = trouble) -> None:
+            raise StoreUnavailable(trouble)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(process.store, "hold", refuse)
+            process.look_after(HOUR, every=60)
+        other.timetable.look()
+        process.look_after(DAY)
+    said = [text for text in caplog.messages if "is due" in text]
+    assert said == ["prune is due: the first", "prune is due: the second"]
+
+
 def test_a_store_that_is_away_is_asked_once_in_a_look(
     process: Process, monkeypatch: pytest.MonkeyPatch
 ) -> None:
