@@ -20,8 +20,7 @@ from ..disks import MOUNTS
 from ..files import of_another
 from ..intake.records import NotReadable, read_file
 from ..intake.spool import SpoolUnavailable
-from ..logs import printable
-from ..notation import CLOCK_SECONDS, seconds_apart
+from ..notation import CLOCK_SECONDS, seconds_apart, visible
 from ..paths import DOTENV
 from ..plivo import api as plivo_api
 from ..plivo.callback import PROBE_ANSWER, PROBE_FIELD
@@ -188,7 +187,7 @@ def _spool(service: Service) -> Check:
     if unreadable := [name for name in oldest if not _can_be_read(spool.folder / name)]:
         text = (
             f"{len(unreadable)} of the waiting files cannot be read, the oldest is "
-            f"{printable(unreadable[0])} in {spool.folder}: see to its permissions, or remove it"
+            f"{visible(unreadable[0])} in {spool.folder}: see to its permissions, or remove it"
         )
         return Check("warn", "spool", text)
     if depth.bad:
