@@ -17,7 +17,7 @@ from flask.cli import with_appcontext
 
 from .. import disks
 from ..disks import MOUNTS
-from ..files import of_another
+from ..files import closed_to_us
 from ..intake.records import NotReadable, read_file
 from ..intake.spool import SpoolUnavailable
 from ..notation import CLOCK_SECONDS, seconds_apart, visible
@@ -154,7 +154,7 @@ def _closed_file(path: Path) -> str:
     """What to do about the first of the database's files that this user may not write; or empty."""
     for file in [path, *(Path(f"{path}{end}") for end in ("-wal", "-shm", ".lock"))]:
         if file.exists() and not os.access(file, os.R_OK | os.W_OK):
-            return of_another(file)
+            return closed_to_us(file)
     return ""
 
 
