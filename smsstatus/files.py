@@ -17,9 +17,13 @@ def create_private(path: Path) -> None:
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
-def of_another(path: Path) -> str:
+def closed_to_us(path: Path) -> str:
     """What to do about a file that this user may not read and write. Raises OSError."""
     owner, mine = path.stat().st_uid, os.geteuid()
+    if owner == mine:
+        return (
+            f"user {mine}, whose file {path} is, may not read and write it: `chmod u+rw` the file"
+        )
     return (
         f"{path} belongs to user {owner}, and user {mine}, who asks, may not read and "
         f"write it: run this as the service's user, and if that is {mine}, `chown` the file"

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
-from .files import of_another
+from .files import closed_to_us
 
 _POLL_SECONDS = 0.002
 
@@ -67,7 +67,7 @@ class FileLock:
                 self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             except PermissionError:
                 if os.path.exists(self._path):  # as when a command was run by root
-                    raise PermissionError(of_another(self._path)) from None
+                    raise PermissionError(closed_to_us(self._path)) from None
                 raise
             self._inode = os.fstat(self._descriptor).st_ino
         return self._descriptor

@@ -73,11 +73,6 @@ def names_of(headers: Iterable[str]) -> str:
     return ", ".join([name[:60] for name in sorted(headers)[:40]])
 
 
-def printable(text: str) -> str:
-    """A file's name, whose bytes can be anything, or other text of a stranger's, in ASCII."""
-    return ascii(text)[1:-1]
-
-
 def more(left_out: int) -> str:
     """The end of a line that a RateLimit let through."""
     return f"; {left_out} more since the last such line" if left_out else ""

@@ -1,4 +1,4 @@
-"""How numbers, references and pauses are written wherever they are shown or sent. Pure."""
+"""How numbers, references, pauses and strangers' text are written where shown or sent. Pure."""
 
 from __future__ import annotations
 
@@ -32,6 +32,13 @@ def number(stored: str | None) -> str | None:
     """
     found = _NUMBER.fullmatch(stored or "")
     return f"+{found[1]}" if found else stored
+
+
+def visible(text: str) -> str:
+    """Text of a stranger's, or a file's name, whose bytes can be anything: what would move the
+    cursor, hide something or be half a character becomes `\\x1b`.
+    """
+    return "".join([char if char.isprintable() else ascii(char)[1:-1] for char in text])
 
 
 def form_pairs(form: str | None) -> list[tuple[str, str]]:

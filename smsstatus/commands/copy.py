@@ -10,11 +10,12 @@ from hashlib import blake2b
 import click
 
 from ..model import utc_now
+from ..notation import visible
 from ..settings.database_url import Database, read_database_url
 from ..store.contract import StoreError, Unreadable, WorkRefused
 from ..store.moving import Kept, Mover
 from ..store.opening import open_mover
-from .terminal import json_option, progress, report, visible
+from .terminal import json_option, progress, report
 
 BATCH = 200
 """Messages, nonces or keys in a transaction: callbacks that come meanwhile wait for one at most."""

@@ -17,11 +17,10 @@ from flask.cli import with_appcontext
 
 from .. import disks
 from ..disks import MOUNTS
-from ..files import of_another
+from ..files import closed_to_us
 from ..intake.records import NotReadable, read_file
 from ..intake.spool import SpoolUnavailable
-from ..logs import printable
-from ..notation import CLOCK_SECONDS, seconds_apart
+from ..notation import CLOCK_SECONDS, seconds_apart, visible
 from ..paths import DOTENV
 from ..plivo import api as plivo_api
 from ..plivo.callback import PROBE_ANSWER, PROBE_FIELD
@@ -155,7 +154,7 @@ def _closed_file(path: Path) -> str:
     """What to do about the first of the database's files that this user may not write; or empty."""
     for file in [path, *(Path(f"{path}{end}") for end in ("-wal", "-shm", ".lock"))]:
         if file.exists() and not os.access(file, os.R_OK | os.W_OK):
-            return of_another(file)
+            return closed_to_us(file)
     return ""
 
 
@@ -188,7 +187,7 @@ def _spool(service: Service) -> Check:
     if unreadable := [name for name in oldest if not _can_be_read(spool.folder / name)]:
         text = (
             f"{len(unreadable)} of the waiting files cannot be read, the oldest is "
-            f"{printable(unreadable[0])} in {spool.folder}: see to its permissions, or remove it"
+            f"{visible(unreadable[0])} in {spool.folder}: see to its permissions, or remove it"
         )
         return Check("warn", "spool", text)
     if depth.bad:

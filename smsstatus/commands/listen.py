@@ -11,8 +11,9 @@ import click
 from flask.cli import with_appcontext
 
 from ..forwarding.listener import Heard, Listener
+from ..notation import visible
 from ..web.current import current_service
-from .terminal import json_option, line_of_change, visible
+from .terminal import json_option, line_of_change
 
 
 class Answers(click.ParamType[tuple[int, ...]]):

@@ -10,12 +10,13 @@ import click
 from flask.cli import with_appcontext
 
 from ..model import RANKS
+from ..notation import visible
 from ..query import find_message
 from ..store.contract import Filters, Message, Store, StoreError
 from ..views import csv_lines, message_json
 from ..web.current import current_service
 from .filters import Given, filter_options, read_options, refuse
-from .terminal import coloured, json_option, seconds, show_json, table, visible
+from .terminal import coloured, json_option, seconds, show_json, table
 
 LISTED = 20
 

@@ -52,7 +52,7 @@ def command(older_than: timedelta, dry_run: bool, force: bool, as_json: bool) ->
 
 
 def _count(store: Store, before: datetime) -> int:
-    """For the progress bar; none is worth waiting for."""
+    """For the progress bar; there is none where counting takes too long."""
     try:
         return store.count_older(timestamp(before)) if sys.stderr.isatty() else 0
     except StoreUnavailable:

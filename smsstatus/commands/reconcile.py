@@ -12,6 +12,7 @@ import click
 from flask.cli import with_appcontext
 
 from ..model import timestamp
+from ..notation import visible
 from ..plivo.api import NotConfigured
 from ..service import Service
 from ..store.contract import StoreError
@@ -29,7 +30,6 @@ from .terminal import (
     report,
     running_line,
     seconds,
-    visible,
 )
 
 

@@ -15,7 +15,7 @@ from flask.cli import with_appcontext
 from ..intake.last_resort import lines_of
 from ..intake.records import NotReadable, is_file_name
 from ..intake.replay import NotReplayable, Replayed, drain, replay_file, replay_log
-from ..logs import printable
+from ..notation import visible
 from ..service import Service
 from ..store.contract import StoreUnavailable
 from ..web.current import current_service
@@ -46,7 +46,7 @@ def command(source: str | None, as_json: bool) -> None:
             with progress("files", len(names)) as advance:
                 replayed = drain(service.store, service.spool, names=_each(names, advance))
             for name, stuck in service.spool.stuck.items():
-                click.echo(f"{printable(name)} cannot be applied now: {stuck.reason}", err=True)
+                click.echo(f"{visible(name)} cannot be applied now: {stuck.reason}", err=True)
         elif is_file_name(source):
             replay_file(service.store, Path(source), replayed)
         else:

@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from ..durations import read_duration
+from ..notation import visible
 
 AT_WORK = 3
 """The exit status of a command that did nothing, because another process is doing it."""
@@ -87,11 +88,6 @@ def coloured(word: str) -> str:
 def seconds(timestamp: str) -> str:
     """A time in UTC to the second: `--since` and `--until` take it too."""
     return timestamp[:19]
-
-
-def visible(text: str) -> str:
-    """Text of a stranger's: what would move the cursor or hide something becomes `\\x1b`."""
-    return "".join([char if char.isprintable() else ascii(char)[1:-1] for char in text])
 
 
 def report(as_json: bool, sentence: str, **facts: object) -> None:

@@ -8,9 +8,10 @@ from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 from ..clock import Clock
-from ..logs import RateLimit, printable
+from ..logs import RateLimit
 from ..metrics import Metrics
 from ..model import timestamp
+from ..notation import visible
 from ..settings import Settings
 from ..store.outbox import Claimed, Condition, Fate, Settlement
 from .deliver import Answer
@@ -71,7 +72,7 @@ class Judge:
             answer.result,
             self.condition.last_taken_at,
         )
-        elsewhere = f", which points to {printable(answer.points_to)}" if answer.points_to else ""
+        elsewhere = f", which points to {visible(answer.points_to)}" if answer.points_to else ""
         self._complaints.log(
             log.warning, "forwarding: %s: %s%s", self._host, answer.result, elsewhere
         )

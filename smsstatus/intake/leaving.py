@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import time
 
-from ..logs import printable, without_text
+from ..logs import without_text
+from ..notation import visible
 from ..plivo.callback import Callback
 from ..store.contract import StoreUnavailable
 from .keep import Places, keep_in_log_too
@@ -61,5 +62,5 @@ def _lines_of(places: Places, name: str) -> list[Line]:
         pass
     except OSError as error:
         text = "spool file %s is left on a disk that is not kept: %s"
-        log.error(text, printable(name), without_text(error))
+        log.error(text, visible(name), without_text(error))
     return []

@@ -16,8 +16,8 @@ from typing import NamedTuple
 from urllib.parse import urlencode
 from uuid import uuid4
 
-from ..logs import printable
 from ..model import SEND_RANK, StatusUpdate
+from ..notation import visible
 from ..plivo.callback import Callback, digest_of, make_update, read_callback
 from ..plivo.form import parse_form
 
@@ -73,7 +73,7 @@ def _line(raw: bytes, name: str) -> Line:
     try:
         found = callback_of(json.loads(raw.decode()))
     except (ValueError, RecursionError) as error:
-        found = NotReadable(f"{printable(name)} is not a spool file: {error}")
+        found = NotReadable(f"{visible(name)} is not a spool file: {error}")
     return Line(raw, found, name)
 
 

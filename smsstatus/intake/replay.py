@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from ..logs import printable, without_text
+from ..logs import without_text
+from ..notation import visible
 from ..plivo.callback import Callback
 from ..store.contract import Store, StoreUnavailable, WorkRefused
 from .keep import Place, put_in_store
@@ -189,7 +190,7 @@ def _drain_line(store: Store, spool: Spool, name: str, line: Line, replayed: Rep
             replayed.unreadable += 1
         else:
             replayed.refused += 1
-        spool.lines.log(log.error, "spool file %s set aside in bad/: %s", printable(name), reason)
+        spool.lines.log(log.error, "spool file %s set aside in bad/: %s", visible(name), reason)
 
 
 def _leave(

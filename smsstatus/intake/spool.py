@@ -26,7 +26,8 @@ from .. import promise
 from ..bounded import Bounded, Recent
 from ..files import make_folder, write_synced
 from ..locking import hold_if_free
-from ..logs import RateLimit, printable
+from ..logs import RateLimit
+from ..notation import visible
 from ..plivo.callback import Callback
 from ..plivo.form import Malformed
 from .bad import Bad
@@ -215,7 +216,7 @@ class Spool:
         self.stuck[name] = Stuck(reason, pause, time.monotonic() + pause)
         if known is None:
             self.lines.log(
-                log.error, "spool file %s cannot go now, passed by: %s", printable(name), reason
+                log.error, "spool file %s cannot go now, passed by: %s", visible(name), reason
             )
 
     def tidy_bad(self) -> None:

@@ -14,8 +14,7 @@ from datetime import UTC, datetime
 from math import ceil
 from typing import Any
 
-from ..logs import printable
-from ..notation import http_date, is_uuid, pause_asked_for
+from ..notation import http_date, is_uuid, pause_asked_for, visible
 from ..settings import Settings
 
 LONGEST_WAIT = 86_400
@@ -293,7 +292,7 @@ def _words(answer: Answer) -> str:
     text = f"Plivo answered {answer.status}"
     if not isinstance(said, str):
         return text
-    return f"{text}, saying: {printable(said.rstrip('.')[:300])}"  # no store holds half a character
+    return f"{text}, saying: {visible(said.rstrip('.')[:300])}"  # no store holds half a character
 
 
 def _unreachable(error: Exception, *, connected: bool) -> PlivoError:

@@ -75,6 +75,7 @@ class Timetable:
         """
         for task in self.tasks:
             if not self._is_due(task):
+                self._said.pop(task.name, None)  # another process may have done it
                 continue
             try:
                 with self._parts.store.hold(task.name) as still_held:

@@ -478,10 +478,12 @@ def test_a_form_that_is_not_utf8_is_not_sent_with_its_text_mangled(refusing: Fla
 
 NO_SUCH = {"error": "not found"}
 HTML = b"<html><body>Bad gateway</body></html>"
+ODD = r"""Número "\d" isn't 北京"""
 
 REFUSALS: dict[str, tuple[Reply, int, str]] = {
     "400": (Reply(400, {"api_id": "x", "error": "invalid src"}), 422, "saying: invalid src"),
     "400 with an object": (Reply(400, {"error": {"error": "dst bad"}}), 422, "saying: dst bad"),
+    "400 with other letters": (Reply(400, {"error": ODD}), 422, f"saying: {ODD}"),
     "400 with a list": (Reply(400, {"error": ["a", "b"]}), 422, "Plivo answered 400"),
     "400 with null": (Reply(400, {"error": None}), 422, "Plivo answered 400"),
     "401": (Reply(401, {"error": "denied"}), 502, "PLIVO_AUTH_ID"),

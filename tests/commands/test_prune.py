@@ -191,6 +191,11 @@ def test_nothing_is_removed_if_that_would_be_all_as_with_a_clock_that_jumped(
     assert query("SELECT count(*) AS n FROM messages") == [{"n": 1}]
 
 
+def test_of_an_empty_database_nothing_is_removed_and_no_clock_suspected(run: Run) -> None:
+    done = run("prune", "--older-than", "90d")
+    assert (done.exit_code, done.stdout, done.stderr) == (0, "0 messages removed.\n", "")
+
+
 @pytest.mark.parametrize("arguments", [(), ("--older-than", "90"), ("--older-than", "0d")])
 def test_how_old_has_to_be_said(run: Run, aged_ones: list[str], arguments: tuple[str, ...]) -> None:
     done = run("prune", *arguments)

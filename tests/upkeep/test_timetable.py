@@ -511,24 +511,32 @@ def test_while_the_command_is_at_work_the_service_says_so_once_and_waits(
     assert [record.getMessage() for record in caplog.records].count(line) == 2
 
 
-def test_a_lock_file_of_another_user_is_named_once_and_keeps_no_other_task_waiting(
+@pytest.mark.parametrize("is_ours", [True, False])
+def test_a_closed_lock_file_is_named_once_and_keeps_no_other_task_waiting(
     process: Process,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
+    is_ours: bool,
 ) -> None:
-    """As one that a command made which root ran."""
+    """By its mode, or another user's: as one that a command made which root ran."""
     lock = tmp_path / "sms.db.prune-lock"
     lock.touch()
     monkeypatch.setattr(locking, "os", LockedOut(lock))
+    owner = os.geteuid()
+    asking = owner if is_ours else owner + 1
+    monkeypatch.setattr(os, "geteuid", lambda: asking)
     day = DAY.total_seconds()
     process = with_settings(process, retention=day, backup_every=day, backup_dir=tmp_path)
     process.look_after(HOUR, every=60)
     (run,) = process.store.runs.last()
     assert (run.task, run.is_ok) == ("backup", True)
     (said,) = [text for text in caplog.messages if "prune" in text]
-    assert said.startswith(f"prune is due: {lock} belongs to user {os.getuid()}, and user ")
-    assert said.endswith("`chown` the file")
+    says = f"{lock} belongs to user {owner}, and user {asking}, who asks, may not"
+    if is_ours:
+        says = f"user {owner}, whose file {lock} is, may not"
+    assert said.startswith(f"prune is due: {says} read and write it: ")
+    assert said.endswith("`chmod u+rw` the file" if is_ours else "`chown` the file")
     monkeypatch.undo()
     process.look_after(MINUTE)
     assert [run.task for run in process.store.runs.last()] == ["backup", "prune"]
@@ -555,6 +563,26 @@ def test_what_the_store_refuses_of_one_task_is_said_once_and_keeps_no_other_task
     monkeypatch.undo()
     process.look_after(MINUTE)
     assert [run.found for run in process.store.runs.last()] == ["done", "done"]
+
+
+def test_trouble_is_said_again_where_another_process_has_done_the_task_since(
+    process: Process, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = with_settings(process)
+    process.timetable.tasks = [Task("prune", DAY, lambda *_: Finding(text="done"))]
+    other.timetable.tasks = process.timetable.tasks
+    for trouble in ("the first", "the second"):
+
+        def refuse(name: str, trouble: str = trouble) -> None:
+            raise StoreUnavailable(trouble)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(process.store, "hold", refuse)
+            process.look_after(HOUR, every=60)
+        other.timetable.look()
+        process.look_after(DAY)
+    said = [text for text in caplog.messages if "is due" in text]
+    assert said == ["prune is due: the first", "prune is due: the second"]
 
 
 def test_a_store_that_is_away_is_asked_once_in_a_look(

@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from ..contract import StoreUnavailable
+from ..contract import StoreError, StoreUnavailable
 
 BUSY_SECONDS = 1.5
 CHECKPOINT_PAGES = 1000
@@ -37,7 +37,8 @@ class Writable(sqlite3.Connection):
 def open_writable(path: Path, check: Callable[[sqlite3.Connection], None]) -> Writable:
     """A connection in autocommit mode whose commits are on disk when they return.
 
-    `check` is called before anything is changed, and its errors leave the file as it is.
+    `check` is called before anything is changed; a StoreError of it leaves the file and its -wal
+    as they are.
     """
     connection = sqlite3.connect(
         f"{path.as_uri()}?mode=rw",
@@ -55,6 +56,9 @@ def open_writable(path: Path, check: Callable[[sqlite3.Connection], None]) -> Wr
         connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
         connection.execute("PRAGMA journal_size_limit = 67108864")
         connection.execute("PRAGMA user_version").fetchall()  # has SQLite open -wal and -shm
+    except StoreError:
+        close_without_checkpoint(connection, path)
+        raise
     except BaseException:
         connection.close()
         raise

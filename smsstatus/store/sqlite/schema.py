@@ -21,20 +21,23 @@ _COLUMN = re.compile(r"^    ([a-z_]+) ", re.MULTILINE)
 
 
 def refuse_foreign(connection: sqlite3.Connection) -> None:
-    """Raises StoreUnavailable for a file in which a table of ours is another program's.
+    """Raises SchemaTooNew for a file of a later version, which may have other columns, and
+    StoreUnavailable for one in which a table of ours is another program's.
 
     No version has added a column to a table, so one that lacks a column is not ours.
     """
-    rows = connection.execute(
-        """SELECT lower(t.name), lower(c.name)
-           FROM sqlite_master AS t, pragma_table_info(t.name) AS c
-           WHERE t.type IN ('table', 'view')"""
-    ).fetchall()
-    there: dict[str, set[str]] = {}
-    for table, column in rows:
-        there.setdefault(table, set()).add(column)
+    version = _version(connection)
+    if version > SCHEMA_VERSION:
+        raise SchemaTooNew(
+            f"the database has schema version {version}, this program knows {SCHEMA_VERSION}: "
+            "install the version of smsstatus that wrote it, or restore an older backup"
+        )
     for name, columns in _TABLE.findall(SCHEMA.read_text()):
-        if name in there and not there[name].issuperset(_COLUMN.findall(columns)):
+        rows = connection.execute(
+            "SELECT lower(name) FROM pragma_table_info(?)", (name,)
+        ).fetchall()
+        there = {column for (column,) in rows}
+        if there and not there.issuperset(_COLUMN.findall(columns)):
             raise StoreUnavailable(
                 f"the database has a table {name} of another program: give smsstatus a database "
                 "of its own"
@@ -42,16 +45,8 @@ def refuse_foreign(connection: sqlite3.Connection) -> None:
 
 
 def apply_schema(connection: Writable) -> None:
-    """Create what is missing, drop what only earlier versions had.
-
-    Raises SchemaTooNew for a file of a later version.
-    """
-    version = connection.execute("PRAGMA user_version").fetchall()[0][0]
-    if version > SCHEMA_VERSION:
-        raise SchemaTooNew(
-            f"the database has schema version {version}, this program knows {SCHEMA_VERSION}: "
-            "install the version of smsstatus that wrote it, or restore an older backup"
-        )
+    """Create what is missing, drop what only earlier versions had."""
+    version = _version(connection)
     schema = SCHEMA.read_text()
     missing = _missing(connection, schema)
     if version < SCHEMA_VERSION or missing:
@@ -128,6 +123,10 @@ _CLAIM_TEXTS = f"""
     WHERE length(digest) > {FORMER_SIZE};
     """
 """Without its text, an update that comes again would be another event."""
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchall()[0][0])
 
 
 def _missing(connection: sqlite3.Connection, schema: str) -> set[str]:

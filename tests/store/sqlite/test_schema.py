@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -129,13 +130,16 @@ def test_a_file_of_version_1_is_brought_up_to_date(settings: Settings, query: Qu
 
 
 def test_a_file_of_a_later_version_is_refused_and_left_as_it_is(settings: Settings) -> None:
+    """Also one that has other columns."""
     path = settings.database_path
+    ask(path, "CREATE TABLE messages (id INTEGER PRIMARY KEY)")
     ask(path, f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    before = path.read_bytes()
     with pytest.raises(SchemaTooNew):
         SqliteStore(path).prepare()
     with pytest.raises(StartError, match=rf"DATABASE_URL: .* version {SCHEMA_VERSION + 1}"):
         create_app(settings)
-    assert ask(path, "SELECT count(*) FROM sqlite_master") == [(0,)]
+    assert path.read_bytes() == before
 
 
 @pytest.mark.parametrize(
@@ -170,6 +174,40 @@ def test_a_file_of_another_program_is_left_alone_and_named_and_callbacks_are_spo
         assert path.read_bytes() == before
     finally:
         service.stop()
+
+
+def test_what_another_program_that_was_killed_left_in_its_wal_stays_there(
+    settings: Settings, tmp_path: Path
+) -> None:
+    path, wal = settings.database_path, Path(f"{settings.database_path}-wal")
+    with closing(sqlite3.connect(tmp_path / "theirs.db")) as connection:
+        connection.executescript("PRAGMA journal_mode = WAL; CREATE TABLE sums (total INTEGER)")
+        shutil.copy(tmp_path / "theirs.db", path)
+        shutil.copy(tmp_path / "theirs.db-wal", wal)
+    before = path.read_bytes(), wal.read_bytes()
+    with pytest.raises(StoreUnavailable, match="has a table sums of another program"):
+        SqliteStore(path).prepare()
+    assert (path.read_bytes(), wal.read_bytes()) == before
+    assert ask(path, "SELECT name FROM sqlite_master") == [("sums",)]
+
+
+@pytest.mark.parametrize(
+    "added",
+    [
+        "CREATE VIEW report AS SELECT * FROM exports",  # which is gone
+        """PRAGMA writable_schema = ON;
+           INSERT INTO sqlite_master VALUES
+               ('table', 'notes', 'notes', 0, 'CREATE VIRTUAL TABLE notes USING gone (text)')""",
+    ],
+)
+def test_a_view_or_a_table_that_somebody_added_and_nobody_can_read_is_no_trouble(
+    settings: Settings, added: str
+) -> None:
+    path = settings.database_path
+    SqliteStore(path).prepare()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(added)
+    SqliteStore(path).prepare()
 
 
 def test_a_probe_does_not_take_back_what_a_later_program_has_done(settings: Settings) -> None:
