@@ -19,7 +19,7 @@ from smsstatus.store.postgres import attempts, names, readers, tallies
 from smsstatus.store.postgres.connection import Connection
 from smsstatus.store.postgres.store import PostgresStore
 
-from .conftest import PATIENT
+from .conftest import PATIENT, Gate
 from .updates import at, update_of
 
 OLD, NEW = "2020-01-01T00:00:00.000000Z", "2020-01-01T00:00:01.000000Z"
@@ -68,6 +68,23 @@ def test_once_the_time_for_an_answer_is_over_nothing_is_asked_for_it(
                 act()
         assert another.submit(store.newest).result(PATIENT) == ""
     assert store.newest() == ""
+
+
+def test_a_probe_waits_for_the_writer_no_longer_than_the_answer_may_take(
+    store: PostgresStore, short: Callable[[float], None]
+) -> None:
+    """And what waited too short a time says nothing of writing."""
+    gate = Gate()
+    written = store.begin(update_of(at("sent", "00:00:01", MessageUUID="1")), gate)
+    try:
+        assert gate.entered.wait(PATIENT)
+        short(1)
+        with promise.answering(), pytest.raises(StoreUnavailable, match=OVER):
+            store.probe()
+        waiting = store.begin(update_of(at("sent", "00:00:01", MessageUUID="2")))
+    finally:
+        gate.leave.set()
+    assert [store.finish(each) for each in (written, waiting)] == [Outcome.APPLIED] * 2
 
 
 def test_a_connection_that_others_use_is_waited_for_no_longer_than_the_answer_may_take(
