@@ -24,6 +24,12 @@ class Cache(Generic[T]):
         self._found: tuple[float, T] | None = None
         self._finding = threading.Lock()
 
+    @property
+    def last(self) -> T | None:
+        """What was found last, however long ago."""
+        found = self._found
+        return found[1] if found is not None else None
+
     def get(self, clock: Clock, find: Callable[[], T], is_good: Callable[[T, float], bool]) -> T:
         """The value, found out again unless it is good still, judged by itself and its age.
 

@@ -49,6 +49,13 @@ def answering() -> Iterator[None]:
         _answer.until = before
 
 
+def over_at() -> float:
+    """When the time for this thread's answer is over, which tells it from the thread's next one;
+    inf where nobody waits for an answer.
+    """
+    return _answer.until
+
+
 def seconds_left(at_most: float = math.inf) -> float:
     """For what this thread reads now; without bound where nobody waits for its answer."""
     return max(min(_answer.until - time.monotonic(), at_most), 0.0)

@@ -16,12 +16,13 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from smsstatus import create_app
+from smsstatus import create_app, promise
 from smsstatus.commands.doctor import examine
 from smsstatus.readiness import READY_SECONDS
 from smsstatus.service import Service
 from smsstatus.settings import Settings
 from smsstatus.settings.database_url import read_database_url
+from smsstatus.store.contract import StoreUnavailable
 from smsstatus.store.postgres import tallies
 from smsstatus.store.postgres.connection import Connection
 from smsstatus.upkeep import alone
@@ -252,6 +253,30 @@ def test_figures_that_take_too_long_to_count_do_not_make_the_service_unready(
     assert page.status_code == 200
     assert "Not ready" not in page.text
     assert client.get("/readyz").status_code == 200
+
+
+def test_failures_that_take_too_long_to_count_leave_the_other_metrics(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = []
+    more = {"forward_url": "http://127.0.0.1:9/", "retention": 90 * 86_400.0}
+    app = create_app(replace(settings, **more))
+    try:
+        with monkeypatch.context() as slow:
+
+            def take_all_the_time(*asked: object) -> Any:
+                tried.append(asked)
+                slow.setattr(promise, "seconds_left", lambda at_most=0.0: 0.0)
+                raise StoreUnavailable("no answer within 4 s")
+
+            slow.setattr(tallies, "read_tallies", take_all_the_time)
+            shown = app.test_client().get("/metrics").text
+        assert tried
+        assert "smsstatus_forward_waiting 0" in shown
+        assert 'smsstatus_upkeep_ok{task="prune"} 1' in shown
+        assert app.test_client().get("/readyz").get_json()["forwarding"]["waiting"] == 0
+    finally:
+        service_of(app).stop()
 
 
 def test_init_db_makes_the_tables_and_does_so_in_a_release(app: Flask, url: str) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from .. import promise
 from ..model import DELIVERED, EARLIEST, timestamp
 from ..service import Service
 from ..store.contract import NO_COUNTRY, Filters, Group, Message, StoreUnavailable, Tally
@@ -151,12 +152,16 @@ def groups_of(
 
 
 def is_without_report(service: Service, message: Message) -> bool:
-    """Whether the message was sent, and no delivery report is to be expected any more.
-
-    Raises StoreUnavailable.
+    """Whether the message was sent, and no delivery report is to be expected any more; not where
+    that cannot be found out.
     """
+    if message.current_status != "sent":
+        return False
     now = service.clock.now()
-    return message.current_status == "sent" and has_no_report(message, _learned(service, now), now)
+    try:
+        return has_no_report(message, _learned(service, now), now)
+    except StoreUnavailable:  # the message was found, and can be shown
+        return False
 
 
 def _rates_of_all(service: Service, tallies: Sequence[Tally]) -> Rates:
@@ -173,14 +178,19 @@ def _rates(service: Service, tallies: Sequence[Tally]) -> dict[Group, Rates]:
 
 
 def _learned(service: Service, now: datetime) -> Learned:
+    """Raises StoreUnavailable where it is not known and there was no time to find it out."""
+
     def learn_again() -> Learned:
         window = timestamp(now - LEARNING), timestamp(now)
         try:
             (tallies,) = service.store.tallies(window, (), first_hour(now))
             times = service.store.delivery_times(*window, ("country",), deliveries(tallies))
             return learn(tallies, {**times, **_times_of_rare(service, window[0], tallies, times)})
-        except StoreUnavailable:  # an hour may be read where weeks that have no sums yet may not
-            return Learned()
+        except StoreUnavailable:
+            known = service.learned.last or Learned()  # weeks say much the same ten minutes later
+            if not known.is_known and not promise.seconds_left():
+                raise  # it is this answer that was slow: for others there may be time
+            return known  # an hour may be read where weeks that have no sums yet may not
 
     return service.learned.get(
         service.clock,

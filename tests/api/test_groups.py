@@ -15,11 +15,14 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from smsstatus import promise
+from smsstatus.figures.window import LEARN_SECONDS
 from smsstatus.model import utc_timestamp
 from smsstatus.store.contract import PARTS, StoreUnavailable, Tally
 from smsstatus.store.sqlite import counting
 from smsstatus.web.current import service_of
 
+from ..clock import HandClock
 from ..conftest import Receive
 from ..rows import insert, row
 from ..store.conftest import write
@@ -182,11 +185,8 @@ def test_how_long_reports_of_a_rare_country_take_is_known_among_many_others(
     assert (group["total"], group["no_report"]) == (2, 0)
 
 
-def test_an_hour_has_figures_where_the_last_weeks_cannot_be_read(
-    app: Flask, api: FlaskClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As before they are summed up. Of a message that was delivered nobody has to know more."""
-    write_lives(app, "DE", 0 * HOUR, delivered=3)
+def refuse_weeks(app: Flask, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Days can be counted, weeks cannot; when those began that were asked for."""
     store = service_of(app).store
     asked: list[str] = []
 
@@ -198,11 +198,53 @@ def test_an_hour_has_figures_where_the_last_weeks_cannot_be_read(
 
     counted = store.tallies
     monkeypatch.setattr(store, "tallies", too_slow)
+    return asked
+
+
+def test_an_hour_has_figures_where_the_last_weeks_cannot_be_read(
+    app: Flask, api: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As before they are summed up. Of a message that was delivered nobody has to know more."""
+    write_lives(app, "DE", 0 * HOUR, delivered=3)
+    asked = refuse_weeks(app, monkeypatch)
     assert api.get("/ui/messages/DE-0-delivered-0").status_code == 200
     assert not asked
     for _ in range(2):
         assert api.get("/stats").get_json()["delivery_rate"] == 1.0
     assert len(asked) == 1, "that weeks cannot be read is kept in mind for a while"
+
+
+def write_half_heard(app: Flask) -> None:
+    """Weeks say that reports come from India, of the last hour most are missing."""
+    write_lives(app, "IN", 50 * HOUR, delivered=20)
+    write_lives(app, "IN", 0 * HOUR, delivered=4, sent=6)
+
+
+def test_an_answer_that_had_no_time_to_learn_says_nothing_wrong_and_nor_does_the_next(
+    app: Flask, api: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_half_heard(app)
+    with monkeypatch.context() as slow:
+        refuse_weeks(app, slow)
+        slow.setattr(promise, "READ_SECONDS", 0.0)
+        problem(api.get("/stats"), 503)
+        assert api.get("/ui/messages/IN-0-sent-0").status_code == 200
+    stats = api.get("/stats").get_json()
+    assert (stats["few_reports"], stats["headline"]) == ([], "delivery_rate")
+
+
+def test_what_was_learned_is_kept_where_it_cannot_be_learned_again(
+    app: Flask, api: FlaskClient, clock: HandClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_half_heard(app)
+    assert api.get("/stats").status_code == 200
+    refuse_weeks(app, monkeypatch)
+    monkeypatch.setattr(promise, "READ_SECONDS", 0.0)
+    clock.turn(LEARN_SECONDS)
+    for path in ("/stats", "/stats?group_by=country"):
+        figures = api.get(path).get_json()
+        (figures,) = figures.get("groups", [figures])
+        assert figures["delivery_rate"] == 1.0
 
 
 def test_where_most_reports_are_missing_it_is_not_said_that_none_came(

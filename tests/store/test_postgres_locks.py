@@ -135,6 +135,21 @@ def test_who_has_waited_in_vain_is_refused_at_once_and_others_are_not(
         another.submit(store.probe).result(PATIENT)
 
 
+def test_the_next_answer_of_a_thread_is_not_refused_for_what_the_one_before_has_waited_for(
+    store: PostgresStore, postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "WAITED_SECONDS", 0.1)
+    monkeypatch.setattr(patience, "SPENT_SECONDS", PATIENT)
+    with promise.answering():
+        with locked_table(postgres, monkeypatch), pytest.raises(StoreUnavailable):
+            store.find("1")
+        monkeypatch.setattr(promise, "STATEMENT_SECONDS", PATIENT)
+        with pytest.raises(StoreUnavailable, match=r"no answer within 0\.3 s"):
+            store.newest()
+    with promise.answering():
+        assert store.newest() == ""
+
+
 def test_who_falls_silent_in_a_transaction_keeps_nobody_from_its_messages(
     store: PostgresStore, postgres: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

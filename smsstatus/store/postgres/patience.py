@@ -17,22 +17,23 @@ from ..contract import StoreUnavailable
 WAITED_SECONDS = 1.0
 """Who was refused sooner may ask for the next thing."""
 SPENT_SECONDS = 0.25
-"""A request asks for the next thing at once; the thread's next one comes later."""
+"""The next thing is asked for at once; what comes later is for something else."""
 
 
 class Patience:
-    """Of each thread, which serves one request. Others are not refused for one's slow query."""
+    """Of each thread's answer. No other one is refused for one's slow query."""
 
     def __init__(self) -> None:
         self._mine = threading.local()
 
     @contextmanager
     def limited(self) -> Iterator[None]:
-        """Raises StoreUnavailable where this thread has just waited for one in vain, or has no time
-        left for its answer.
+        """Raises StoreUnavailable where this thread has just waited for one in vain for the same
+        answer, or has no time left for it.
         """
         began = time.monotonic()
-        if began < getattr(self._mine, "spent_until", 0.0):
+        answer = promise.over_at()
+        if getattr(self._mine, "answer", None) == answer and began < self._mine.spent_until:
             raise StoreUnavailable(self._mine.failure)
         if not promise.seconds_left():
             raise StoreUnavailable(f"all that was asked for takes over {promise.READ_SECONDS:g} s")
@@ -42,5 +43,6 @@ class Patience:
             ended = time.monotonic()
             if ended - began > WAITED_SECONDS:
                 self._mine.spent_until = ended + SPENT_SECONDS
+                self._mine.answer = answer
                 self._mine.failure = str(error)
             raise
