@@ -147,10 +147,13 @@ class Receiver:
             line.send(request)
             response = HTTPResponse(cast(socket.socket, line), method="POST")
             response.begin()
+            while 101 < response.status < 200:  # the answer is still to come; it passes over 100
+                response.headers = response.msg = cast(Any, None)  # else it begins no more
+                response.begin()
             with contextlib.suppress(OSError, HTTPException, ValueError):
                 while response.read(8192):  # so that the connection can be used again
                     pass
-                keep = response.isclosed() and not response.will_close
+                keep = response.isclosed() and not response.will_close and response.status >= 200
             response.close()
             is_redirect = 300 <= response.status < 400
             return response, _host_of(response.headers.get("Location", "")) if is_redirect else ""
