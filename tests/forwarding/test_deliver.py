@@ -234,6 +234,39 @@ def test_the_code_counts_of_an_answer_whose_rest_drips() -> None:
     assert results_of(NEVER_END, 3.0) == {code: code for code in NEVER_END}
 
 
+UNENDED = {
+    "closed at its end": b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n",
+    "of an old server": b"HTTP/1.0 200 OK\r\nContent-Length: 9999\r\n\r\n",
+    "of known length": b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("head", UNENDED.values(), ids=UNENDED)
+def test_who_has_answered_may_go_on_with_its_body_and_nobody_waits_for_it(head: bytes) -> None:
+    known = threading.Event()
+    was_known: list[bool] = []
+
+    def act(connection: socket.socket, odd: Odd) -> None:
+        connection.sendall(head)
+        was_known.append(known.wait(LONG / 2))
+
+    with odd_receiver(act) as odd:
+        answer = post_to(odd.url)
+        known.set()
+    assert (answer.result, was_known) == ("200", [True])
+
+
+def test_a_body_that_drips_is_read_for_a_while_and_its_connection_is_not_used_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(deliver, "BODY_SECONDS", 0.1)
+    with odd_receiver(NEVER_END["200"]) as odd:
+        sender = Receiver(odd.url, LONG)
+        assert [sender.post(BODY, {}).result for _ in range(2)] == ["200", "200"]
+        sender.close()
+    assert [BODY in got for got in odd.got] == [True, True]
+
+
 def results_of(acts: dict[str, Act], seconds: float) -> dict[str, str]:
     """All at once, as each takes all of the time."""
     found = {}
