@@ -68,10 +68,22 @@ def upkeep_of(service: Service) -> UpkeepState | None:
 
 def lag(service: Service, state: OutboxState) -> float:
     """For how many seconds what is most behind could have been tried."""
-    if state.due_since is None:
+    return _seconds_since(service, state.due_since)
+
+
+def failing(service: Service, state: OutboxState) -> float:
+    """For how many seconds the receiver has only failed, while something waits for it.
+
+    What has failed is due later, so `lag` says little of a receiver that fails each one.
+    """
+    return _seconds_since(service, state.condition.failing_since if state.waiting else None)
+
+
+def _seconds_since(service: Service, then: str | None) -> float:
+    if then is None:
         return 0.0
-    behind = service.clock.now() - datetime.fromisoformat(state.due_since)
-    return max(round(behind.total_seconds(), 1), 0.0)
+    gone = service.clock.now() - datetime.fromisoformat(then)
+    return max(round(gone.total_seconds(), 1), 0.0)
 
 
 def _find_out(service: Service) -> dict[str, Any]:

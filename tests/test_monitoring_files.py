@@ -78,6 +78,12 @@ def test_alarms_and_board_use_metrics_that_are_there(documented: set[str]) -> No
         assert expression.count("(") == expression.count(")")
 
 
+def test_each_way_in_which_a_receiver_takes_nothing_is_an_alarm() -> None:
+    alarmed = set[str]().union(*(named(rule["expr"]) for rule in rules()))
+    for way in ("lag_seconds", "failing_seconds", "dead"):
+        assert f"smsstatus_forward_{way}" in alarmed
+
+
 def test_no_rate_is_made_of_final_statuses() -> None:
     """Where no delivery reports come only failures are final, and what is read is final twice."""
     for expression in expressions():

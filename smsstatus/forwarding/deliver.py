@@ -6,8 +6,8 @@ ends at the same moment, whatever the other side does, except for the name's loo
 program can interrupt: nothing is sent if it ends too late. Which address may be connected to is
 decided on the one that is connected to: a check of the name before that could be answered with
 another address the second time. And of an answer 64 KiB are read in all, its head included, not
-decoded and not kept. A redirect is not followed, so nothing goes where the owner of the address did
-not send it.
+decoded and not kept; the code decides, so nobody waits for a slow body. A redirect is not followed,
+so nothing goes where the owner of the address did not send it.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 MOST_READ = 65_536
+BODY_SECONDS = 1.0
+"""How long a body is read, only so that the connection can be used again."""
 IDLE_SECONDS = 60.0
 """A connection is kept for this long, so that a name that leads elsewhere now is looked up."""
 
@@ -147,10 +149,15 @@ class Receiver:
             line.send(request)
             response = HTTPResponse(cast(socket.socket, line), method="POST")
             response.begin()
-            with contextlib.suppress(OSError, HTTPException, ValueError):
-                while response.read(8192):  # so that the connection can be used again
-                    pass
-                keep = response.isclosed() and not response.will_close
+            while 101 < response.status < 200:  # the answer is still to come; it passes over 100
+                response.headers = response.msg = cast(Any, None)  # else it begins no more
+                response.begin()
+            if response.status >= 200 and not response.will_close:
+                line.deadline = min(deadline, time.monotonic() + BODY_SECONDS)
+                with contextlib.suppress(OSError, HTTPException, ValueError):
+                    while response.read(8192):
+                        pass
+                    keep = response.isclosed()
             response.close()
             is_redirect = 300 <= response.status < 400
             return response, _host_of(response.headers.get("Location", "")) if is_redirect else ""
@@ -236,12 +243,12 @@ class _Line:
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
         self._opened = time.monotonic()
-        self._deadline = 0.0
+        self.deadline = 0.0
         self.received = 0
         """Bytes since `begin`."""
 
     def begin(self, deadline: float) -> None:
-        self._deadline = deadline
+        self.deadline = deadline
         self.received = 0
 
     def is_fresh(self) -> bool:
@@ -255,14 +262,14 @@ class _Line:
     def send(self, data: bytes) -> None:
         rest = memoryview(data)
         while rest:
-            self._connection.settimeout(_left(self._deadline))
+            self._connection.settimeout(_left(self.deadline))
             rest = rest[self._connection.send(rest) :]
 
     def receive_into(self, buffer: WriteableBuffer) -> int:
         """Raises OSError once more has come than is read of an answer."""
         if self.received > MOST_READ:
             raise OSError("more than is read of an answer")
-        self._connection.settimeout(_left(self._deadline))
+        self._connection.settimeout(_left(self.deadline))
         count = self._connection.recv_into(buffer)
         self.received += count
         return count

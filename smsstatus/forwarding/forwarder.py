@@ -62,7 +62,7 @@ class Forwarder:
         self._inbox = queue.SimpleQueue["Attempt | None"]()
         self._workers = Workers(settings.forward_concurrency, self._send, self._inbox.put)
         self._results = Results(outbox, clock)
-        self._judging = Judge(settings, metrics, clock, chance, self._results)
+        self._judging = Judge(outbox, settings, metrics, clock, chance, self._results)
         self._brake = self._judging.brake
         self._thread = threading.Thread(target=self._run, name="forwarder", daemon=True)
         self._complaints = RateLimit()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -13,7 +14,8 @@ from ..metrics import Metrics
 from ..model import timestamp
 from ..notation import visible
 from ..settings import Settings
-from ..store.outbox import Claimed, Condition, Fate, Settlement
+from ..store.contract import StoreError
+from ..store.outbox import Claimed, Condition, Fate, Outbox, Settlement
 from .deliver import Answer
 from .results import Results
 from .schedule import GONE, Brake, asked_for, next_wait
@@ -27,12 +29,14 @@ class Judge:
 
     def __init__(
         self,
+        outbox: Outbox,
         settings: Settings,
         metrics: Metrics,
         clock: Clock,
         chance: Callable[[], float],
         results: Results,
     ) -> None:
+        self._outbox = outbox
         self._max_age = settings.forward_max_age
         self._host = urlsplit(settings.forward_url or "").hostname
         self._metrics = metrics
@@ -43,6 +47,7 @@ class Judge:
         self.brake = Brake(settings.forward_concurrency)
         self.condition = Condition()
         """How it goes with the receiver."""
+        self._has_recalled = False
 
     def judge(self, attempt: Attempt) -> bool:
         """Settle an attempt that is over; is the receiver back that has taken nothing before?"""
@@ -51,10 +56,18 @@ class Judge:
             self._settle(attempt.claimed, Fate.DEAD, moment, "unreadable")
             return False
         self._metrics.count_attempt(answer.result)
+        self._recall(moment)
         if answer.is_taken:
             return self._note_taken(attempt.claimed, answer, moment)
         self._note_failure(attempt, answer, moment)
         return False
+
+    def _recall(self, moment: datetime) -> None:
+        """Begin with what an earlier process noted, read late: another may have sent until now."""
+        if not self._has_recalled:
+            self._has_recalled = True
+            with contextlib.suppress(StoreError):
+                self.condition = self._outbox.state(timestamp(moment)).condition
 
     def _note_taken(self, claimed: Claimed, answer: Answer, moment: datetime) -> bool:
         self._settle(claimed, Fate.TAKEN, moment, answer.result)

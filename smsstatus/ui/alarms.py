@@ -6,7 +6,7 @@ callback has come for longer than QUIET and longer than PAUSES times the longest
 newest callbacks. So a busy service warns after ten minutes, while one that sends a message now and
 then does not warn every night. Some countries never report delivery: messages wait there for good,
 and only the pauses keep this quiet. Forwarding: changes are paused, given up, or have been due for
-longer than BEHIND.
+longer than BEHIND, or the receiver has failed for longer than that.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 from ..figures.last_hour import failure_shares
 from ..figures.unusual import HOUR, Share
 from ..model import timestamp
-from ..readiness import lag, outbox_of, readiness
+from ..readiness import failing, lag, outbox_of, readiness
 from ..service import Service
 from ..store.contract import WAITING_COUNTED, Pulse, StoreUnavailable
 from ..store.outbox import COUNTED, OutboxState
@@ -53,7 +53,7 @@ def find(service: Service) -> list[Alarm]:
     alarms = of_readiness(readiness(service))
     outbox = outbox_of(service)
     if outbox is not None:
-        alarms += of_outbox(outbox, lag(service, outbox))
+        alarms += of_outbox(outbox, lag(service, outbox), failing(service, outbox))
     now = service.clock.now()
     try:
         alarms += of_failures(failure_shares(service), timestamp(now - HOUR))
@@ -119,8 +119,11 @@ def of_readiness(found: dict[str, Any]) -> list[Alarm]:
     return alarms
 
 
-def of_outbox(state: OutboxState, behind: float) -> list[Alarm]:
-    """The warnings for changes that are not handed on; `behind`: for how many seconds."""
+def of_outbox(state: OutboxState, behind: float, failing: float) -> list[Alarm]:
+    """The warnings for changes that are not handed on.
+
+    For how many seconds they are `behind`, and the receiver has been `failing`.
+    """
     alarms = []
     waiting = _counted(state.waiting, "change waits", "changes wait")
     if state.paused_at:
@@ -131,15 +134,18 @@ def of_outbox(state: OutboxState, behind: float) -> list[Alarm]:
                 state.paused_at,
             )
         )
-    elif behind > BEHIND and state.due_since:
+    elif max(behind, failing) > BEHIND:
         failure = state.condition.last_failure
         last = f" Its last failure: {failure}." if failure else ""
+        since = state.condition.failing_since if failing > BEHIND else state.due_since
         alarms.append(
             Alarm(
-                "Changes are not taken by the receiver; the first one waits since",
+                "The receiver has taken no change since"
+                if failing > BEHIND
+                else "Changes are not taken by the receiver; the first one waits since",
                 f"{waiting} to be forwarded.{last} Nothing is lost: they go by themselves once it "
                 "takes them.",
-                state.due_since,
+                since or "",
             )
         )
     if state.dead:

@@ -16,7 +16,7 @@ from .. import log_stream
 from ..figures.last_hour import failure_shares
 from ..intake.spool import Depth
 from ..metrics import escape, family, with_label
-from ..readiness import depth_of, lag, outbox_of, readiness, upkeep_of
+from ..readiness import depth_of, failing, lag, outbox_of, readiness, upkeep_of
 from ..service import Service
 from ..store.contract import StoreUnavailable
 from ..upkeep.tasks import why_not_listed
@@ -193,6 +193,7 @@ def _outbox_lines(service: Service) -> list[str]:
         ("waiting", "Changes that wait to be forwarded; counted up to 10,000.", state.waiting),
         ("dead", "Changes that were given up; counted up to 10,000.", state.dead),
         ("lag_seconds", "For how long the one most behind could be sent.", lag(service, state)),
+        ("failing_seconds", "For how long the receiver has taken none.", failing(service, state)),
         ("paused", "1: forwarding is paused.", int(state.paused_at is not None)),
     )
     return [

@@ -25,6 +25,7 @@ from .receivers import Answer, Odd, odd_receiver, receiver
 
 BODY = b'{"a":1}'
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+NOT_OK = b"HTTP/1.1 500 No\r\nContent-Length: 2\r\n\r\nno"
 LONG = 30.0
 """Longer than anything takes here."""
 SHORT = 0.3
@@ -139,6 +140,35 @@ def test_a_used_connection_that_breaks_within_an_answer_is_not() -> None:
     assert sum(BODY in got for got in odd.got) == 2
 
 
+def test_what_is_said_before_an_answer_is_not_taken_for_one() -> None:
+    """Each request gets hints first; the first one is refused then, and the others are taken."""
+
+    def act(connection: socket.socket, odd: Odd) -> None:
+        for answer in (NOT_OK, OK, OK):
+            for hint in (b"103 Early Hints", b"102 Processing", b"100 Continue", b"199 Odd"):
+                connection.sendall(b"HTTP/1.1 %s\r\nLink: </a>\r\n\r\n" % hint)
+            connection.sendall(answer)
+            odd.got.append(connection.recv(65_536))
+
+    with odd_receiver(act) as odd:
+        sender = Receiver(odd.url, LONG)
+        assert [sender.post(BODY, {}).result for _ in range(3)] == ["500", "200", "200"]
+        sender.close()
+    assert sum(BODY in got for got in odd.got) == 3
+
+
+def test_a_connection_that_is_to_speak_another_protocol_is_not_used_again() -> None:
+    def act(connection: socket.socket, odd: Odd) -> None:
+        connection.sendall(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")
+        odd.got.append(connection.recv(65_536))
+        connection.sendall(OK)
+
+    with odd_receiver(act) as odd:
+        sender = Receiver(odd.url, LONG)
+        assert [sender.post(BODY, {}).result for _ in range(2)] == ["101", "101"]
+        sender.close()
+
+
 def test_an_answer_that_nobody_asked_for_is_not_taken_for_the_next_one() -> None:
     """The receiver answers the first request on a connection with two answers, and no other."""
 
@@ -188,6 +218,7 @@ NEVER_BEGIN = {
     "header": _drip(b"HTTP/1.1 200 OK\r\n", b"a"),
     "headers": _drip(b"HTTP/1.1 200 OK\r\n", b"A: b\r\n"),
     "continue": _drip(b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "hints": _drip(b"HTTP/1.1 103 Early\r\n\r\n", b"HTTP/1.1 102 Processing\r\nA: b\r\n\r\n"),
 }
 NEVER_END = {
     "200": _drip(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n", b"a"),
@@ -201,6 +232,39 @@ def test_who_hangs_or_drips_is_given_up_in_time() -> None:
 
 def test_the_code_counts_of_an_answer_whose_rest_drips() -> None:
     assert results_of(NEVER_END, 3.0) == {code: code for code in NEVER_END}
+
+
+UNENDED = {
+    "closed at its end": b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n",
+    "of an old server": b"HTTP/1.0 200 OK\r\nContent-Length: 9999\r\n\r\n",
+    "of known length": b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("head", UNENDED.values(), ids=UNENDED)
+def test_who_has_answered_may_go_on_with_its_body_and_nobody_waits_for_it(head: bytes) -> None:
+    known = threading.Event()
+    was_known: list[bool] = []
+
+    def act(connection: socket.socket, odd: Odd) -> None:
+        connection.sendall(head)
+        was_known.append(known.wait(LONG / 2))
+
+    with odd_receiver(act) as odd:
+        answer = post_to(odd.url)
+        known.set()
+    assert (answer.result, was_known) == ("200", [True])
+
+
+def test_a_body_that_drips_is_read_for_a_while_and_its_connection_is_not_used_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(deliver, "BODY_SECONDS", 0.1)
+    with odd_receiver(NEVER_END["200"]) as odd:
+        sender = Receiver(odd.url, LONG)
+        assert [sender.post(BODY, {}).result for _ in range(2)] == ["200", "200"]
+        sender.close()
+    assert [BODY in got for got in odd.got] == [True, True]
 
 
 def results_of(acts: dict[str, Act], seconds: float) -> dict[str, str]:
@@ -238,7 +302,9 @@ BOMB = gzip.compress(bytes(10_000_000))
         (says(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n"), "200"),
         (says(b"HTTP/1.1 999 What\r\n\r\n"), "999"),
         (says(b"HTTP/1.1 20 What\r\n\r\n"), "connect"),
-        (says(b"HTTP/1.1 103 Early\r\n\r\n"), "103"),
+        (_pour(b"", b"HTTP/1.1 103 Early\r\n\r\n"), "connect"),
+        (says(b"HTTP/1.1 103 Early\r\n\r\n"), "connect"),
+        (says(b"HTTP/1.1 101 Switching\r\n\r\n" + OK), "101"),
         (says(b"SSH-2.0-OpenSSH_9.2\r\n"), "connect"),
         (says(b"\r\n\r\n"), "connect"),
         (says(b""), "connect"),

@@ -276,6 +276,49 @@ def test_the_condition_is_noted_and_the_attempts_are_counted(
     assert "smsstatus_forward_delay_seconds_count 1" in lines
 
 
+def test_after_a_restart_the_condition_goes_on(
+    service: Service,
+    settings: Settings,
+    there: Receiver,
+    receive: Receive,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(forwarder, "NOTE_SECONDS", 0.0)
+    service.start()
+    receive("sent")
+    wait_until(lambda: state(service).condition.last_taken_at)
+    there.answer = lambda delivered: Answer(503)
+    receive("sent")
+    wait_until(lambda: state(service).condition.failing_since)
+    assert service.forwarder is not None
+    service.forwarder.stop()
+    before = state(service).condition
+    with another(settings) as restarted:
+        there.answer = lambda delivered: Answer(502)
+        restarted.start()
+        receive("sent")
+        wait_until(lambda: state(restarted).condition.last_failure == "502")
+        assert state(restarted).condition == replace(before, last_failure="502")
+
+
+def test_what_is_taken_is_settled_also_while_the_condition_cannot_be_read(
+    service: Service, there: Receiver, receive: Receive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, failed = service.store.outbox.state, []
+
+    def fail(now: str) -> OutboxState:
+        if threading.current_thread().name == "forwarder":
+            failed.append(now)
+            raise StoreUnavailable("away")
+        return read(now)
+
+    monkeypatch.setattr(service.store.outbox, "state", fail)
+    service.start()
+    receive("sent")
+    wait_until_empty(service)
+    assert (len(failed), statuses(there)) == (1, ["sent"])
+
+
 def test_while_results_cannot_be_written_nothing_is_claimed_and_then_none_is_sent_twice(
     service: Service,
     settings: Settings,

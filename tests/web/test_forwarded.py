@@ -201,11 +201,33 @@ def test_the_overview_warns_of_a_receiver_that_takes_nothing(
 ) -> None:
     receive("sent")
     assert "taken by the receiver" not in page_of(api, "/")
-    service_of(app).store.outbox.note(Condition("2026-11-01", "timeout", None))
+    service_of(app).store.outbox.note(Condition(None, "timeout", None))
     clock.turn(alarms.BEHIND + OUTBOX_SECONDS)
     overview = page_of(api, "/")
     assert "Changes are not taken by the receiver; the first one waits since <time" in overview
     assert "1 change waits to be forwarded. Its last failure: timeout." in overview
+
+
+def test_the_overview_and_metrics_warn_of_a_receiver_that_fails_though_nothing_is_due(
+    api: FlaskClient, app: Flask, receive: Receive, settle: Come, clock: HandClock
+) -> None:
+    """What it refused is tried a day later."""
+    receive("sent")
+    settle(Fate.WAITING)
+    outbox = service_of(app).store.outbox
+    outbox.note(Condition(utc_timestamp(str(clock.now())), "503", None))
+    clock.turn(alarms.BEHIND)
+    assert "taken no change" not in page_of(api, "/")
+    clock.turn(OUTBOX_SECONDS)
+    overview = page_of(api, "/")
+    assert "The receiver has taken no change since <time" in overview
+    assert "1 change waits to be forwarded. Its last failure: 503." in overview
+    assert "smsstatus_forward_failing_seconds 305.0" in api.get("/metrics").text
+    assert "smsstatus_forward_lag_seconds 0.0" in api.get("/metrics").text
+    outbox.skip(utc_timestamp(str(clock.now())))
+    clock.turn(OUTBOX_SECONDS)
+    assert "taken no change" not in page_of(api, "/")
+    assert "smsstatus_forward_failing_seconds 0.0" in api.get("/metrics").text
 
 
 def test_the_overview_warns_of_what_was_given_up_and_of_a_pause(
