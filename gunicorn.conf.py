@@ -75,6 +75,11 @@ def on_starting(server):  # noqa: ANN001, ANN201 - gunicorn's hooks
     announce(gunicorn_server(server.cfg), server.log, take_turns=on_sqlite)
 
 
+def pre_fork(server, worker):  # noqa: ANN001, ANN201
+    """Tell the worker what only its master knows: LISTEN_FDS is gone from the environment."""
+    worker.are_lent = server.systemd
+
+
 def post_worker_init(worker):  # noqa: ANN001, ANN201
     """Start the background work in the process that serves."""
     from smsstatus.server import serving

@@ -67,6 +67,8 @@ class Worker(BaseWorker):  # type: ignore[misc]
     keeps_deadlines = True
     """For gunicorn_server, which asks any worker class."""
     sockets: list[Any]
+    are_lent = False
+    """Do the sockets belong to systemd, which starts the service when somebody connects?"""
     loop_paths = frozenset([WEBHOOK_PATH])
     """What is run in the loop: a view that does not wait, whatever is asked of it."""
     alive: bool  # gunicorn's: False once the worker is to stop
@@ -140,7 +142,7 @@ class Worker(BaseWorker):  # type: ignore[misc]
             return bool(time.monotonic() < until)
 
         for listener in self.sockets:
-            backlog.close(listener, self.ppid, accept)
+            backlog.close(listener, self.ppid, accept, is_lent=self.are_lent)
         self.sockets = []
         self._seconds[State.IDLE] = LINGER_SECONDS
         while len(self._connections) and time.monotonic() < until:
@@ -209,6 +211,8 @@ class Worker(BaseWorker):  # type: ignore[misc]
                         self.log.error("a client did not take its answer", exc_info=TimeoutError())
                     self._connections.close(connection)
         if self.alive:
+            for listener in self.sockets:
+                backlog.let_in_new_connections(listener)
             self._listen(True)
 
     def _wake(self) -> None:
