@@ -73,6 +73,15 @@ class Worker(BaseWorker):  # type: ignore[misc]
     """What is run in the loop: a view that does not wait, whatever is asked of it."""
     alive: bool  # gunicorn's: False once the worker is to stop
 
+    @staticmethod
+    def check_config(cfg: Any, log: Any) -> None:
+        """gunicorn's hook: runs once, in the master."""
+        if cfg.max_requests:
+            log.warning(
+                "--max-requests is not used: gunicorn starts the next worker only once one has "
+                "ended, which waits for its clients, and nobody would take callbacks meanwhile"
+            )
+
     def init_process(self) -> None:
         """Runs once, in the new process."""
         if self.cfg.is_ssl:
@@ -293,8 +302,6 @@ class Worker(BaseWorker):  # type: ignore[misc]
     def _begin(self, connection: Connection) -> None:
         """Make of its request what the application is called with."""
         self.nr += 1
-        if self.nr >= self.max_requests:
-            self.alive = False
         request, connection.request = connection.request, None
         assert request is not None
         if not self.alive or not self.cfg.keepalive:

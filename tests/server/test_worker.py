@@ -451,6 +451,17 @@ def _is_replaced(worker: int, service: LiveService) -> bool:
     return len(workers) == 1 and workers != [str(worker)]
 
 
+def test_no_number_of_requests_ends_a_worker_which_would_leave_nobody_to_accept(
+    tmp_path: Path,
+) -> None:
+    limit = {"GUNICORN_CMD_ARGS": "--max-requests 2"}
+    with live_service(tmp_path, **limit) as service, connect(service.port) as client:
+        for _ in range(3):
+            client.sendall(callback(service))
+            assert read_reply(client)[0::2] == (200, False)
+        assert service.log.read_text().count("--max-requests is not used") == 1
+
+
 def test_over_the_limit_of_connections_the_one_that_is_idle_for_longest_goes(
     tmp_path: Path,
 ) -> None:
