@@ -68,11 +68,25 @@ loglevel = os.environ.get("LOG_LEVEL", "info").lower() or "info"
 
 def on_starting(server):  # noqa: ANN001, ANN201 - gunicorn's hooks
     """Say once, not in each process, what the command line asked for and should not have."""
+    from smsstatus.logs import let_gunicorn_not_wait
     from smsstatus.server.serving import announce, gunicorn_server
 
+    let_gunicorn_not_wait()
     if on_sqlite and asked != "1":
         server.log.info("WEB_CONCURRENCY=%s is not used: one process writes SQLite fastest", asked)
     announce(gunicorn_server(server.cfg), server.log, take_turns=on_sqlite)
+
+
+def on_reload(server):  # noqa: ANN001, ANN201
+    """The log is a new one."""
+    from smsstatus.logs import let_gunicorn_not_wait
+
+    let_gunicorn_not_wait()
+
+
+def pre_fork(server, worker):  # noqa: ANN001, ANN201
+    """Tell the worker what only its master knows: LISTEN_FDS is gone from the environment."""
+    worker.are_lent = server.systemd
 
 
 def post_worker_init(worker):  # noqa: ANN001, ANN201

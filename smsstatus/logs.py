@@ -41,6 +41,14 @@ def configure(level: str) -> None:
         logger.addHandler(handler)
 
 
+def let_gunicorn_not_wait() -> None:
+    """Have its lines, too, left out where nobody takes them: its master starts new workers."""
+    for name in ("gunicorn.error", "gunicorn.access"):
+        for handler in logging.getLogger(name).handlers:
+            if isinstance(handler, logging.StreamHandler):
+                handler.stream = Unhurried(handler.stream)
+
+
 class _OneLine(logging.Formatter):
     """Text from a request must not be able to start a line of its own."""
 
@@ -123,10 +131,7 @@ def keep_requests_out(count_refused: Callable[[int, str], None]) -> None:
     worker class. What gunicorn refuses is counted with its answer and the class of its fault.
     """
     _without_request.install(count_refused)
-    for name in ("gunicorn.error", "gunicorn.access"):
-        for handler in logging.getLogger(name).handlers:
-            if isinstance(handler, logging.StreamHandler):
-                handler.stream = Unhurried(handler.stream)
+    let_gunicorn_not_wait()
     logging.getLogger("gunicorn.access").addFilter(_without_query_in_gunicorns)
     logging.getLogger("werkzeug").addFilter(_without_query_in_werkzeugs)
 

@@ -67,9 +67,20 @@ class Worker(BaseWorker):  # type: ignore[misc]
     keeps_deadlines = True
     """For gunicorn_server, which asks any worker class."""
     sockets: list[Any]
+    are_lent = False
+    """Do the sockets belong to systemd, which starts the service when somebody connects?"""
     loop_paths = frozenset([WEBHOOK_PATH])
     """What is run in the loop: a view that does not wait, whatever is asked of it."""
     alive: bool  # gunicorn's: False once the worker is to stop
+
+    @staticmethod
+    def check_config(cfg: Any, log: Any) -> None:
+        """gunicorn's hook: runs once, in the master."""
+        if cfg.max_requests:
+            log.warning(
+                "--max-requests is not used: gunicorn starts the next worker only once one has "
+                "ended, which waits for its clients, and nobody would take callbacks meanwhile"
+            )
 
     def init_process(self) -> None:
         """Runs once, in the new process."""
@@ -140,7 +151,7 @@ class Worker(BaseWorker):  # type: ignore[misc]
             return bool(time.monotonic() < until)
 
         for listener in self.sockets:
-            backlog.close(listener, self.ppid, accept)
+            backlog.close(listener, self.ppid, accept, is_lent=self.are_lent)
         self.sockets = []
         self._seconds[State.IDLE] = LINGER_SECONDS
         while len(self._connections) and time.monotonic() < until:
@@ -209,6 +220,8 @@ class Worker(BaseWorker):  # type: ignore[misc]
                         self.log.error("a client did not take its answer", exc_info=TimeoutError())
                     self._connections.close(connection)
         if self.alive:
+            for listener in self.sockets:
+                backlog.let_in_new_connections(listener)
             self._listen(True)
 
     def _wake(self) -> None:
@@ -289,8 +302,6 @@ class Worker(BaseWorker):  # type: ignore[misc]
     def _begin(self, connection: Connection) -> None:
         """Make of its request what the application is called with."""
         self.nr += 1
-        if self.nr >= self.max_requests:
-            self.alive = False
         request, connection.request = connection.request, None
         assert request is not None
         if not self.alive or not self.cfg.keepalive:

@@ -12,6 +12,7 @@ import sys
 import threading
 import uuid
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -421,6 +422,44 @@ def test_a_log_that_nobody_reads_does_not_stop_the_loop(tmp_path: Path, more: st
             for _ in range(2):
                 client.sendall(callback(service))
                 assert read_reply(client).status == 200
+
+
+def test_a_log_that_nobody_reads_does_not_stop_the_master(tmp_path: Path) -> None:
+    """It goes on to start workers, also after a reload, which gives it another log, and to end."""
+    service = LiveService(tmp_path)
+    os.mkfifo(service.log)
+    reader = os.open(service.log, os.O_RDONLY | os.O_NONBLOCK)
+    with contextlib.ExitStack() as stack:
+        stack.callback(os.close, reader)
+        stack.callback(service.kill)
+        service.start()
+        assert service.process is not None
+        fill(service.log)
+        for sent in (signal.SIGKILL, signal.SIGHUP, signal.SIGKILL):
+            before = worker_pid(service)
+            os.kill(before if sent == signal.SIGKILL else service.process.pid, sent)
+            wait_until(partial(_is_replaced, before, service), what="a new worker is alone")
+            assert service.answers()
+        assert service.stop() == 0
+
+
+def _is_replaced(worker: int, service: LiveService) -> bool:
+    """Is another one the only one?"""
+    assert service.process is not None
+    master = service.process.pid
+    workers = Path(f"/proc/{master}/task/{master}/children").read_text().split()
+    return len(workers) == 1 and workers != [str(worker)]
+
+
+def test_no_number_of_requests_ends_a_worker_which_would_leave_nobody_to_accept(
+    tmp_path: Path,
+) -> None:
+    limit = {"GUNICORN_CMD_ARGS": "--max-requests 2"}
+    with live_service(tmp_path, **limit) as service, connect(service.port) as client:
+        for _ in range(3):
+            client.sendall(callback(service))
+            assert read_reply(client)[0::2] == (200, False)
+        assert service.log.read_text().count("--max-requests is not used") == 1
 
 
 def test_over_the_limit_of_connections_the_one_that_is_idle_for_longest_goes(
