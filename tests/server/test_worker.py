@@ -12,6 +12,7 @@ import sys
 import threading
 import uuid
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from ..faults.raw import chunked, connect, head, read_reply, wire
 from ..faults.test_nothing_left import fill
 from ..faults.tracing import held, worker_pid
 from ..faults.workers import (
+    Crowded,
     Impatient,
     Mistaken,
     Narrow,
@@ -135,6 +137,17 @@ def test_a_body_that_nobody_read_is_not_taken_for_the_next_request(
             assert read_reply(client).status == 200
             client.sendall(callback(service))
             assert read_reply(client).status == 200
+
+
+def test_callbacks_that_the_store_does_not_take_wait_for_the_spool_together_not_for_a_thread(
+    tmp_path: Path,
+) -> None:
+    with live_service(tmp_path, **serve_with(Crowded)) as service, ExitStack() as stack:
+        clients = [stack.enter_context(connect(service.port)) for _ in range(Crowded.crowd)]
+        for client in clients:
+            client.sendall(callback(service))
+        assert {read_reply(client).status for client in clients} == {200}
+        assert "too few have come" not in service.log.read_text()
 
 
 def test_more_kept_connections_than_threads_are_all_served(service: LiveService) -> None:
