@@ -104,6 +104,7 @@ class Worker(BaseWorker):  # type: ignore[misc]
         """Those with a thread at least."""
         self._next_look = 0.0
         serving.running = serving.gunicorn_server(self.cfg)
+        serving.replaces_another = self.age > 1
         tuning.make_plain(self.cfg)
         tuning.take_short_turns()
         super().init_process()

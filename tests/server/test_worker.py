@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import signal
 import socket
 import struct
@@ -148,6 +149,19 @@ def test_callbacks_that_the_store_does_not_take_wait_for_the_spool_together_not_
             client.sendall(callback(service))
         assert {read_reply(client).status for client in clients} == {200}
         assert "too few have come" not in service.log.read_text()
+
+
+def test_a_worker_that_is_replaced_while_the_spool_takes_no_files_does_not_end_the_service(
+    tmp_path: Path,
+) -> None:
+    with live_service(tmp_path) as service:
+        shutil.rmtree(service.spool)
+        service.spool.write_text("in the way")
+        os.kill(int(worker_of(service)), signal.SIGKILL)
+        with connect(service.port) as client:  # the next one takes it
+            client.sendall(callback(service))
+            assert read_reply(client).status == 200
+        assert f"SPOOL_DIR {service.spool} takes no files" in service.log.read_text()
 
 
 def test_more_kept_connections_than_threads_are_all_served(service: LiveService) -> None:
