@@ -61,6 +61,8 @@ class Service:
     for_command: bool = False
     """Is it there for a command that somebody types, and does not serve?"""
     refusals: RateLimit = field(default_factory=RateLimit)
+    lost: RateLimit = field(default_factory=RateLimit)
+    """For callbacks that missed the webhook or came cut: forgeries must not hide their lines."""
     refused_logins: RateLimit = field(default_factory=RateLimit)
     mistakes: RateLimit = field(default_factory=RateLimit)
     last_resort: LastResort = field(default_factory=LastResort)
