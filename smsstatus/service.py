@@ -61,6 +61,8 @@ class Service:
     for_command: bool = False
     """Is it there for a command that somebody types, and does not serve?"""
     refusals: RateLimit = field(default_factory=RateLimit)
+    lost: RateLimit = field(default_factory=RateLimit)
+    """For callbacks that missed the webhook or came cut: forgeries must not hide their lines."""
     refused_logins: RateLimit = field(default_factory=RateLimit)
     mistakes: RateLimit = field(default_factory=RateLimit)
     last_resort: LastResort = field(default_factory=LastResort)
@@ -98,10 +100,11 @@ class Service:
 
         Raises StartError if the spool does not, if the database's file is on a disk alone, or if
         it is of a later version. Any other trouble with the database is logged only: callbacks go
-        to the spool meanwhile, and it is tried again. For a command the first two are lines of the
-        log too: `doctor` finds out why, and `backup` has to work on a disk that has become
-        read-only. It makes no file where there is none, since the service may be about to put one
-        back.
+        to the spool meanwhile, and it is tried again. All of it is logged only where the process
+        replaces one that served: a start that fails ends gunicorn's master, and the callbacks of
+        then would be lost. For a command the first two are lines of the log too: `doctor` finds out
+        why, and `backup` has to work on a disk that has become read-only. It makes no file where
+        there is none, since the service may be about to put one back.
         """
         path = self.settings.database.path
         try:
@@ -117,9 +120,9 @@ class Service:
             return
         try:
             self.store.prepare()
-        except SchemaTooNew as error:
-            raise StartError(f"DATABASE_URL: {error}") from None
-        except StoreUnavailable as error:
+        except (SchemaTooNew, StoreUnavailable) as error:
+            if isinstance(error, SchemaTooNew) and not serving.replaces_another:
+                raise StartError(f"DATABASE_URL: {error}") from None
             if self.for_command:  # it takes no callbacks
                 log.error("database cannot be opened: %s", error)
                 return
@@ -127,7 +130,7 @@ class Service:
             log.error("database cannot be opened, callbacks go to the spool: %s", error)
 
     def _stop_start(self, trouble: str) -> None:
-        if not self.for_command:
+        if not self.for_command and not serving.replaces_another:
             raise StartError(trouble)
         log.error("%s", trouble)
 

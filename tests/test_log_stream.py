@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TextIO
 
 import pytest
 
 from smsstatus import log_stream
 from smsstatus.log_stream import Unhurried
+
+from .live import wait_until
 
 LINE = "one line\n"
 
@@ -90,3 +94,65 @@ def test_what_is_no_file_of_the_systems_is_written_to(capsys: pytest.CaptureFixt
 
     Unhurried(sys.stderr).write(LINE)
     assert capsys.readouterr().err == LINE
+
+
+@pytest.fixture
+def disk_goes_on(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Until it is set no file takes a line."""
+    goes_on = threading.Event()
+    write = log_stream._write
+
+    def hang(descriptor: int, data: bytes) -> bool:
+        return goes_on.wait(30) and write(descriptor, data)
+
+    monkeypatch.setattr(log_stream, "_write", hang)
+    monkeypatch.setattr(log_stream, "_files", log_stream._Files())
+    yield goes_on
+    goes_on.set()
+
+
+def test_a_file_on_a_disk_that_hangs_is_not_waited_for_and_has_each_line_once_that_goes_on(
+    tmp_path: Path, disk_goes_on: threading.Event
+) -> None:
+    with open(tmp_path / "log", "w") as stream:
+        log = Unhurried(stream)
+        before = log_stream.left_out()
+        for number in range(5):
+            log.write(f"line {number}\n")
+        assert (tmp_path / "log").read_text() == ""
+        disk_goes_on.set()
+        lines = "".join(f"line {number}\n" for number in range(5))
+        wait_until(lambda: (tmp_path / "log").read_text() == lines, what="all are written")
+    assert log_stream.left_out() == before
+
+
+def test_of_what_waits_for_a_file_too_much_is_left_out_counted_and_told(
+    tmp_path: Path, disk_goes_on: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log_stream, "_AT_MOST", 3)
+    with open(tmp_path / "log", "w") as stream:
+        log = Unhurried(stream)
+        before = log_stream.left_out()
+        for _ in range(5):
+            log.write(LINE)
+        assert log_stream.left_out() - before == 2
+        disk_goes_on.set()
+        wait_until(lambda: (tmp_path / "log").read_text() == LINE * 3, what="it goes on")
+        log.write(LINE)
+    told = f"\n2 log lines are missing here: nobody took them\n{LINE}"
+    assert (tmp_path / "log").read_text() == LINE * 3 + told
+
+
+def test_where_the_host_allows_no_more_threads_a_file_is_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(log_stream, "_files", log_stream._Files())
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with open(tmp_path / "log", "w") as stream:
+        log = Unhurried(stream)
+        log.write(LINE)
+        log.write(LINE)
+    assert (tmp_path / "log").read_text() == LINE * 2

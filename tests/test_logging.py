@@ -96,9 +96,6 @@ def test_a_client_that_does_not_take_its_answer_is_no_error_of_ours() -> None:
     [
         ("POST", "/plivo/status/", b"", "answered 404: a POST to another path, with a signature;"),
         ("POST", "/", b"", "answered 405: a POST to another path, with a signature;"),
-        ("PUT", "/plivo/status", b"", "answered 405: a PUT to /plivo/status;"),
-        ("HEAD", "/plivo/status", b"", "answered 405: a HEAD to /plivo/status;"),
-        ("POST", "/plivo/status", b"x" * 70_000, "answered 413: a POST to /plivo/status;"),
     ],
 )
 def test_a_callback_that_misses_the_webhook_is_told_of(
@@ -113,6 +110,34 @@ def test_a_callback_that_misses_the_webhook_is_told_of(
     (record,) = caplog.records
     assert record.getMessage().startswith(line)
     assert record.getMessage().endswith("give to Plivo is https://sms.example.com/plivo/status")
+
+
+@pytest.mark.parametrize(
+    ("method", "body", "line"),
+    [
+        ("PUT", b"", "answered 405: a PUT to /plivo/status; The method is not allowed"),
+        ("HEAD", b"", "answered 405: a HEAD to /plivo/status; The method is not allowed"),
+        ("POST", b"x" * 70_000, "answered 413: a POST to /plivo/status; The data value"),
+        ("POST", b"x", "answered 400: a POST to /plivo/status; The body is shorter than its Conte"),
+    ],
+)
+def test_one_that_comes_to_it_in_vain_is_told_of_with_the_fault_though_many_were_refused(
+    app: Flask,
+    deliver: Deliver,
+    caplog: pytest.LogCaptureFixture,
+    method: str,
+    body: bytes,
+    line: str,
+) -> None:
+    """The address is right, so it is not said."""
+    for _ in range(20):
+        deliver(FORGER.post(FORGER.fields("sent")))
+    caplog.clear()
+    length = {"CONTENT_LENGTH": str(max(len(body), 2))}
+    app.test_client().open("/plivo/status", method=method, data=body, environ_overrides=length)
+    (record,) = caplog.records
+    assert record.getMessage().startswith(line)
+    assert "give to Plivo" not in caplog.text
 
 
 def test_other_requests_that_miss_are_not_told_of(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import threading
 from dataclasses import replace
 
 import pytest
 
-from smsstatus.service import Service
+from smsstatus.server import serving
+from smsstatus.service import Service, StartError
 from smsstatus.settings import Settings
+from smsstatus.store.sqlite.schema import SCHEMA_VERSION
 
 from .live import free_port
 
@@ -86,6 +90,29 @@ def test_a_database_that_is_away_at_the_start_is_told_of_in_one_voice(
     name = settings.database.name
     assert f"callbacks will be written to {name} once it can be opened" in caplog.text
     assert "callbacks are written" not in caplog.text
+
+
+@pytest.mark.parametrize("trouble", ["SPOOL_DIR", "DATABASE_URL"])
+def test_what_stops_the_first_start_does_not_stop_a_process_that_replaces_one_that_served(
+    settings: Settings,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    trouble: str,
+) -> None:
+    if trouble == "SPOOL_DIR":
+        settings.spool_dir.write_text("in the way")
+    else:
+        with contextlib.closing(sqlite3.connect(settings.database_path)) as database:
+            database.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    service = Service.make(settings)
+    with pytest.raises(StartError, match=trouble):
+        service.prepare()
+    monkeypatch.setattr(serving, "replaces_another", True)
+    service.prepare()
+    assert service.start()
+    service.stop()
+    said = "takes no files" if trouble == "SPOOL_DIR" else f"version {SCHEMA_VERSION + 1}"
+    assert said in caplog.text
 
 
 def test_to_who_typed_a_command_it_says_nothing_of_callbacks(

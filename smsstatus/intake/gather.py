@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
+from functools import partial
 from itertools import islice
 from typing import Generic, TypeVar
 
@@ -18,7 +20,7 @@ T = TypeVar("T")
 
 
 class Gathered(Generic[T]):
-    """Brings what several threads have to `write`, in lists. What comes alone is written at once.
+    """Brings what several callers have to `write`, in lists. What comes alone is written at once.
 
     `write` runs in a helper thread of `bounded`, one call at a time.
     """
@@ -32,11 +34,12 @@ class Gathered(Generic[T]):
         self._is_late = False
         self._pid = 0
 
-    def put(self, item: T) -> None:
-        """Return once a call of `write` with this item has returned. Raises what it raised.
+    def begin(self, item: T) -> Callable[[], None]:
+        """Have an item written, and do not wait: whoever calls what comes back does.
 
-        TimeoutError if that takes too long, at once while others have met that; the item may be
-        written all the same. RuntimeError if the host allows no more threads.
+        That returns once a call of `write` with this item has returned, and raises what it raised.
+        TimeoutError if that takes too long from now on, at once while others have met that; the
+        item may be written all the same. RuntimeError if the host allows no more threads.
         """
         written: Future[None] = Future()
         with self._lock:
@@ -49,7 +52,10 @@ class Gathered(Generic[T]):
                 self._bounded.submit(self._write_all)
                 self._is_writing = True
             self._waiting[written] = item
-        if not wait((written,), self._bounded.seconds).done:
+        return partial(self._finish, written, time.monotonic() + self._bounded.seconds)
+
+    def _finish(self, written: Future[None], until: float) -> None:
+        if not wait((written,), max(until - time.monotonic(), 0.0)).done:
             with self._lock:
                 self._waiting.pop(written, None)
                 self._is_late = self._is_writing

@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Callable
 from enum import StrEnum
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from .. import promise
@@ -93,9 +94,23 @@ def _answer(ask: Callable[[], Outcome]) -> Kept:
 
 
 class Keeping:
-    """A callback on its way to where it is safe: `hand_in` does not wait, `end` may."""
+    """A callback on its way to where it is safe: `hand_in` does not wait, `end` may.
 
-    __slots__ = ("_callback", "_error", "_pending", "_places", "_update", "_wake")
+    Whoever has several calls `hand_on` for those that the store did not take, before the first
+    `end`: so they share a file of the spool, and none waits while another one does.
+    """
+
+    __slots__ = (
+        "_began",
+        "_callback",
+        "_error",
+        "_kept",
+        "_pending",
+        "_places",
+        "_spooled",
+        "_update",
+        "_wake",
+    )
 
     def __init__(
         self,
@@ -111,6 +126,11 @@ class Keeping:
         self._update: StatusUpdate | None = None
         self._pending: Pending | None = None
         self._error: Exception | None = None
+        self._kept: Kept | None = None
+        """The store's answer."""
+        self._spooled: Callable[[], None] | None = None
+        """Waits for the spool, and raises what that met."""
+        self._began = time.monotonic()
         try:
             self._update = read()
         except Exception as error:  # `end` says what it means
@@ -136,13 +156,47 @@ class Keeping:
         """Has the store taken it, so that `end` does not wait for anything?"""
         return self._pending is not None and self._pending.error is None
 
+    def hand_on(self) -> None:
+        """Have the spool begin to write it, if the store does not. Waits for the store alone."""
+        self._after_the_store()
+
     def end(self) -> Kept:
         """See it safe. Never raises. Returns any place but NOT_NOW and REFUSED.
 
         Where it is NONCE_TAKEN or TEXT_TAKEN the callback is a forgery and kept nowhere.
         """
+        places, callback, kept = self._places, self._callback, self._after_the_store()
+        if not kept.reason:
+            return kept
+        try:
+            if kept.place is Place.BAD:
+                return _keep_bad(places, callback, kept, self._began)
+            if self._spooled is not None:
+                self._spooled()
+                if places.settings.spool_log:
+                    keep_in_log_too(places, callback)
+                return Kept(Place.SPOOLED, kept.reason)
+        except Exception as error:
+            why = str(error) if isinstance(error, SpoolUnavailable) else without_text(error)
+            return _keep_in_log(places, callback, f"{kept.reason}; {why}")
+        return kept
+
+    def _after_the_store(self) -> Kept:
+        if self._kept is not None:
+            return self._kept
         self.hand_in()
-        return _keep(self._places, self._callback, self._ask)
+        try:
+            kept = _answer(self._ask)
+        except Exception as error:  # a mistake of ours must not cost the callback
+            kept = Kept(Place.REFUSED, without_text(error))
+            log.error("a mistake in the program, callback goes to the spool: %s", kept.reason)
+        self._kept = kept
+        if kept.place is Place.NOT_NOW or kept.place is Place.REFUSED:
+            try:
+                self._spooled = self._places.spool.begin(self._callback, kept.reason)
+            except Exception as error:
+                self._spooled = partial(_raise, error)
+        return kept
 
     def _ask(self) -> Outcome:
         if self._pending is None:
@@ -151,37 +205,24 @@ class Keeping:
         return self._places.store.finish(self._pending)
 
 
+def _raise(error: Exception) -> None:
+    raise error
+
+
 def keep(places: Places, callback: Callback, read: Callable[[], StatusUpdate]) -> Kept:
     """Put a callback, which `read` makes an update of, where it is safe; see Keeping.end."""
-    return _keep(places, callback, lambda: places.store.record(read()))
+    return Keeping(places, callback, read).end()
 
 
-def _keep(places: Places, callback: Callback, ask: Callable[[], Outcome]) -> Kept:
-    try:
-        kept = _answer(ask)
-    except Exception as error:  # a mistake of ours must not cost the callback
-        kept = Kept(Place.REFUSED, without_text(error))
-        log.error("a mistake in the program, callback goes to the spool: %s", kept.reason)
-    if not kept.reason:
-        return kept
-    try:
-        if kept.place is Place.BAD:
-            return _keep_bad(places, callback, kept)
-        if kept.place is Place.NOT_NOW or kept.place is Place.REFUSED:
-            places.spool.keep(callback, kept.reason)
-            if places.settings.spool_log:
-                keep_in_log_too(places, callback)
-            return Kept(Place.SPOOLED, kept.reason)
-    except Exception as error:
-        why = str(error) if isinstance(error, SpoolUnavailable) else without_text(error)
-        return _keep_in_log(places, callback, f"{kept.reason}; {why}")
-    return kept
+def _keep_bad(places: Places, callback: Callback, kept: Kept, began: float) -> Kept:
+    """A captured one can come again and again: it has one file, and few lines.
 
-
-def _keep_bad(places: Places, callback: Callback, kept: Kept) -> Kept:
-    """A captured one can come again and again: it has one file, and few lines."""
-    if taken := _taken(places.store, callback):
+    Many of them wait for one another, and each has its time from when it `began`.
+    """
+    if taken := _taken(places.store, callback, began):
         return _ANSWERED[taken]
+    if time.monotonic() - began > promise.STORE_SECONDS + promise.SPARE_SECONDS:
+        raise SpoolUnavailable("no time is left for the disk")
     if places.spool.keep_bad(callback, kept.reason):
         places.spool.lines.log(
             log.error, "genuine callback cannot be used, kept in the spool's bad/: %s", kept.reason
@@ -210,15 +251,17 @@ def keep_in_log_too(places: Places, callback: Callback) -> bool:
     return True
 
 
-def _taken(store: Store, callback: Callback) -> Outcome | None:
+def _taken(store: Store, callback: Callback, began: float) -> Outcome | None:
     """What of a callback that says nothing we can store belongs to another one: its nonce or text.
 
-    A V2 nonce belongs to the first body, so this one takes it if nobody has.
+    A V2 nonce belongs to the first body, so this one takes it if nobody has. The store is asked
+    only while there is time to wait for it.
     """
+    if time.monotonic() - began > promise.SPARE_SECONDS:
+        return None
     query, body = parse_form(callback.query.encode()), parse_form(callback.body.encode())
     digest = digest_of(callback.method, query, body, domain=domain_of(callback))
     nonce = callback.v2_nonce or callback.used_nonce
-    began = time.monotonic()
     try:
         owns = nonce is None or store.claim_nonce(nonce, digest, parameters_of(callback))
         if callback.v2_nonce is not None:

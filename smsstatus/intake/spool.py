@@ -126,14 +126,19 @@ class Spool:
             self._bounded.call("probe", self._prove, self.folder)
 
     def keep(self, callback: Callback, reason: str) -> None:
-        """Keep a callback to be replayed. Raises SpoolUnavailable within SPOOL_SECONDS.
+        """Keep a callback to be replayed. Raises SpoolUnavailable within SPOOL_SECONDS."""
+        self.begin(callback, reason)()
 
-        One that has a file waiting needs no second one.
+    def begin(self, callback: Callback, reason: str) -> Callable[[], None]:
+        """Begin to `keep` a callback. What comes back waits for that; its time runs from now on.
+
+        One that has a file waiting needs no second one. Raises SpoolUnavailable.
         """
         digest = digest_of_fields(callback)
         record = _Record(digest, callback.received_at, text_of(callback, reason))
         with _in_time():
-            self._gathered.put(record)
+            finish = self._gathered.begin(record)
+        return _in_time()(finish)
 
     def keep_bad(self, callback: Callback, reason: str) -> bool:
         """Keep a callback that cannot be applied; False if that text is there already.

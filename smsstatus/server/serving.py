@@ -57,6 +57,9 @@ def gunicorn_server(config: Config) -> Server:
 running: Server | None = None
 """Set by a server that knows this package; otherwise taken from the first request."""
 
+replaces_another = False
+"""Is this process there for one that has served? Then it has to serve as well as it can."""
+
 _announced = False
 
 

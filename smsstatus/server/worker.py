@@ -11,7 +11,8 @@ step of its iterable. The webhook's does so once the callback is kept. Such an i
 sent another, so that the writer, once awake, has them all. After that the iterable says by
 `is_ready` whether its first step would wait for the commit, and by `is_stored` whether it would
 wait for anything else, such as the spool; it calls environ["smsstatus.wake"] when either may
-change.
+change. What was not stored is told to `hand_on` the callback, to the spool, at once: a thread then
+only waits for that, so none of them waits while another one is written.
 """
 
 from __future__ import annotations
@@ -114,6 +115,7 @@ class Worker(BaseWorker):  # type: ignore[misc]
         """Those with a thread at least."""
         self._next_look = 0.0
         serving.running = serving.gunicorn_server(self.cfg)
+        serving.replaces_another = self.age > 1
         tuning.make_plain(self.cfg)
         tuning.take_short_turns()
         super().init_process()
@@ -212,7 +214,7 @@ class Worker(BaseWorker):  # type: ignore[misc]
         for state, seconds in self._seconds.items():
             for connection in self._connections.all_in(state, until=now - seconds):
                 if state is State.COMMITTING:
-                    self._to_thread(connection, self._callbacks)
+                    self._hand_on(connection)
                 elif state is State.READING and connection.request is not None:
                     self._next(connection, is_late=True)
                 else:
@@ -344,10 +346,15 @@ class Worker(BaseWorker):  # type: ignore[misc]
 
     def _give_answer(self, connection: Connection) -> None:
         if not getattr(connection.iterable, "is_stored", True):
-            self._to_thread(connection, self._callbacks)
+            self._hand_on(connection)
             return
         self._respond(connection)
         self._after(connection)
+
+    def _hand_on(self, connection: Connection) -> None:
+        """The store did not take its callback, or not in time."""
+        connection.iterable.hand_on()
+        self._to_thread(connection, self._callbacks)
 
     def _respond(self, connection: Connection) -> None:
         """Send what the application answers; in the loop or in a thread."""

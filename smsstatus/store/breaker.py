@@ -34,13 +34,14 @@ class Breaker:
 
     def note_failure(self, failure: str) -> None:
         """Refuse from now on. A reason that stays the same is logged once."""
-        if failure != self.failure:
-            log.error("store is not writable, callbacks go to the spool: %s", failure)
+        is_new = failure != self.failure
         self._retry_at = self._clock() + self._rest_seconds
         self.failure = failure
+        if is_new:  # last, as a log can be slow
+            log.error("store is not writable, callbacks go to the spool: %s", failure)
 
     def note_success(self) -> None:
         """Let everybody through again."""
         if self.failure is not None:
-            log.warning("store is writable again")
             self.failure = None
+            log.warning("store is writable again")

@@ -73,19 +73,19 @@ def note_mistake(error: Exception) -> None:
     )
 
 
-def _note_lost_callback(status: int) -> None:
+def _note_lost_callback(status: int, detail: str) -> None:
     """A callback that came to a wrong path, by a wrong method or cut: nothing else reports it."""
     service = current_service()
     service.metrics.count_callback(status, HTTPStatus(status).phrase.lower())
-    where = _where(service.settings.webhook_url)
-    service.refusals.log(log.warning, "answered %s: a %s to %s", status, request.method, where)
+    where = _where(service.settings.webhook_url, detail)
+    service.lost.log(log.warning, "answered %s: a %s to %s", status, request.method, where)
 
 
-def _where(webhook_url: str) -> str:
-    """Which path it was, and the fix. The path is a stranger's, so it is not shown."""
-    fix = f"the address to give to Plivo is {webhook_url}"
+def _where(webhook_url: str, detail: str) -> str:
+    """Which path it was, and the fault or fix. The path is a stranger's, so it is not shown."""
     if request.path == WEBHOOK_PATH:
-        return f"{WEBHOOK_PATH}; {fix}"
+        return f"{WEBHOOK_PATH}; {detail}"
+    fix = f"the address to give to Plivo is {webhook_url}"
     if request.path.endswith(WEBHOOK_PATH):  # Plivo may well have the right address
         fix = (
             f"it has something before {WEBHOOK_PATH} that BASE_URL has not: let the proxy in front "
@@ -97,9 +97,9 @@ def _where(webhook_url: str) -> str:
 def _http_error(error: HTTPException) -> Response:
     response = error.get_response()  # carries headers such as Allow
     status = error.code or 500
-    if request.path == WEBHOOK_PATH or any(name in request.headers for name in HEADERS):
-        _note_lost_callback(status)
     detail = error.description or HTTPStatus(status).phrase
+    if request.path == WEBHOOK_PATH or any(name in request.headers for name in HEADERS):
+        _note_lost_callback(status, detail)
     if request.path.startswith(API_PATHS):
         headers = {"Allow": response.headers["Allow"]} if "Allow" in response.headers else {}
         return Problem(status, detail, headers=headers).response()

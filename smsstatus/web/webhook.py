@@ -97,7 +97,8 @@ class _OnceKept(Response):
     """The answer to a genuine callback, given once it is kept: in the first step of the iterable.
 
     A server may take that step at once, and wait (PEP 3333). Or it has the callback handed in, and
-    takes it when the iterable says that it `is_ready`; then it waits only if it is not `is_stored`.
+    takes it when the iterable says that it `is_ready`; then it waits only if it is not `is_stored`,
+    and for less if it was told to `hand_on` the callback before.
     """
 
     def __init__(self, service: Service, keeping: Keeping, query: Pairs) -> None:
@@ -113,6 +114,9 @@ class _OnceKept(Response):
 
     def hand_in(self) -> None:
         self._keeping.hand_in()
+
+    def hand_on(self) -> None:
+        self._keeping.hand_on()
 
     @property
     def is_ready(self) -> bool:

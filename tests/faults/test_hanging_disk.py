@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ..live import LiveService, live_service, wait_until
+from ..signed import Plivo, send
 from .conftest import Figure, Promise
 from .load import Load, slowest
 from .raw import connect, is_readable, read_reply, wire
@@ -57,6 +58,24 @@ def test_callbacks_are_answered_within_5_seconds_and_kept_while_fsync_hangs(
     promise(slowest(load.deliveries))
     assert lost == []
     assert integrity(service.database) == "ok"
+
+
+def test_callbacks_are_answered_and_stored_while_the_disk_of_the_log_hangs(
+    service: LiveService, tmp_path: Path, promise: Promise
+) -> None:
+    """A forged request makes a log line, which is written in the end."""
+    hang = f"inject=write:delay_enter={300 * 1_000_000}"
+    forger = Plivo(token="another", base_url=service.plivo.base_url)
+    options = ("-P", str(service.log), "-e", "trace=write", "-e", hang)
+    with strace(worker_pid(service), tmp_path / "trace", *options):
+        assert send(forger.post(forger.fields("sent")), service.address)[0] == 403
+        with Load(service.port, service.plivo) as load:
+            load.wait_for(20)
+        assert "refused with 403" not in service.log.read_text()
+        assert missing(load.acknowledged, service) == []
+    assert load.others == []
+    promise(slowest(load.deliveries))
+    wait_until(lambda: "refused with 403" in service.log.read_text(), what="the line is written")
 
 
 def test_a_connection_is_kept_though_its_answer_took_longer_than_a_client_has_to_send(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from runpy import run_path
 
@@ -9,7 +10,7 @@ import pytest
 from flask import Flask
 
 from smsstatus import promise
-from smsstatus.intake.keep import Place, keep
+from smsstatus.intake.keep import Keeping, Place, keep
 from smsstatus.intake.last_resort import LastResort
 from smsstatus.intake.records import read_record
 from smsstatus.intake.spool import Spool
@@ -17,6 +18,8 @@ from smsstatus.plivo.callback import Callback
 from smsstatus.store.postgres.watch import TICK_SECONDS
 from smsstatus.store.sqlite.store import SqliteStore
 from smsstatus.web.current import service_of
+
+UNUSABLE = Callback("POST", "", "Status=sent", "2026-11-01T12:00:00.000000Z", used_nonce="1")
 
 
 def test_the_waits_for_store_spool_and_log_are_within_the_promise() -> None:
@@ -49,6 +52,8 @@ def test_a_store_that_took_long_for_one_question_is_not_asked_another(
     class Asked(SqliteStore):
         def claim_nonce(self, nonce: str, digest: bytes, parameters: str) -> bool:
             asked.append("nonce")
+            if is_slow:
+                monkeypatch.setattr(promise, "SPARE_SECONDS", -1.0)
             return True
 
         def knows_text(self, digest: bytes) -> bool:
@@ -56,9 +61,35 @@ def test_a_store_that_took_long_for_one_question_is_not_asked_another(
             return True
 
     service.store = Asked(service.settings.database_path)
-    if is_slow:
-        monkeypatch.setattr(promise, "SPARE_SECONDS", -1.0)
-    unusable = Callback("POST", "", "Status=sent", "2026-11-01T12:00:00.000000Z", used_nonce="1")
-    kept = keep(service, unusable, lambda: read_record(unusable))
+    kept = keep(service, UNUSABLE, lambda: read_record(UNUSABLE))
     assert asked == (["nonce"] if is_slow else ["nonce", "text"])
     assert kept.place is (Place.BAD if is_slow else Place.TEXT_TAKEN)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "asked", "place"),
+    [
+        (0.0, ["nonce"], Place.TEXT_TAKEN),
+        (promise.SPARE_SECONDS, [], Place.BAD),
+        (promise.STORE_SECONDS + promise.SPARE_SECONDS, [], Place.LOGGED),
+    ],
+)
+def test_one_that_cannot_be_used_and_waited_for_others_waits_for_no_place_that_it_has_no_time_for(
+    app: Flask, monkeypatch: pytest.MonkeyPatch, seconds: float, asked: list[str], place: Place
+) -> None:
+    service, questions = service_of(app), []
+
+    class Asked(SqliteStore):
+        def claim_nonce(self, nonce: str, digest: bytes, parameters: str) -> bool:
+            questions.append("nonce")
+            return True
+
+        def knows_text(self, digest: bytes) -> bool:
+            return True
+
+    service.store = Asked(service.settings.database_path)
+    keeping = Keeping(service, UNUSABLE, lambda: read_record(UNUSABLE))
+    began = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: began + seconds)
+    assert keeping.end().place is place
+    assert questions == asked

@@ -8,15 +8,18 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 
 from smsstatus import promise
 from smsstatus.files import write_synced
+from smsstatus.intake import gather
 from smsstatus.intake.records import read_file
 from smsstatus.intake.spool import Spool, SpoolUnavailable
 from smsstatus.plivo.callback import Callback
@@ -116,6 +119,41 @@ def test_what_comes_while_a_file_is_written_shares_the_next_file_and_its_fsyncs(
     folder = patient.folder.name
     assert [name if name == folder else "file" for name in fsyncs] == ["file", folder] * 2
     assert patient.depth().waiting == MANY
+
+
+def test_who_has_several_begins_with_all_of_them_before_it_waits_for_one(
+    patient: Spool, disk: Disk
+) -> None:
+    finish_first = patient.begin(callback("first"), "a reason")
+    assert disk.began.wait(60)
+    others = [callback(str(number)) for number in range(MANY)]
+    finish_others = [patient.begin(other, "a reason") for other in others]
+    disk.may_go_on.set()
+    for finish in [finish_first, *finish_others]:
+        finish()
+    _, together = disk.files
+    assert {line.found for line in read_file(together)} == set(others)
+
+
+def test_the_time_of_each_runs_from_when_it_began(
+    patient: Spool, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So one thread may wait for many: together they take no longer than one."""
+    finish = [patient.begin(callback(str(number)), "a reason") for number in range(3)]
+    later = time.monotonic() + promise.SPOOL_SECONDS
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    waits = []
+
+    def wait(futures: Sequence[Future[None]], seconds: float) -> Any:
+        waits.append(seconds)
+        return really(futures, 0)
+
+    really = gather.wait
+    monkeypatch.setattr(gather, "wait", wait)
+    for each in finish:
+        with pytest.raises(SpoolUnavailable, match="no answer from the disk"):
+            each()
+    assert waits == [0.0] * 3
 
 
 def test_one_that_comes_alone_has_a_file_as_earlier_versions_wrote_it(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import signal
 import socket
 import struct
@@ -12,6 +13,7 @@ import sys
 import threading
 import uuid
 from collections.abc import Iterator
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -24,6 +26,7 @@ from ..faults.raw import chunked, connect, head, read_reply, wire
 from ..faults.test_nothing_left import fill
 from ..faults.tracing import held, worker_pid
 from ..faults.workers import (
+    Crowded,
     Impatient,
     Mistaken,
     Narrow,
@@ -136,6 +139,30 @@ def test_a_body_that_nobody_read_is_not_taken_for_the_next_request(
             assert read_reply(client).status == 200
             client.sendall(callback(service))
             assert read_reply(client).status == 200
+
+
+def test_callbacks_that_the_store_does_not_take_wait_for_the_spool_together_not_for_a_thread(
+    tmp_path: Path,
+) -> None:
+    with live_service(tmp_path, **serve_with(Crowded)) as service, ExitStack() as stack:
+        clients = [stack.enter_context(connect(service.port)) for _ in range(Crowded.crowd)]
+        for client in clients:
+            client.sendall(callback(service))
+        assert {read_reply(client).status for client in clients} == {200}
+        assert "too few have come" not in service.log.read_text()
+
+
+def test_a_worker_that_is_replaced_while_the_spool_takes_no_files_does_not_end_the_service(
+    tmp_path: Path,
+) -> None:
+    with live_service(tmp_path) as service:
+        shutil.rmtree(service.spool)
+        service.spool.write_text("in the way")
+        os.kill(int(worker_of(service)), signal.SIGKILL)
+        with connect(service.port) as client:  # the next one takes it
+            client.sendall(callback(service))
+            assert read_reply(client).status == 200
+        assert f"SPOOL_DIR {service.spool} takes no files" in service.log.read_text()
 
 
 def test_more_kept_connections_than_threads_are_all_served(service: LiveService) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from smsstatus.store.breaker import Breaker
+from smsstatus.store.breaker import Breaker, log
 from smsstatus.store.contract import StoreUnavailable
 
 REST = 10.0
@@ -36,6 +36,21 @@ def said(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
 
 def test_nothing_is_known_against_a_new_store(breaker: Breaker) -> None:
     assert breaker.failure is None
+
+
+def test_it_knows_before_it_says_so_as_a_log_can_be_slow(
+    breaker: Breaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known: list[str | None] = []
+
+    def say(*about: object) -> None:
+        known.append(breaker.failure)
+
+    monkeypatch.setattr(log, "error", say)
+    monkeypatch.setattr(log, "warning", say)
+    breaker.note_failure("the disk is full")
+    breaker.note_success()
+    assert known == ["the disk is full", None]
 
 
 def test_after_a_failure_nobody_tries_before_the_rest_is_over(

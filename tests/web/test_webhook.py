@@ -181,7 +181,7 @@ class MistakenStore(SqliteStore):
 class MistakenSpool(Spool):
     """Another."""
 
-    def keep(self, callback: Callback, reason: str) -> None:
+    def begin(self, callback: Callback, reason: str) -> Callable[[], None]:
         raise KeyError("+14155550123")
 
 
