@@ -176,6 +176,7 @@ class Forwarder:
             self._judge(attempt)
 
     def _judge(self, attempt: Attempt) -> None:
+        self._brake.began = attempt.began
         if self._judging.judge(attempt):
             self._is_hastening = True
 

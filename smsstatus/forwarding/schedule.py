@@ -6,6 +6,7 @@ goes back.
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 
 from ..notation import pause_asked_for
@@ -42,7 +43,8 @@ class Brake:
     """How many deliveries may be under way at once, given what became of the last ones.
 
     After five failures in a row it is shut: one at a time, with pauses of 1, 2, 4 ... 60 s. The
-    first one that is taken opens it, and each doubles how many may be under way, up to `full`.
+    first one of those that is taken opens it, and each doubles how many may be under way, up to
+    `full`. A rest that was asked for lasts, whatever is taken meanwhile.
     """
 
     def __init__(self, full: int) -> None:
@@ -53,6 +55,8 @@ class Brake:
         self.width = full
         self.rests_until = 0.0
         """Nothing is begun before this moment."""
+        self.began = math.inf
+        """When the delivery began that is noted next."""
 
     @property
     def is_shut(self) -> bool:
@@ -63,12 +67,15 @@ class Brake:
         return max(self.width - under_way, 0) if now >= self.rests_until else 0
 
     def note_taken(self) -> bool:
-        """A delivery was taken: did that open a brake that was shut?"""
+        """A delivery was taken: did that open a brake that was shut?
+
+        Not one that began before: a limiter of rates refuses at once and lets others take a while.
+        """
         was_shut = self.is_shut
+        if self._shut_at is not None and self.began < self._shut_at:
+            return False
         self._failures = self._tries = 0
         self._shut_at = None
-        if was_shut:
-            self.rests_until = 0.0
         self.width = min(self.width * 2, self._full)
         return was_shut
 

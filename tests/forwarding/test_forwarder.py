@@ -246,6 +246,33 @@ def test_a_receiver_that_asks_for_a_rest_gets_it(
     assert len(there.delivered) == 1
 
 
+def test_what_was_under_way_when_a_rest_was_asked_for_and_is_taken_ends_no_rest(
+    service: Service, there: Receiver, receive: Receive
+) -> None:
+    """A limiter of rates: what it refuses is answered at once, what it takes later."""
+    first = receive("sent")
+    refused = threading.Event()
+
+    def limit(delivered: Delivered) -> Answer:
+        if data_of(delivered)["message_uuid"] != first:
+            return Answer(429, {"Retry-After": "3600"})
+        refused.wait(30)
+        return Answer()
+
+    there.answer = limit
+    for _ in range(7):
+        receive("sent")
+    service.start()
+    assert service.forwarder is not None
+    brake = service.forwarder._brake
+    wait_until(lambda: brake.is_shut, 60, "it is left alone")
+    refused.set()
+    wait_until(lambda: state(service).waiting == 7, 60, "the first is taken")
+    assert brake.is_shut
+    assert brake.rests_until > service.clock.monotonic() + 3000
+    assert len(there.delivered) == 8
+
+
 def test_a_redirect_is_told_with_the_host_alone(
     service: Service, there: Receiver, receive: Receive, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -116,7 +116,7 @@ def test_the_first_that_is_taken_opens_it_and_each_doubles_the_width() -> None:
     widths = []
     assert brake.note_taken()
     for _ in range(4):
-        widths.append(brake.room(0, 0.0))
+        widths.append(brake.room(0, brake.rests_until))
         assert not brake.note_taken()
     assert widths == [2, 4, 8, 8]
 
@@ -138,6 +138,26 @@ def test_a_rest_that_a_receiver_asks_for_is_kept_by_all_and_outlives_what_is_tak
     assert (brake.room(0, 29.9), brake.room(0, 30.0)) == (0, 8)
 
 
+def test_what_began_before_it_shut_and_is_taken_opens_nothing() -> None:
+    brake = Brake(8)
+    shut(brake, 10.0)
+    brake.began = 9.0
+    assert not brake.note_taken()
+    assert (brake.is_shut, brake.room(0, 10.9), brake.room(0, 11.0)) == (True, 0, 1)
+    brake.began = 11.0
+    assert brake.note_taken()
+    assert brake.room(0, 11.0) == 2
+
+
+def test_a_rest_that_was_asked_for_while_the_one_that_opens_it_was_under_way_is_kept() -> None:
+    brake = Brake(8)
+    shut(brake, 10.0)
+    brake.note_failure(9.0, 11.1, MIDDLE, asked=60.0)
+    brake.began = 11.0
+    assert brake.note_taken()
+    assert (brake.room(0, 71.0), brake.room(0, 71.1)) == (0, 2)
+
+
 def test_the_longer_of_both_waits_counts() -> None:
     brake = Brake(8)
     shut(brake)
@@ -150,4 +170,4 @@ def test_a_receiver_that_is_gone_is_tried_once_an_hour_until_it_takes_one() -> N
     assert brake.note_failure(0.0, 0.0, MIDDLE, gone=True)
     assert (brake.room(0, 3599.0), brake.room(0, 3600.0)) == (0, 1)
     assert brake.note_taken()
-    assert brake.room(0, 0.0) == 2
+    assert brake.room(0, 3600.0) == 2
