@@ -38,6 +38,7 @@ STOP_SECONDS = 5.0
 """How long attempts that are under way may take once the service stops."""
 WRITE_SECONDS = 3.5
 """How long it may take after that to write what came of them."""
+LONG_AGO = "0001-01-01T00:00:00.000000Z"
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +73,8 @@ class Forwarder:
         self._newest_first = False
         self._is_woken = False
         self._is_hastening = False
+        self._opened_at = self._hasten_since = LONG_AGO
+        """When the brake was opened last, and since when what is hastened failed first."""
         self._stop_at: float | None = None
         self._noted = Condition()
         self._note_at = 0.0
@@ -178,7 +181,10 @@ class Forwarder:
     def _judge(self, attempt: Attempt) -> None:
         self._brake.began = attempt.began
         if self._judging.judge(attempt):
+            if not self._is_hastening:
+                self._hasten_since = self._opened_at
             self._is_hastening = True
+            self._opened_at = timestamp(self._clock.now())
 
     def _note(self, *, at_once: bool = False) -> None:
         now = self._clock.monotonic()
@@ -193,28 +199,33 @@ class Forwarder:
         return not self._results.are_blocked and self._clock.monotonic() >= self._look_at
 
     def _hasten(self) -> None:
-        """The receiver is back: what has failed is due now, once that is written."""
+        """The receiver is back: what has failed is due now, once that is written.
+
+        Not what had failed before it was back the last time, which it takes perhaps never: a block
+        of such changes would shut the brake again each time.
+        """
         if self._is_hastening and self._may_look():
             self._results.write(at_once=True)
-            self._is_hastening = self._outbox.hasten(timestamp(self._clock.now())) >= AT_ONCE
+            now = timestamp(self._clock.now())
+            self._is_hastening = self._outbox.hasten(now, self._hasten_since) >= AT_ONCE
 
     def _claim(self) -> None:
         """Claim what can begin now, and as much again, so that no worker waits for the database.
 
-        Where more is due than was asked for, every second time the newest: what has just happened
-        does not wait behind what is days old. A receiver that fails gets the oldest alone, since
-        what it has just refused is soon the newest that is due.
+        Where more is due than was asked for, every second time the newest that were not tried yet:
+        what has just happened does not wait behind what is days old, nor, while a receiver fails,
+        behind a block of changes that it refuses.
         """
         now = self._clock.monotonic()
         room = self._room(now) - len(self._claimed)
         if room <= 0 or not self._may_look():
             return
         limit = min(room if self._brake.is_shut else room + self._brake.width, MAX_CLAIMED)
-        newest_first = self._newest_first and not self._brake.is_shut
+        newest_first = self._newest_first
         found = self._outbox.claim(timestamp(self._clock.now()), limit, newest_first=newest_first)
         self._claimed.extend([(claimed, now) for claimed in found])
-        is_catching_up = len(found) == limit
-        self._newest_first = is_catching_up and not self._newest_first
+        is_catching_up = newest_first or len(found) == limit
+        self._newest_first = is_catching_up and not newest_first
         self._look_at = 0.0 if is_catching_up else now + LOOK_SECONDS
 
     def _begin(self) -> None:

@@ -7,7 +7,7 @@ import logging
 import random
 import threading
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -170,6 +170,45 @@ def test_poison_does_not_keep_a_receiver_that_is_back_from_getting_the_others(
     wait_until(lambda: state(service).waiting == 1, 60, "only poison waits")
     taken = [d for d in list(there.delivered) if data_of(d)["message_uuid"] in others]
     assert {data_of(d)["message_uuid"] for d in taken} == others
+
+
+def refusing(poison: set[str]) -> Callable[[Delivered], Answer]:
+    return lambda delivered: Answer(422 if data_of(delivered)["message_uuid"] in poison else 200)
+
+
+def test_what_comes_after_a_block_of_poison_does_not_wait_for_all_of_it(
+    service: Service, there: Receiver, receive: Receive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the receiver is left alone every second one is the newest that was not tried."""
+    monkeypatch.setattr(schedule, "_WAITS", (3600.0,) * 7)
+    there.answer = refusing({receive("sent") for _ in range(40)})
+    fresh = receive("sent")
+    service.start()
+    wait_until(lambda: statuses(there, fresh), 60, "the last one came")
+    assert [data_of(d)["message_uuid"] for d in there.delivered].index(fresh) < 30
+
+
+def test_a_receiver_that_is_back_gets_at_once_what_it_refused_for_the_first_time_alone(
+    service: Service, there: Receiver, receive: Receive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else poison would shut the brake each time that it was opened."""
+    monkeypatch.setattr(schedule, "_WAITS", (3600.0,) * 7)
+    there.answer = refusing({receive("sent") for _ in range(10)})
+    hastened: list[int] = []
+    hasten = service.store.outbox.hasten
+
+    def hastening(now: str, since: str) -> int:
+        hastened.append(hasten(now, since))
+        return hastened[-1]
+
+    monkeypatch.setattr(service.store.outbox, "hasten", hastening)
+    service.start()
+    wait_until(lambda: len(there.delivered) == 10, 60, "all were tried")
+    receive("sent")
+    wait_until(lambda: len(there.delivered) == 21, 60, "and tried again")
+    receive("sent")
+    wait_until(lambda: len(hastened) == 2, 60, "it is back once more")
+    assert hastened == [10, 0]
 
 
 def test_a_receiver_that_fails_gets_one_at_a_time_and_different_messages(

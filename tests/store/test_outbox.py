@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from smsstatus.forwarding.forwarder import LONG_AGO
 from smsstatus.model import StatusUpdate
 from smsstatus.store.contract import Event, Outcome, Store, StoreError, StoreUnavailable
 from smsstatus.store.groupcommit import GroupCommit, Ticket
@@ -171,6 +173,19 @@ def test_newest_first_takes_the_messages_of_what_came_last(store: Store) -> None
     assert other.change.message_uuid != "message-4"
 
 
+def test_newest_first_takes_none_that_was_tried(store: Store) -> None:
+    """What failed just now is due soon, and would be the newest again and again."""
+    for number in range(3):
+        live(store, f"message-{number}")
+    for claimed in store.outbox.claim(LATER, 3)[1:]:
+        store.outbox.settle([answered(claimed, Fate.WAITING, LATER)])
+    assert store.outbox.claim(LATER, 10, newest_first=True) == []
+    come(store, at("sent"), uuid="fresh")
+    (fresh,) = store.outbox.claim(LATER, 10, newest_first=True)
+    assert fresh.change.message_uuid == "fresh"
+    assert len(store.outbox.claim(LATER, 10)) == 2
+
+
 def test_no_more_than_a_hundred_are_claimed_at_once(store: Store) -> None:
     for number in range(MAX_CLAIMED + 1):
         come(store, at("sent"), uuid=f"message-{number}")
@@ -199,8 +214,21 @@ def test_what_waits_because_it_failed_can_be_made_due(store: Store) -> None:
     live(store)
     (claimed,) = store.outbox.claim(LATER, 10)
     store.outbox.settle([answered(claimed, Fate.WAITING, TOMORROW)])
-    assert (store.outbox.hasten(LATER), store.outbox.hasten(LATER)) == (3, 0)
+    assert (store.outbox.hasten(LATER, LATER), store.outbox.hasten(LATER, LATER)) == (3, 0)
     assert take_all(store.outbox) == ["queued", "sent", "delivered"]
+
+
+def test_what_had_failed_before_is_not_made_due(store: Store) -> None:
+    live(store, "before")
+    live(store, "now")
+    before, now = store.outbox.claim(LATER, 10)
+    failed = answered(before, Fate.WAITING, TOMORROW)
+    store.outbox.settle([replace(failed, at=f"{DAY}T22:59:59.999999Z")])
+    store.outbox.settle([answered(now, Fate.WAITING, TOMORROW)])
+    assert (store.outbox.hasten(LATER, LATER), store.outbox.hasten(LATER, LATER)) == (3, 0)
+    assert [f.due_at for f in forwards_of(store, "before") if f] == [TOMORROW] * 3
+    assert [f.due_at for f in forwards_of(store, "now") if f] == [LATER] * 3
+    assert store.outbox.hasten(LATER, LONG_AGO) == 3
 
 
 def test_after_a_dead_one_the_next_goes(store: Store) -> None:

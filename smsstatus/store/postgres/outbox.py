@@ -96,8 +96,8 @@ class PostgresOutbox:
         if claimed:
             self._writer.submit(partial(forwards.free, claimed=claimed))
 
-    def hasten(self, now: str) -> int:
-        return self._writer.submit(partial(forwards.hasten, now=now))
+    def hasten(self, now: str, since: str) -> int:
+        return self._writer.submit(partial(forwards.hasten, now=now, since=since))
 
     def retry(self, now: str, message_uuid: str | None = None, *, overtaken: bool = False) -> int:
         return self._writer.submit(

@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from ...model import StatusUpdate
-from ..outbox import AT_ONCE, Condition, Fate, Settlement, Wanted
+from ..outbox import AT_ONCE, LOOKED_AT, Condition, Fate, Settlement, Wanted
 from ..rules import before, is_change
 
 _ADD = f"""
@@ -138,13 +138,20 @@ def _of(statement: str, message_uuid: str | None) -> str:
     return statement.format(of_message=_ONE if message_uuid else _ALL, limit=AT_ONCE)
 
 
-def hasten(connection: sqlite3.Connection, now: str) -> int:
+def hasten(connection: sqlite3.Connection, now: str, since: str) -> int:
     """Make some of those due that are due later; how many. A message's first before the others."""
     return connection.execute(
         f"""UPDATE forwards SET due_at = :now WHERE event_id IN (
-                SELECT event_id FROM forwards WHERE due_at IS NOT NULL AND due_at > :now
+                SELECT event_id FROM (
+                    SELECT event_id, message_id, due_at FROM forwards
+                    WHERE due_at IS NOT NULL AND due_at > :now
+                    ORDER BY due_at, event_id LIMIT {LOOKED_AT}) AS f
+                WHERE coalesce((
+                    SELECT w.failing_since FROM forwards AS w INDEXED BY forwards_by_message
+                    WHERE w.message_id = f.message_id AND w.due_at IS NOT NULL
+                    ORDER BY w.event_id LIMIT 1), :since) >= :since
                 ORDER BY due_at, event_id LIMIT {AT_ONCE})""",
-        {"now": now},
+        {"now": now, "since": since},
     ).rowcount
 
 
