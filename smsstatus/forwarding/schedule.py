@@ -26,12 +26,14 @@ GONE = 410
 def next_wait(attempts: int, failing_for: float, max_age: float, chance: float) -> float | None:
     """Seconds until a change is sent again that has failed `attempts` times; None: never.
 
-    It is given up once the wait would end later than `max_age` after it failed first, which was
-    `failing_for` seconds ago: after 13 attempts in three days. What waited for its turn meanwhile
-    has not failed, so an outage, however long, gives up nothing that was not tried.
+    It failed first `failing_for` seconds ago. The last attempt is `max_age` after that, the 14th in
+    three days. What waited for its turn meanwhile has not failed, so an outage, however long, gives
+    up nothing that was not tried.
     """
+    if failing_for >= max_age:
+        return None
     wait = _WAITS[attempts - 1] if attempts <= len(_WAITS) else _LAST_WAIT
-    return None if failing_for + wait > max_age else _spread(wait, chance)
+    return min(_spread(wait, chance), max_age - failing_for)
 
 
 def asked_for(retry_after: str, now: datetime) -> float:

@@ -25,12 +25,19 @@ def waits(max_age: float) -> list[float]:
     return found
 
 
-def test_a_change_is_tried_13_times_in_three_days() -> None:
-    assert waits(3 * DAYS) == [5, 30, 120, 600, 3600, 10_800, 21_600, *[43_200] * 5]
+def test_a_change_is_tried_14_times_in_three_days() -> None:
+    assert waits(3 * DAYS) == [5, 30, 120, 600, 3600, 10_800, 21_600, *[43_200] * 5, 6445]
 
 
-def test_it_is_given_up_at_its_maximum_age() -> None:
-    assert waits(60) == [5, 30]
+@pytest.mark.parametrize("max_age", [60, 600, 3600, 10_800, DAYS, 3 * DAYS])
+def test_it_is_tried_for_the_last_time_at_its_maximum_age(max_age: float) -> None:
+    assert sum(waits(max_age)) == max_age
+
+
+@given(st.floats(1, 60), st.floats(0, 1))
+def test_no_wait_ends_after_the_maximum_age(left: float, chance: float) -> None:
+    wait = next_wait(5, 3 * DAYS - left, 3 * DAYS, chance)
+    assert wait == pytest.approx(left)
 
 
 def test_one_that_fails_for_the_first_time_is_tried_again_however_old_it_is() -> None:
