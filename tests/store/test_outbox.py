@@ -291,6 +291,19 @@ def test_of_the_latest_only_each_replaces_those_before_it(open_store: Opener) ->
     assert take_all(store.outbox) == ["delivered"]
 
 
+def test_of_the_latest_only_a_newer_one_does_not_wait_because_an_older_one_failed(
+    open_store: Opener,
+) -> None:
+    store = open_store(Wanted(latest_only=True))
+    come(store, at("queued"))
+    (claimed,) = store.outbox.claim(LATER, 10)
+    store.outbox.settle([answered(claimed, Fate.WAITING, TOMORROW)])
+    come(store, at("queued"), at("sent"), at("delivered"))
+    assert forwards_of(store)[2] == Forward(Fate.WAITING, 0, "", f"{DAY}T12:00:02.000000Z", None)
+    assert take_all(store.outbox) == ["delivered"]
+    assert fates(store) == ["superseded", "superseded", "taken"]
+
+
 def test_of_the_latest_only_one_on_its_way_is_not_overtaken(open_store: Opener) -> None:
     store = open_store(Wanted(latest_only=True))
     come(store, at("queued"))

@@ -22,12 +22,13 @@ _ADD = f"""
     INSERT INTO forwards (event_id, message_id, due_at)
     SELECT e.id, e.message_id, max(greatest(e.received_at, (
             SELECT max(due_at) FROM forwards
-            WHERE message_id = e.message_id AND due_at IS NOT NULL)))
+            WHERE message_id = e.message_id AND due_at IS NOT NULL AND NOT %s)))
         OVER (PARTITION BY e.message_id ORDER BY e.id)
     FROM {EVENTS} AS e LEFT JOIN {EVENTS} AS b ON b.id = {before("e", EVENTS)}
     WHERE e.signed_text = ANY(%b) AND {is_change("e", "b")}
     RETURNING event_id
     """
+"""What replaces all that wait (%s) is not put off because one of them failed."""
 
 _SUPERSEDE = """
     UPDATE forwards SET state = 'superseded', due_at = NULL, settled_at = due_at
@@ -140,7 +141,7 @@ def add(
     ]
     if not texts:
         return False
-    added = [row[0] for row in connection.execute(_ADD, (texts,)).fetchall()]
+    added = [row[0] for row in connection.execute(_ADD, (wanted.latest_only, texts)).fetchall()]
     if added and wanted.latest_only:
         connection.execute(_SUPERSEDE, (added,))
     return bool(added)

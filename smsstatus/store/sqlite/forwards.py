@@ -17,10 +17,11 @@ _ADD = f"""
     INSERT INTO forwards (event_id, message_id, due_at)
     SELECT e.id, e.message_id, max(e.received_at, coalesce((
         SELECT max(due_at) FROM forwards
-        WHERE message_id = e.message_id AND due_at IS NOT NULL), ''))
+        WHERE message_id = e.message_id AND due_at IS NOT NULL AND NOT ?2), ''))
     FROM status_events AS e LEFT JOIN status_events AS b ON b.id = {before("e")}
-    WHERE e.id = ? AND {is_change("e", "b")}
+    WHERE e.id = ?1 AND {is_change("e", "b")}
     """
+"""What replaces all that wait (?2) is not put off because one of them failed."""
 
 _SUPERSEDE = """
     UPDATE forwards SET state = 'superseded', due_at = NULL, settled_at = n.due_at
@@ -85,8 +86,11 @@ class Adding:
         """Add those of what was noted that are changes; were there any?"""
         if not self._events:
             return False
-        added = connection.executemany(_ADD, self._events).rowcount
-        if added and self._wanted.latest_only:
+        latest_only = self._wanted.latest_only
+        added = connection.executemany(
+            _ADD, [(*event, latest_only) for event in self._events]
+        ).rowcount
+        if added and latest_only:
             connection.executemany(_SUPERSEDE, self._events)
         return added > 0
 
