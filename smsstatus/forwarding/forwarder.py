@@ -21,7 +21,7 @@ from ..metrics import Metrics
 from ..model import timestamp
 from ..settings import Settings
 from ..store.contract import StoreError
-from ..store.outbox import AT_ONCE, CLAIM_SECONDS, MAX_CLAIMED, Claimed, Condition, Outbox
+from ..store.outbox import AT_ONCE, MAX_CLAIMED, Claimed, Condition, Outbox
 from .deliver import Answer, Receiver
 from .judge import Judge
 from .request import request_of
@@ -30,6 +30,8 @@ from .workers import Attempt, Workers
 
 LOOK_SECONDS = 1.0
 """How often the outbox is looked at unasked: another process may have written to it."""
+SPARE_SECONDS = 1.0
+"""What is not begun so long after it was claimed is given back: it may have been skipped since."""
 NOTE_SECONDS = 5.0
 """How often it is noted at most how it goes with the receiver."""
 GRACE_SECONDS = 1.0
@@ -135,6 +137,7 @@ class Forwarder:
         self._note()
         if self._stop_at is None:
             self._hasten()
+            self._give_back()
             self._claim()
             self._begin()
 
@@ -209,6 +212,16 @@ class Forwarder:
             now = timestamp(self._clock.now())
             self._is_hastening = self._outbox.hasten(now, self._hasten_since) >= AT_ONCE
 
+    def _give_back(self) -> None:
+        """Give back what is not begun soon, or was to be before the receiver began to fail."""
+        if not self._claimed or self._results.are_blocked:
+            return
+        too_long_ago = self._clock.monotonic() - SPARE_SECONDS
+        if self._brake.is_shut or self._claimed[0][1] <= too_long_ago:
+            self._outbox.give_back([claimed for claimed, _ in self._claimed])
+            self._claimed.clear()
+            self._look_at = 0.0
+
     def _claim(self) -> None:
         """Claim what can begin now, and as much again, so that no worker waits for the database.
 
@@ -232,10 +245,7 @@ class Forwarder:
         if self._results.are_blocked:
             return
         now = self._clock.monotonic()
-        too_long_ago = now - (CLAIM_SECONDS - self._receiver.seconds - 2 * GRACE_SECONDS)
         for _ in range(self._room(now)):
-            while self._claimed and self._claimed[0][1] < too_long_ago:
-                self._claimed.popleft()  # the claim could expire before the answer is written
             if not self._claimed or not self._workers.is_one_free():
                 return
             self._workers.begin(self._claimed.popleft()[0], now)

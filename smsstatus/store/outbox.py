@@ -219,6 +219,9 @@ class Outbox(Protocol):
     def release(self) -> None:
         """Let others claim what this process has claimed and not settled."""
 
+    def give_back(self, claimed: Sequence[Claimed]) -> None:
+        """Let these be claimed again, by this process as well: it has not begun them."""
+
     def hasten(self, now: str, since: str) -> int:
         """Make AT_ONCE of those due that wait because attempts failed, or all; how many.
 

@@ -349,6 +349,19 @@ def _too_late(self: GroupCommit, ticket: Ticket) -> None:
     raise StoreUnavailable("no commit in time")
 
 
+def test_what_is_given_back_can_be_claimed_again_and_nothing_else(store: Store) -> None:
+    live(store, "one")
+    live(store, "two")
+    one, two = store.outbox.claim(LATER, 10)
+    store.outbox.give_back([one])
+    (again,) = store.outbox.claim(LATER, 10)
+    assert again.change == one.change
+    store.outbox.give_back([one])  # of an earlier claim
+    assert store.outbox.claim(LATER, 10) == []
+    assert store.outbox.settle([answered(one, Fate.TAKEN)]) == 0
+    assert store.outbox.settle([answered(each, Fate.TAKEN) for each in (again, two)]) == 2
+
+
 # What is told about it.
 
 

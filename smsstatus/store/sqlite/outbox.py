@@ -130,6 +130,13 @@ class SqliteOutbox:
             self._leases.clear()
             self._lock.close()
 
+    def give_back(self, claimed: Sequence[Claimed]) -> None:
+        self._begin_alone()
+        with self._mutex:
+            for one in claimed:
+                if self._holds(one):
+                    del self._leases[one.change.event_id]
+
     def hasten(self, now: str, since: str) -> int:
         return self._writer.submit(partial(forwards.hasten, now=now, since=since))
 
