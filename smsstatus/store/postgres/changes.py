@@ -208,7 +208,7 @@ def _place(connection: Connection, cursor: str) -> int:
     """The id of the event at a cursor, also of one that was pruned since.
 
     No id is given twice, so one that was not given yet, or of another event, is of another
-    database.
+    database. One of another database is not always found out: repeated callbacks draw ids as well.
     """
     if cursor == _START:
         return 0
