@@ -21,7 +21,7 @@ from ..metrics import Metrics
 from ..model import timestamp
 from ..settings import Settings
 from ..store.contract import StoreError
-from ..store.outbox import AT_ONCE, CLAIM_SECONDS, MAX_CLAIMED, Claimed, Condition, Outbox
+from ..store.outbox import AT_ONCE, MAX_CLAIMED, Claimed, Condition, Outbox
 from .deliver import Answer, Receiver
 from .judge import Judge
 from .request import request_of
@@ -30,6 +30,8 @@ from .workers import Attempt, Workers
 
 LOOK_SECONDS = 1.0
 """How often the outbox is looked at unasked: another process may have written to it."""
+SPARE_SECONDS = 1.0
+"""What is not begun so long after it was claimed is given back: it may have been skipped since."""
 NOTE_SECONDS = 5.0
 """How often it is noted at most how it goes with the receiver."""
 GRACE_SECONDS = 1.0
@@ -38,6 +40,7 @@ STOP_SECONDS = 5.0
 """How long attempts that are under way may take once the service stops."""
 WRITE_SECONDS = 3.5
 """How long it may take after that to write what came of them."""
+LONG_AGO = "0001-01-01T00:00:00.000000Z"
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +75,8 @@ class Forwarder:
         self._newest_first = False
         self._is_woken = False
         self._is_hastening = False
+        self._opened_at = self._hasten_since = LONG_AGO
+        """When the brake was opened last, and since when what is hastened failed first."""
         self._stop_at: float | None = None
         self._noted = Condition()
         self._note_at = 0.0
@@ -132,6 +137,7 @@ class Forwarder:
         self._note()
         if self._stop_at is None:
             self._hasten()
+            self._give_back()
             self._claim()
             self._begin()
 
@@ -177,7 +183,10 @@ class Forwarder:
 
     def _judge(self, attempt: Attempt) -> None:
         if self._judging.judge(attempt):
+            if not self._is_hastening:
+                self._hasten_since = self._opened_at
             self._is_hastening = True
+            self._opened_at = timestamp(self._clock.now())
 
     def _note(self, *, at_once: bool = False) -> None:
         now = self._clock.monotonic()
@@ -192,38 +201,50 @@ class Forwarder:
         return not self._results.are_blocked and self._clock.monotonic() >= self._look_at
 
     def _hasten(self) -> None:
-        """The receiver is back: what has failed is due now, once that is written."""
+        """The receiver is back: what has failed is due now, once that is written.
+
+        Not what had failed before it was back the last time, which it takes perhaps never: a block
+        of such changes would shut the brake again each time.
+        """
         if self._is_hastening and self._may_look():
             self._results.write(at_once=True)
-            self._is_hastening = self._outbox.hasten(timestamp(self._clock.now())) >= AT_ONCE
+            now = timestamp(self._clock.now())
+            self._is_hastening = self._outbox.hasten(now, self._hasten_since) >= AT_ONCE
+
+    def _give_back(self) -> None:
+        """Give back what is not begun soon, or was to be before the receiver began to fail."""
+        if not self._claimed or self._results.are_blocked:
+            return
+        too_long_ago = self._clock.monotonic() - SPARE_SECONDS
+        if self._brake.is_shut or self._claimed[0][1] <= too_long_ago:
+            self._outbox.give_back([claimed for claimed, _ in self._claimed])
+            self._claimed.clear()
+            self._look_at = 0.0
 
     def _claim(self) -> None:
         """Claim what can begin now, and as much again, so that no worker waits for the database.
 
-        Where more is due than was asked for, every second time the newest: what has just happened
-        does not wait behind what is days old. A receiver that fails gets the oldest alone, since
-        what it has just refused is soon the newest that is due.
+        Where more is due than was asked for, every second time the newest that were not tried yet:
+        what has just happened does not wait behind what is days old, nor, while a receiver fails,
+        behind a block of changes that it refuses.
         """
         now = self._clock.monotonic()
         room = self._room(now) - len(self._claimed)
         if room <= 0 or not self._may_look():
             return
         limit = min(room if self._brake.is_shut else room + self._brake.width, MAX_CLAIMED)
-        newest_first = self._newest_first and not self._brake.is_shut
+        newest_first = self._newest_first
         found = self._outbox.claim(timestamp(self._clock.now()), limit, newest_first=newest_first)
         self._claimed.extend([(claimed, now) for claimed in found])
-        is_catching_up = len(found) == limit
-        self._newest_first = is_catching_up and not self._newest_first
+        is_catching_up = newest_first or len(found) == limit
+        self._newest_first = is_catching_up and not newest_first
         self._look_at = 0.0 if is_catching_up else now + LOOK_SECONDS
 
     def _begin(self) -> None:
         if self._results.are_blocked:
             return
         now = self._clock.monotonic()
-        too_long_ago = now - (CLAIM_SECONDS - self._receiver.seconds - 2 * GRACE_SECONDS)
         for _ in range(self._room(now)):
-            while self._claimed and self._claimed[0][1] < too_long_ago:
-                self._claimed.popleft()  # the claim could expire before the answer is written
             if not self._claimed or not self._workers.is_one_free():
                 return
             self._workers.begin(self._claimed.popleft()[0], now)

@@ -58,7 +58,7 @@ class Judge:
         self._metrics.count_attempt(answer.result)
         self._recall(moment)
         if answer.is_taken:
-            return self._note_taken(attempt.claimed, answer, moment)
+            return self._note_taken(attempt, answer, moment)
         self._note_failure(attempt, answer, moment)
         return False
 
@@ -69,11 +69,11 @@ class Judge:
             with contextlib.suppress(StoreError):
                 self.condition = self._outbox.state(timestamp(moment)).condition
 
-    def _note_taken(self, claimed: Claimed, answer: Answer, moment: datetime) -> bool:
-        self._settle(claimed, Fate.TAKEN, moment, answer.result)
-        self._metrics.observe_taken(_seconds_since(claimed.change.received_at, moment))
+    def _note_taken(self, attempt: Attempt, answer: Answer, moment: datetime) -> bool:
+        self._settle(attempt.claimed, Fate.TAKEN, moment, answer.result)
+        self._metrics.observe_taken(_seconds_since(attempt.claimed.change.received_at, moment))
         self.condition = Condition(None, self.condition.last_failure, timestamp(moment))
-        is_back = self.brake.note_taken()
+        is_back = self.brake.note_taken(attempt.began)
         if is_back:
             log.warning("forwarding: %s takes changes again", self._host)
         return is_back

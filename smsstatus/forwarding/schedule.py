@@ -25,12 +25,14 @@ GONE = 410
 def next_wait(attempts: int, failing_for: float, max_age: float, chance: float) -> float | None:
     """Seconds until a change is sent again that has failed `attempts` times; None: never.
 
-    It is given up once the wait would end later than `max_age` after it failed first, which was
-    `failing_for` seconds ago: after 13 attempts in three days. What waited for its turn meanwhile
-    has not failed, so an outage, however long, gives up nothing that was not tried.
+    It failed first `failing_for` seconds ago. The last attempt is `max_age` after that, the 14th in
+    three days. What waited for its turn meanwhile has not failed, so an outage, however long, gives
+    up nothing that was not tried.
     """
+    if failing_for >= max_age:
+        return None
     wait = _WAITS[attempts - 1] if attempts <= len(_WAITS) else _LAST_WAIT
-    return None if failing_for + wait > max_age else _spread(wait, chance)
+    return min(_spread(wait, chance), max_age - failing_for)
 
 
 def asked_for(retry_after: str, now: datetime) -> float:
@@ -42,7 +44,8 @@ class Brake:
     """How many deliveries may be under way at once, given what became of the last ones.
 
     After five failures in a row it is shut: one at a time, with pauses of 1, 2, 4 ... 60 s. The
-    first one that is taken opens it, and each doubles how many may be under way, up to `full`.
+    first one of those that is taken opens it, and each doubles how many may be under way, up to
+    `full`. A rest that was asked for lasts, whatever is taken meanwhile.
     """
 
     def __init__(self, full: int) -> None:
@@ -62,13 +65,16 @@ class Brake:
         """How many deliveries may begin now."""
         return max(self.width - under_way, 0) if now >= self.rests_until else 0
 
-    def note_taken(self) -> bool:
-        """A delivery was taken: did that open a brake that was shut?"""
+    def note_taken(self, began: float) -> bool:
+        """A delivery that `began` at that moment was taken: did that open a brake that was shut?
+
+        Not one that began before: a limiter of rates refuses at once and lets others take a while.
+        """
         was_shut = self.is_shut
+        if self._shut_at is not None and began < self._shut_at:
+            return False
         self._failures = self._tries = 0
         self._shut_at = None
-        if was_shut:
-            self.rests_until = 0.0
         self.width = min(self.width * 2, self._full)
         return was_shut
 

@@ -27,6 +27,9 @@ MAX_CLAIMED = 100
 AT_ONCE = 500
 """As many `hasten`, `retry` and `skip` change at most; fewer: no more are left."""
 
+LOOKED_AT = 10 * AT_ONCE
+"""As many of those that are due later `hasten` looks at, the soonest first."""
+
 COUNTED = 10_000
 """`OutboxState` stops counting here."""
 
@@ -201,8 +204,9 @@ class Outbox(Protocol):
         """Changes that are due, for this process alone, for CLAIM_SECONDS.
 
         Of each message only the earliest that waits, and only while none of it is claimed. At most
-        MAX_CLAIMED; none while it is paused. Where only one process may hand on (SQLite), none as
-        long as another one does: it does from its first claim until `release`, or its end.
+        MAX_CLAIMED; none while it is paused. Newest first: only what was not tried yet, and none
+        of it where hundreds that were tried are newer. Where only one process may hand on (SQLite),
+        none as long as another one does: it does from its first claim until `release`, or its end.
         """
 
     def settle(self, settlements: Sequence[Settlement]) -> int:
@@ -215,8 +219,14 @@ class Outbox(Protocol):
     def release(self) -> None:
         """Let others claim what this process has claimed and not settled."""
 
-    def hasten(self, now: str) -> int:
-        """Make AT_ONCE of those due that wait because attempts failed, or all; how many."""
+    def give_back(self, claimed: Sequence[Claimed]) -> None:
+        """Let these be claimed again, by this process as well: it has not begun them."""
+
+    def hasten(self, now: str, since: str) -> int:
+        """Make AT_ONCE of those due that wait because attempts failed, or all; how many.
+
+        Only of messages whose earliest that waits failed first at that moment or later.
+        """
 
     def retry(self, now: str, message_uuid: str | None = None, *, overtaken: bool = False) -> int:
         """Let dead changes wait again, of one message or of all, AT_ONCE or all; how many.

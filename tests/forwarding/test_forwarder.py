@@ -7,7 +7,7 @@ import logging
 import random
 import threading
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -172,6 +172,45 @@ def test_poison_does_not_keep_a_receiver_that_is_back_from_getting_the_others(
     assert {data_of(d)["message_uuid"] for d in taken} == others
 
 
+def refusing(poison: set[str]) -> Callable[[Delivered], Answer]:
+    return lambda delivered: Answer(422 if data_of(delivered)["message_uuid"] in poison else 200)
+
+
+def test_what_comes_after_a_block_of_poison_does_not_wait_for_all_of_it(
+    service: Service, there: Receiver, receive: Receive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the receiver is left alone every second one is the newest that was not tried."""
+    monkeypatch.setattr(schedule, "_WAITS", (3600.0,) * 7)
+    there.answer = refusing({receive("sent") for _ in range(40)})
+    fresh = receive("sent")
+    service.start()
+    wait_until(lambda: statuses(there, fresh), 60, "the last one came")
+    assert [data_of(d)["message_uuid"] for d in there.delivered].index(fresh) < 16
+
+
+def test_a_receiver_that_is_back_gets_at_once_what_it_refused_for_the_first_time_alone(
+    service: Service, there: Receiver, receive: Receive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else poison would shut the brake each time that it was opened."""
+    monkeypatch.setattr(schedule, "_WAITS", (3600.0,) * 7)
+    there.answer = refusing({receive("sent") for _ in range(10)})
+    hastened: list[int] = []
+    hasten = service.store.outbox.hasten
+
+    def hastening(now: str, since: str) -> int:
+        hastened.append(hasten(now, since))
+        return hastened[-1]
+
+    monkeypatch.setattr(service.store.outbox, "hasten", hastening)
+    service.start()
+    wait_until(lambda: len(there.delivered) == 10, 60, "all were tried")
+    receive("sent")
+    wait_until(lambda: len(there.delivered) == 21, 60, "and tried again")
+    receive("sent")
+    wait_until(lambda: len(hastened) == 2, 60, "it is back once more")
+    assert hastened == [10, 0]
+
+
 def test_a_receiver_that_fails_gets_one_at_a_time_and_different_messages(
     service: Service, there: Receiver, receive: Receive
 ) -> None:
@@ -244,6 +283,62 @@ def test_a_receiver_that_asks_for_a_rest_gets_it(
     assert service.forwarder is not None
     assert service.forwarder._brake.rests_until > service.clock.monotonic() + 3000
     assert len(there.delivered) == 1
+
+
+def test_what_was_under_way_when_a_rest_was_asked_for_and_is_taken_ends_no_rest(
+    service: Service, there: Receiver, receive: Receive
+) -> None:
+    """A limiter of rates: what it refuses is answered at once, what it takes later."""
+    first = receive("sent")
+    refused = threading.Event()
+
+    def limit(delivered: Delivered) -> Answer:
+        if data_of(delivered)["message_uuid"] != first:
+            return Answer(429, {"Retry-After": "3600"})
+        refused.wait(30)
+        return Answer()
+
+    there.answer = limit
+    for _ in range(7):
+        receive("sent")
+    service.start()
+    assert service.forwarder is not None
+    brake = service.forwarder._brake
+    wait_until(lambda: brake.is_shut, 60, "it is left alone")
+    refused.set()
+    wait_until(lambda: state(service).waiting == 7, 60, "the first is taken")
+    assert brake.is_shut
+    assert brake.rests_until > service.clock.monotonic() + 3000
+    assert len(there.delivered) == 8
+
+
+@pytest.mark.parametrize("what", ["pause", "skip"])
+def test_what_is_claimed_and_not_begun_is_not_sent_after_a_pause_or_a_skip(
+    service: Service,
+    there: Receiver,
+    receive: Receive,
+    monkeypatch: pytest.MonkeyPatch,
+    what: str,
+) -> None:
+    monkeypatch.setattr(forwarder, "SPARE_SECONDS", 0.0)
+    for _ in range(40):
+        receive("sent")
+    begun: list[Delivered] = []
+    go_on = threading.Event()
+
+    def answer(delivered: Delivered) -> Answer:
+        begun.append(delivered)
+        go_on.wait(30)
+        return Answer()
+
+    there.answer = answer
+    service.start()
+    wait_until(lambda: len(begun) == 8, 60, "as many as may be are under way")
+    getattr(service.store.outbox, what)(timestamp(service.clock.now()))
+    go_on.set()
+    wait_until(lambda: sum(service.metrics.forward_delays.counts) >= 8, 60, "they are taken")
+    service.stop()
+    assert len(begun) == 8
 
 
 def test_a_redirect_is_told_with_the_host_alone(

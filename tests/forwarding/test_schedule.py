@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -25,12 +26,19 @@ def waits(max_age: float) -> list[float]:
     return found
 
 
-def test_a_change_is_tried_13_times_in_three_days() -> None:
-    assert waits(3 * DAYS) == [5, 30, 120, 600, 3600, 10_800, 21_600, *[43_200] * 5]
+def test_a_change_is_tried_14_times_in_three_days() -> None:
+    assert waits(3 * DAYS) == [5, 30, 120, 600, 3600, 10_800, 21_600, *[43_200] * 5, 6445]
 
 
-def test_it_is_given_up_at_its_maximum_age() -> None:
-    assert waits(60) == [5, 30]
+@pytest.mark.parametrize("max_age", [60, 600, 3600, 10_800, DAYS, 3 * DAYS])
+def test_it_is_tried_for_the_last_time_at_its_maximum_age(max_age: float) -> None:
+    assert sum(waits(max_age)) == max_age
+
+
+@given(st.floats(1, 60), st.floats(0, 1))
+def test_no_wait_ends_after_the_maximum_age(left: float, chance: float) -> None:
+    wait = next_wait(5, 3 * DAYS - left, 3 * DAYS, chance)
+    assert wait == pytest.approx(left)
 
 
 def test_one_that_fails_for_the_first_time_is_tried_again_however_old_it_is() -> None:
@@ -98,7 +106,7 @@ def test_failures_that_are_not_in_a_row_shut_nothing() -> None:
     brake = Brake(8)
     for _ in range(20):
         assert not any(brake.note_failure(0.0, 0.0, MIDDLE) for _ in range(4))
-        assert not brake.note_taken()
+        assert not brake.note_taken(math.inf)
     assert brake.room(3, 0.0) == 5
 
 
@@ -114,10 +122,10 @@ def test_the_first_that_is_taken_opens_it_and_each_doubles_the_width() -> None:
     brake = Brake(8)
     shut(brake)
     widths = []
-    assert brake.note_taken()
+    assert brake.note_taken(math.inf)
     for _ in range(4):
-        widths.append(brake.room(0, 0.0))
-        assert not brake.note_taken()
+        widths.append(brake.room(0, brake.rests_until))
+        assert not brake.note_taken(math.inf)
     assert widths == [2, 4, 8, 8]
 
 
@@ -126,7 +134,7 @@ def test_pauses_begin_with_a_second_again_once_it_was_open() -> None:
     shut(brake)
     for now in (1.0, 3.0, 7.0):
         brake.note_failure(now, now, MIDDLE)
-    brake.note_taken()
+    brake.note_taken(math.inf)
     shut(brake, 100.0)
     assert brake.rests_until == 101.0
 
@@ -134,8 +142,25 @@ def test_pauses_begin_with_a_second_again_once_it_was_open() -> None:
 def test_a_rest_that_a_receiver_asks_for_is_kept_by_all_and_outlives_what_is_taken() -> None:
     brake = Brake(8)
     brake.note_failure(0.0, 0.0, MIDDLE, asked=30.0)
-    assert not brake.note_taken()
+    assert not brake.note_taken(math.inf)
     assert (brake.room(0, 29.9), brake.room(0, 30.0)) == (0, 8)
+
+
+def test_what_began_before_it_shut_and_is_taken_opens_nothing() -> None:
+    brake = Brake(8)
+    shut(brake, 10.0)
+    assert not brake.note_taken(9.0)
+    assert (brake.is_shut, brake.room(0, 10.9), brake.room(0, 11.0)) == (True, 0, 1)
+    assert brake.note_taken(11.0)
+    assert brake.room(0, 11.0) == 2
+
+
+def test_a_rest_that_was_asked_for_while_the_one_that_opens_it_was_under_way_is_kept() -> None:
+    brake = Brake(8)
+    shut(brake, 10.0)
+    brake.note_failure(9.0, 11.1, MIDDLE, asked=60.0)
+    assert brake.note_taken(11.0)
+    assert (brake.room(0, 71.0), brake.room(0, 71.1)) == (0, 2)
 
 
 def test_the_longer_of_both_waits_counts() -> None:
@@ -149,5 +174,5 @@ def test_a_receiver_that_is_gone_is_tried_once_an_hour_until_it_takes_one() -> N
     brake = Brake(8)
     assert brake.note_failure(0.0, 0.0, MIDDLE, gone=True)
     assert (brake.room(0, 3599.0), brake.room(0, 3600.0)) == (0, 1)
-    assert brake.note_taken()
-    assert brake.room(0, 0.0) == 2
+    assert brake.note_taken(math.inf)
+    assert brake.room(0, 3600.0) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from smsstatus.forwarding.forwarder import LONG_AGO
 from smsstatus.model import StatusUpdate
 from smsstatus.store.contract import Event, Outcome, Store, StoreError, StoreUnavailable
 from smsstatus.store.groupcommit import GroupCommit, Ticket
@@ -171,6 +173,19 @@ def test_newest_first_takes_the_messages_of_what_came_last(store: Store) -> None
     assert other.change.message_uuid != "message-4"
 
 
+def test_newest_first_takes_none_that_was_tried(store: Store) -> None:
+    """What failed just now is due soon, and would be the newest again and again."""
+    for number in range(3):
+        live(store, f"message-{number}")
+    for claimed in store.outbox.claim(LATER, 3)[1:]:
+        store.outbox.settle([answered(claimed, Fate.WAITING, LATER)])
+    assert store.outbox.claim(LATER, 10, newest_first=True) == []
+    come(store, at("sent"), uuid="fresh")
+    (fresh,) = store.outbox.claim(LATER, 10, newest_first=True)
+    assert fresh.change.message_uuid == "fresh"
+    assert len(store.outbox.claim(LATER, 10)) == 2
+
+
 def test_no_more_than_a_hundred_are_claimed_at_once(store: Store) -> None:
     for number in range(MAX_CLAIMED + 1):
         come(store, at("sent"), uuid=f"message-{number}")
@@ -199,8 +214,21 @@ def test_what_waits_because_it_failed_can_be_made_due(store: Store) -> None:
     live(store)
     (claimed,) = store.outbox.claim(LATER, 10)
     store.outbox.settle([answered(claimed, Fate.WAITING, TOMORROW)])
-    assert (store.outbox.hasten(LATER), store.outbox.hasten(LATER)) == (3, 0)
+    assert (store.outbox.hasten(LATER, LATER), store.outbox.hasten(LATER, LATER)) == (3, 0)
     assert take_all(store.outbox) == ["queued", "sent", "delivered"]
+
+
+def test_what_had_failed_before_is_not_made_due(store: Store) -> None:
+    live(store, "before")
+    live(store, "now")
+    before, now = store.outbox.claim(LATER, 10)
+    failed = answered(before, Fate.WAITING, TOMORROW)
+    store.outbox.settle([replace(failed, at=f"{DAY}T22:59:59.999999Z")])
+    store.outbox.settle([answered(now, Fate.WAITING, TOMORROW)])
+    assert (store.outbox.hasten(LATER, LATER), store.outbox.hasten(LATER, LATER)) == (3, 0)
+    assert [f.due_at for f in forwards_of(store, "before") if f] == [TOMORROW] * 3
+    assert [f.due_at for f in forwards_of(store, "now") if f] == [LATER] * 3
+    assert store.outbox.hasten(LATER, LONG_AGO) == 3
 
 
 def test_after_a_dead_one_the_next_goes(store: Store) -> None:
@@ -263,6 +291,19 @@ def test_of_the_latest_only_each_replaces_those_before_it(open_store: Opener) ->
     assert take_all(store.outbox) == ["delivered"]
 
 
+def test_of_the_latest_only_a_newer_one_does_not_wait_because_an_older_one_failed(
+    open_store: Opener,
+) -> None:
+    store = open_store(Wanted(latest_only=True))
+    come(store, at("queued"))
+    (claimed,) = store.outbox.claim(LATER, 10)
+    store.outbox.settle([answered(claimed, Fate.WAITING, TOMORROW)])
+    come(store, at("queued"), at("sent"), at("delivered"))
+    assert forwards_of(store)[2] == Forward(Fate.WAITING, 0, "", f"{DAY}T12:00:02.000000Z", None)
+    assert take_all(store.outbox) == ["delivered"]
+    assert fates(store) == ["superseded", "superseded", "taken"]
+
+
 def test_of_the_latest_only_one_on_its_way_is_not_overtaken(open_store: Opener) -> None:
     store = open_store(Wanted(latest_only=True))
     come(store, at("queued"))
@@ -306,6 +347,19 @@ def test_an_attempt_is_counted_once_if_its_commit_was_in_doubt(
 def _too_late(self: GroupCommit, ticket: Ticket) -> None:
     assert ticket.wait(60)
     raise StoreUnavailable("no commit in time")
+
+
+def test_what_is_given_back_can_be_claimed_again_and_nothing_else(store: Store) -> None:
+    live(store, "one")
+    live(store, "two")
+    one, two = store.outbox.claim(LATER, 10)
+    store.outbox.give_back([one])
+    (again,) = store.outbox.claim(LATER, 10)
+    assert again.change == one.change
+    store.outbox.give_back([one])  # of an earlier claim
+    assert store.outbox.claim(LATER, 10) == []
+    assert store.outbox.settle([answered(one, Fate.TAKEN)]) == 0
+    assert store.outbox.settle([answered(each, Fate.TAKEN) for each in (again, two)]) == 2
 
 
 # What is told about it.

@@ -149,10 +149,21 @@ def test_what_is_written_does_not_depend_on_how_many_there_are(store: SqliteStor
         "settle": lambda: store.outbox.settle([failed]),
         "retry one": lambda: store.outbox.retry(NOW, UUID),
         "skip one": lambda: store.outbox.skip(NOW, UUID),
-        "hasten": lambda: store.outbox.hasten(NOW),
+        "hasten": lambda: store.outbox.hasten(NOW, NOW),
         "retry some": lambda: store.outbox.retry(NOW),
         "skip some": lambda: store.outbox.skip(NOW),
     }
     for name, write in writes.items():
         few = not name.endswith("some") and name != "hasten"
         assert 0 < steps_of(store, write) < (2_000 if few else 200_000), name
+
+
+def test_what_failed_long_ago_is_looked_at_within_a_bound(store: SqliteStore) -> None:
+    """However many are due later, and none of them to be hastened."""
+    store.writer.submit(
+        lambda writable: writable.execute("UPDATE forwards SET failing_since = '2026'").rowcount
+    )
+    found: list[int] = []
+    steps = steps_of(store, lambda: found.append(store.outbox.hasten("2026-11-01", "2027")))
+    assert found == [0]
+    assert 0 < steps < 200_000

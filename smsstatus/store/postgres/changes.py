@@ -69,7 +69,7 @@ _NEWEST = f"""
             WHERE due_at IS NOT NULL AND due_at <= %(now)s
             ORDER BY due_at DESC, event_id DESC LIMIT %(looked_at)s
         ) AS found GROUP BY message_id ORDER BY newest DESC, last DESC
-    ) AS n JOIN forwards AS f ON f.event_id = {_FIRST.format("n")}
+    ) AS n JOIN forwards AS f ON f.attempts = 0 AND f.event_id = {_FIRST.format("n")}
     WHERE {_MAY_BE_CLAIMED}
     ORDER BY n.newest DESC, n.last DESC LIMIT %(limit)s FOR UPDATE OF f SKIP LOCKED
     """
@@ -102,7 +102,8 @@ def claim(
 ) -> list[Claimed]:
     """Claim the first waiting change of messages where it is due; again: the same ones too.
 
-    Newest first: of those with the newest due ones, whatever place these have in their message.
+    Newest first: of those with the newest due ones, whatever place these have in their message,
+    where none that waits was tried yet.
     """
     values = {"now": now, "limit": limit, "claim": claim, "seconds": seconds}
     values["looked_at"] = 4 * limit + 400
@@ -207,7 +208,7 @@ def _place(connection: Connection, cursor: str) -> int:
     """The id of the event at a cursor, also of one that was pruned since.
 
     No id is given twice, so one that was not given yet, or of another event, is of another
-    database.
+    database. One of another database is not always found out: repeated callbacks draw ids as well.
     """
     if cursor == _START:
         return 0

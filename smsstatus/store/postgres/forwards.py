@@ -13,7 +13,7 @@ from typing import Any
 
 from ...model import TEXT_DIGEST_SIZE, StatusUpdate
 from ..contract import Outcome
-from ..outbox import AT_ONCE, Claimed, Condition, Fate, Settlement, Wanted
+from ..outbox import AT_ONCE, LOOKED_AT, Claimed, Condition, Fate, Settlement, Wanted
 from ..rules import before, is_change
 from .columns import EVENTS, as_text
 from .connection import Connection
@@ -22,12 +22,13 @@ _ADD = f"""
     INSERT INTO forwards (event_id, message_id, due_at)
     SELECT e.id, e.message_id, max(greatest(e.received_at, (
             SELECT max(due_at) FROM forwards
-            WHERE message_id = e.message_id AND due_at IS NOT NULL)))
+            WHERE message_id = e.message_id AND due_at IS NOT NULL AND NOT %s)))
         OVER (PARTITION BY e.message_id ORDER BY e.id)
     FROM {EVENTS} AS e LEFT JOIN {EVENTS} AS b ON b.id = {before("e", EVENTS)}
     WHERE e.signed_text = ANY(%b) AND {is_change("e", "b")}
     RETURNING event_id
     """
+"""What replaces all that wait (%s) is not put off because one of them failed."""
 
 _SUPERSEDE = """
     UPDATE forwards SET state = 'superseded', due_at = NULL, settled_at = due_at
@@ -104,7 +105,13 @@ _HASTEN = f"""
     UPDATE forwards SET due_at = %(now)s
     WHERE due_at > %(now)s AND event_id IN (
         SELECT event_id FROM forwards WHERE event_id IN (
-            SELECT event_id FROM forwards WHERE due_at > %(now)s
+            SELECT event_id FROM (
+                SELECT event_id, message_id, due_at FROM forwards WHERE due_at > %(now)s
+                ORDER BY due_at, event_id LIMIT {LOOKED_AT}) AS f
+            WHERE coalesce((
+                SELECT w.failing_since FROM forwards AS w
+                WHERE w.message_id = f.message_id AND w.due_at IS NOT NULL
+                ORDER BY w.event_id LIMIT 1), %(since)s) >= %(since)s
             ORDER BY due_at, event_id LIMIT {AT_ONCE})
         ORDER BY event_id FOR UPDATE)
     """
@@ -134,7 +141,7 @@ def add(
     ]
     if not texts:
         return False
-    added = [row[0] for row in connection.execute(_ADD, (texts,)).fetchall()]
+    added = [row[0] for row in connection.execute(_ADD, (wanted.latest_only, texts)).fetchall()]
     if added and wanted.latest_only:
         connection.execute(_SUPERSEDE, (added,))
     return bool(added)
@@ -190,9 +197,9 @@ def _of(statement: str, message_uuid: str | None) -> bytes:
     return statement.format(of_message=_ONE if message_uuid else _ALL, limit=AT_ONCE).encode()
 
 
-def hasten(connection: Connection, now: str) -> int:
+def hasten(connection: Connection, now: str, since: str) -> int:
     """Make some of those due that are due later; how many. A message's first before the others."""
-    return connection.execute(_HASTEN, {"now": now}).rowcount
+    return connection.execute(_HASTEN, {"now": now, "since": since}).rowcount
 
 
 def pause(connection: Connection, at: str | None) -> None:

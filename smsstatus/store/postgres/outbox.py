@@ -92,12 +92,18 @@ class PostgresOutbox:
         self._begin_alone()
         with self._mutex:
             claimed = [one for one, _ in self._claimed.values()]
-            self._claimed = {}
         if claimed:
-            self._writer.submit(partial(forwards.free, claimed=claimed))
+            self.give_back(claimed)
 
-    def hasten(self, now: str) -> int:
-        return self._writer.submit(partial(forwards.hasten, now=now))
+    def give_back(self, claimed: Sequence[Claimed]) -> None:
+        self._begin_alone()
+        self._writer.submit(partial(forwards.free, claimed=tuple(claimed)))
+        with self._mutex:
+            for one in claimed:
+                self._claimed.pop(one.change.event_id, None)
+
+    def hasten(self, now: str, since: str) -> int:
+        return self._writer.submit(partial(forwards.hasten, now=now, since=since))
 
     def retry(self, now: str, message_uuid: str | None = None, *, overtaken: bool = False) -> int:
         return self._writer.submit(

@@ -53,13 +53,14 @@ def read_due(
 ) -> Sequence[Due]:
     """The first waiting change of messages where it is due, without `some` messages, `but`.
 
-    Newest first: of those with the newest due ones, whatever place these have in their message.
+    Newest first: of those with the newest due ones, whatever place these have in their message,
+    where none that waits was tried yet.
     """
     with reading(path) as connection:
         if connection.execute("SELECT 1 FROM forwarder WHERE paused_at IS NOT NULL").fetchall():
             return ()
         if newest_first:
-            asked, count = _NEWEST, 4 * (limit + some)
+            asked, count = _NEWEST, 4 * (limit + some) + 400
         else:
             asked, count = _OLDEST, limit + some
         found = connection.execute(asked, (now, count)).fetchall()
@@ -92,7 +93,7 @@ _NEWEST = """
     FROM (
         SELECT message_id FROM forwards INDEXED BY forwards_by_time
         WHERE due_at IS NOT NULL AND due_at <= ? ORDER BY due_at DESC LIMIT ?) AS n
-    JOIN forwards AS f ON f.event_id = (
+    JOIN forwards AS f ON f.attempts = 0 AND f.event_id = (
         SELECT min(w.event_id) FROM forwards AS w INDEXED BY forwards_by_message
         WHERE w.message_id = n.message_id AND w.due_at IS NOT NULL)
     """

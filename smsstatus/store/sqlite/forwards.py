@@ -10,17 +10,18 @@ import sqlite3
 from collections.abc import Sequence
 
 from ...model import StatusUpdate
-from ..outbox import AT_ONCE, Condition, Fate, Settlement, Wanted
+from ..outbox import AT_ONCE, LOOKED_AT, Condition, Fate, Settlement, Wanted
 from ..rules import before, is_change
 
 _ADD = f"""
     INSERT INTO forwards (event_id, message_id, due_at)
     SELECT e.id, e.message_id, max(e.received_at, coalesce((
         SELECT max(due_at) FROM forwards
-        WHERE message_id = e.message_id AND due_at IS NOT NULL), ''))
+        WHERE message_id = e.message_id AND due_at IS NOT NULL AND NOT ?2), ''))
     FROM status_events AS e LEFT JOIN status_events AS b ON b.id = {before("e")}
-    WHERE e.id = ? AND {is_change("e", "b")}
+    WHERE e.id = ?1 AND {is_change("e", "b")}
     """
+"""What replaces all that wait (?2) is not put off because one of them failed."""
 
 _SUPERSEDE = """
     UPDATE forwards SET state = 'superseded', due_at = NULL, settled_at = n.due_at
@@ -85,8 +86,11 @@ class Adding:
         """Add those of what was noted that are changes; were there any?"""
         if not self._events:
             return False
-        added = connection.executemany(_ADD, self._events).rowcount
-        if added and self._wanted.latest_only:
+        latest_only = self._wanted.latest_only
+        added = connection.executemany(
+            _ADD, [(*event, latest_only) for event in self._events]
+        ).rowcount
+        if added and latest_only:
             connection.executemany(_SUPERSEDE, self._events)
         return added > 0
 
@@ -138,13 +142,20 @@ def _of(statement: str, message_uuid: str | None) -> str:
     return statement.format(of_message=_ONE if message_uuid else _ALL, limit=AT_ONCE)
 
 
-def hasten(connection: sqlite3.Connection, now: str) -> int:
+def hasten(connection: sqlite3.Connection, now: str, since: str) -> int:
     """Make some of those due that are due later; how many. A message's first before the others."""
     return connection.execute(
         f"""UPDATE forwards SET due_at = :now WHERE event_id IN (
-                SELECT event_id FROM forwards WHERE due_at IS NOT NULL AND due_at > :now
+                SELECT event_id FROM (
+                    SELECT event_id, message_id, due_at FROM forwards
+                    WHERE due_at IS NOT NULL AND due_at > :now
+                    ORDER BY due_at, event_id LIMIT {LOOKED_AT}) AS f
+                WHERE coalesce((
+                    SELECT w.failing_since FROM forwards AS w INDEXED BY forwards_by_message
+                    WHERE w.message_id = f.message_id AND w.due_at IS NOT NULL
+                    ORDER BY w.event_id LIMIT 1), :since) >= :since
                 ORDER BY due_at, event_id LIMIT {AT_ONCE})""",
-        {"now": now},
+        {"now": now, "since": since},
     ).rowcount
 
 

@@ -130,8 +130,15 @@ class SqliteOutbox:
             self._leases.clear()
             self._lock.close()
 
-    def hasten(self, now: str) -> int:
-        return self._writer.submit(partial(forwards.hasten, now=now))
+    def give_back(self, claimed: Sequence[Claimed]) -> None:
+        self._begin_alone()
+        with self._mutex:
+            for one in claimed:
+                if self._holds(one):
+                    del self._leases[one.change.event_id]
+
+    def hasten(self, now: str, since: str) -> int:
+        return self._writer.submit(partial(forwards.hasten, now=now, since=since))
 
     def retry(self, now: str, message_uuid: str | None = None, *, overtaken: bool = False) -> int:
         return self._writer.submit(
