@@ -11,6 +11,7 @@ from typing import cast
 import psycopg
 import pytest
 
+from smsstatus import promise
 from smsstatus.store.postgres import attempts
 from smsstatus.store.postgres.connection import Connection, Link, connect
 from smsstatus.store.postgres.store import PostgresStore
@@ -19,6 +20,8 @@ from ..live import wait_until
 from ..postgres import PostgresServer, ask, postgres_server, server_folder
 
 PRIMARY, STANDBY = "127.0.0.1", "127.0.0.2"
+SILENT_SECONDS = 3.0
+"""For an address that is silent: it is waited for in vain, four times in all."""
 _AS_INITDB = ("wal_level=replica", "max_connections=100", "max_wal_senders=10")
 """A standby allows no less than what wrote its files."""
 
@@ -133,6 +136,7 @@ def _tries(silent: list[socket.socket]) -> list[int]:
 def test_a_call_waits_for_one_silent_host_and_the_next_one_goes_on_behind_it(
     postgres: str, silent: list[socket.socket], closed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(promise, "CONNECT_SECONDS", SILENT_SECONDS)
     monkeypatch.setattr(attempts, "FURTHER_SECONDS", 1.9)  # refused later on a busy machine
     places = [closed, *map(_place, silent)]
     hosts = ",".join([*places, postgres.split("@")[1].split("/")[0]])
@@ -151,8 +155,9 @@ def test_a_call_waits_for_one_silent_host_and_the_next_one_goes_on_behind_it(
 
 
 def test_each_of_a_hosts_addresses_is_reached_however_many_are_silent(
-    postgres: str, resolve: Resolve
+    postgres: str, resolve: Resolve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(promise, "CONNECT_SECONDS", SILENT_SECONDS)
     port = int(postgres.rpartition(":")[2].partition("/")[0])
     with ExitStack() as stack:
         addresses = [f"127.0.0.{number}" for number in (2, 3)]
