@@ -19,6 +19,12 @@ from .live import wait_until
 LINE = "one line\n"
 
 
+@pytest.fixture(autouse=True)
+def none_is_untold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines that other tests had left out are not told of here."""
+    monkeypatch.setattr(log_stream, "_untold", 0)
+
+
 @pytest.fixture
 def pipe() -> Iterator[tuple[int, TextIO]]:
     """Where a log is read, and where it is written."""
