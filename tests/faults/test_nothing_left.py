@@ -52,6 +52,19 @@ def fill(path: Path) -> None:
     os.close(writer)
 
 
+@contextlib.contextmanager
+def unread_log(service: LiveService) -> Iterator[None]:
+    """The service runs, and its log is a pipe that is full, and nobody reads; gone at the end."""
+    os.mkfifo(service.log)
+    reader = os.open(service.log, os.O_RDONLY | os.O_NONBLOCK)
+    with contextlib.ExitStack() as stack:
+        stack.callback(os.close, reader)
+        stack.callback(service.kill)
+        service.start()
+        fill(service.log)
+        yield
+
+
 @on_both_in_full
 @pytest.mark.parametrize("state", ["on a full disk", "a closed pipe", "a full pipe", "nowhere"])
 def test_where_nothing_can_be_kept_plivo_is_asked_to_try_again(

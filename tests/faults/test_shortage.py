@@ -26,7 +26,7 @@ from .load import Load, slowest
 from .places import Place, is_on_postgres, on_both, on_both_in_full
 from .raw import chunked, connect, head, read_reply
 from .reconcile import not_stored
-from .test_nothing_left import fill
+from .test_nothing_left import unread_log
 from .tracing import resident_bytes, worker_pid
 from .workers import NarrowAndImpatient, serve_with
 
@@ -127,13 +127,7 @@ def test_callbacks_are_answered_and_kept_while_nobody_reads_the_log(
     tmp_path: Path, place: Place, full: bool, figure: Figure, promise: Promise
 ) -> None:
     service = LiveService(tmp_path, **place(tmp_path), LOG_LEVEL="debug")
-    os.mkfifo(service.log)
-    reader = os.open(service.log, os.O_RDONLY | os.O_NONBLOCK)
-    with contextlib.ExitStack() as stack:
-        stack.callback(os.close, reader)
-        stack.callback(service.kill)
-        service.start()
-        fill(service.log)
+    with unread_log(service):
         with Load(service.port, service.plivo) as load:
             load.wait_for(100)
             load.go_on(30 if full else 0)

@@ -165,7 +165,7 @@ class Uncollected(Worker):
     def run(self) -> None:
         gc.disable()
         super().run()
-        for _ in range(100):  # a thread may be about to let go of the last one
+        for _ in range(600):  # a thread may be about to let go of the last one
             kept = sum(isinstance(thing, Request) for thing in gc.get_objects())
             if not kept:
                 break

@@ -23,7 +23,7 @@ from smsstatus.locking import FileLock
 from smsstatus.server.tuning import COLLECTED, TURN_SECONDS
 
 from ..faults.raw import chunked, connect, head, read_reply, wire
-from ..faults.test_nothing_left import fill
+from ..faults.test_nothing_left import unread_log
 from ..faults.tracing import held, worker_pid
 from ..faults.workers import (
     Crowded,
@@ -434,14 +434,7 @@ def test_a_log_that_nobody_reads_does_not_stop_the_loop(tmp_path: Path, more: st
     service = LiveService(
         tmp_path, GUNICORN_CMD_ARGS=serve_with(Narrow)["GUNICORN_CMD_ARGS"] + more
     )
-    os.mkfifo(service.log)
-    reader = os.open(service.log, os.O_RDONLY | os.O_NONBLOCK)
-    with contextlib.ExitStack() as stack:
-        stack.callback(os.close, reader)
-        stack.callback(service.kill)
-        service.start()
-        fill(service.log)
-        client = stack.enter_context(unread(service.port))
+    with unread_log(service), unread(service.port) as client:
         client.sendall(get("/openapi.json"))
         wait_until(lambda: sockets_of(service) == 2, what="it has been accepted")
         wait_until(lambda: sockets_of(service) == 1, what="it has been given up")
@@ -454,14 +447,8 @@ def test_a_log_that_nobody_reads_does_not_stop_the_loop(tmp_path: Path, more: st
 def test_a_log_that_nobody_reads_does_not_stop_the_master(tmp_path: Path) -> None:
     """It goes on to start workers, also after a reload, which gives it another log, and to end."""
     service = LiveService(tmp_path)
-    os.mkfifo(service.log)
-    reader = os.open(service.log, os.O_RDONLY | os.O_NONBLOCK)
-    with contextlib.ExitStack() as stack:
-        stack.callback(os.close, reader)
-        stack.callback(service.kill)
-        service.start()
+    with unread_log(service):
         assert service.process is not None
-        fill(service.log)
         for sent in (signal.SIGKILL, signal.SIGHUP, signal.SIGKILL):
             before = worker_pid(service)
             os.kill(before if sent == signal.SIGKILL else service.process.pid, sent)
